@@ -1,0 +1,106 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+/// For code that lives in the function's own process: nothing is loaded that it does not use.
+let lean: [SwiftSetting] =
+    strict + [
+        .unsafeFlags([
+            "-Xfrontend", "-disable-implicit-concurrency-module-import",
+            "-Xfrontend", "-disable-implicit-string-processing-module-import",
+        ])
+    ]
+
+let package = Package(
+    name: "dcf",
+    products: [
+        .executable(name: "dcf", targets: ["dcf"]),
+        .executable(name: "dcf-gateway", targets: ["dcf-gateway"]),
+        .executable(name: "dcf-watcher", targets: ["dcf-watcher"]),
+        .library(name: "PythonWatcher", type: .dynamic, targets: ["PythonWatcher"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // The C side: declarations only.
+        .systemLibrary(name: "CGRPC", path: "Sources/CGRPC"),
+        .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+
+        // What both ends share.
+        .target(name: "GRPC", dependencies: ["CGRPC", "CLinux"], swiftSettings: strict),
+        .target(
+            name: "GatewayProtocol",
+            dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            resources: [.embedInCode("Resources/descriptors.binpb")],
+            swiftSettings: strict),
+        .target(name: "WatcherLink", swiftSettings: lean),
+        .target(
+            name: "FunctionConfig",
+            dependencies: [.product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .target(
+            name: "Environments",
+            dependencies: [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+
+        // The daemon.
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "CLinux", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "WatcherLink",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "dcf-gateway",
+            dependencies: ["Gateway", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
+
+        // The command line.
+        .executableTarget(
+            name: "dcf",
+            dependencies: [
+                "Environments", "FunctionConfig", "GRPC", "GatewayProtocol",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict),
+
+        // The function's process.
+        .systemLibrary(name: "CPython", path: "Watcher/CPython"),
+        .target(
+            name: "PythonWatcher",
+            dependencies: ["CLinux", "CPython", "WatcherLink"],
+            path: "Watcher/PythonWatcher",
+            resources: [.embedInCode("Runtime")],
+            swiftSettings: lean),
+        .executableTarget(
+            name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean),
+    ]
+)
