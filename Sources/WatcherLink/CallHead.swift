@@ -1,0 +1,29 @@
+/// The head of a Call; the payload is the caller's input.
+package struct CallHead: Sendable {
+    /// Microseconds that are left of the caller's time when the frame is written; 0 means no limit.
+    package var remainingMicros: UInt64
+    package var requestID: String
+    /// The caller's metadata, less what belongs to gRPC.
+    package var metadata: [(key: String, value: String)]
+
+    package init(remainingMicros: UInt64, requestID: String, metadata: [(key: String, value: String)] = []) {
+        self.remainingMicros = remainingMicros
+        self.requestID = requestID
+        self.metadata = metadata
+    }
+
+    package init(head: UnsafeRawBufferPointer) throws(LinkError) {
+        var reader = HeadReader(kind: .call, bytes: head)
+        remainingMicros = try reader.read()
+        requestID = try reader.readString()
+        metadata = try reader.readPairs()
+    }
+
+    package var head: [UInt8] {
+        var writer = HeadWriter()
+        writer.write(remainingMicros)
+        writer.write(requestID)
+        writer.write(metadata)
+        return writer.bytes
+    }
+}

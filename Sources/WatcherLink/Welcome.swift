@@ -1,0 +1,26 @@
+/// The gateway's answer to ``Hello``. The payload is the function's settings as JSON: `name`, `version`, `parameters`,
+/// `timeout` (`call` and `start`, seconds) and `limits` (`memory` bytes, `cpu`).
+package struct Welcome: Sendable, Equatable {
+    /// The protocol version that both will speak.
+    package var version: UInt16
+    /// The largest input or reply, in bytes.
+    package var maxBodyLength: UInt64
+
+    package init(version: UInt16, maxBodyLength: UInt64) {
+        self.version = version
+        self.maxBodyLength = maxBodyLength
+    }
+
+    package init(head: UnsafeRawBufferPointer) throws(LinkError) {
+        var reader = HeadReader(kind: .welcome, bytes: head)
+        version = try reader.read()
+        maxBodyLength = try reader.read()
+    }
+
+    package var head: [UInt8] {
+        var writer = HeadWriter()
+        writer.write(version)
+        writer.write(maxBodyLength)
+        return writer.bytes
+    }
+}
