@@ -102,5 +102,10 @@ let package = Package(
             swiftSettings: lean),
         .executableTarget(
             name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean),
+
+        .testTarget(
+            name: "GatewayProtocolTests",
+            dependencies: ["GatewayProtocol", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: strict),
     ]
 )
