@@ -1,0 +1,126 @@
+import Yams
+
+/// A node of the YAML tree with its place: what the schema reads values from. Errors name file, line and path.
+struct ConfigNode {
+    let node: Node
+    /// `functions.echo.timeout.call`; empty at the top.
+    let path: String
+    let file: String
+    /// From 1: where its key stands, or for an item of a list the item.
+    let line: Int
+
+    func failure(_ message: String) -> ConfigError {
+        ConfigError(file: file, line: line, message: message)
+    }
+
+    func mismatch(_ expected: String) -> ConfigError {
+        failure("\(path) must be \(expected), not \(kind)")
+    }
+
+    /// A key without a value, or with `null`.
+    var isNull: Bool {
+        guard case .scalar(let scalar) = node else { return false }
+        return YAMLScalar(scalar) == .null
+    }
+
+    var isMapping: Bool {
+        if case .mapping = node { true } else { false }
+    }
+
+    /// What kind of value it is, for messages.
+    private var kind: String {
+        switch node {
+        case .mapping: return "a mapping"
+        case .sequence: return "a list"
+        case .alias: return "an alias"
+        case .scalar(let scalar):
+            return scalar.string.isEmpty ? "empty" : scalar.string.quoted
+        }
+    }
+}
+
+extension ConfigNode {
+    /// The text of any scalar as it was written; empty for null.
+    func text() throws(ConfigError) -> String {
+        guard case .scalar(let scalar) = node else { throw mismatch("text") }
+        if isNull { return "" }
+        if scalar.string.unicodeScalars.contains("\0") { throw failure("\(path) contains a NUL character") }
+        return scalar.string
+    }
+
+    /// As `text`, nil where it is empty.
+    func optionalText() throws(ConfigError) -> String? {
+        let text = try text()
+        return text.isEmpty ? nil : text
+    }
+
+    func integer(in range: ClosedRange<Int>) throws(ConfigError) -> Int {
+        let expected = "a whole number from \(range.lowerBound) to \(range.upperBound)"
+        guard case .scalar(let scalar) = node, case .integer(let digits) = YAMLScalar(scalar) else {
+            throw mismatch(expected)
+        }
+        guard let value = Int(digits), range.contains(value) else { throw mismatch(expected) }
+        return value
+    }
+
+    func boolean() throws(ConfigError) -> Bool {
+        guard case .scalar(let scalar) = node, case .boolean(let value) = YAMLScalar(scalar) else {
+            throw mismatch("true or false")
+        }
+        return value
+    }
+
+    func duration(in range: ClosedRange<Duration>) throws(ConfigError) -> Duration {
+        let expected = "a duration from \(range.lowerBound.text) to \(range.upperBound.text)"
+        guard case .scalar(let scalar) = node else { throw mismatch("\(expected), as 500ms, 30s, 5m, 1h") }
+        guard let value = Duration(text: scalar.string) else {
+            if PlainDecimal.value(of: scalar.string) != nil {
+                throw failure("\(path): \(scalar.string.quoted) lacks a unit; did you mean \"\(scalar.string)s\"?")
+            }
+            throw mismatch("\(expected), as 500ms, 30s, 5m, 1h")
+        }
+        guard range.contains(value) else { throw mismatch(expected) }
+        return value
+    }
+
+    func size(in range: ClosedRange<UInt64>) throws(ConfigError) -> UInt64 {
+        let expected = "a size from \(ByteSize.text(range.lowerBound)) to \(ByteSize.text(range.upperBound))"
+        guard case .scalar(let scalar) = node, let value = ByteSize.bytes(of: scalar.string) else {
+            throw mismatch("\(expected), as 64MiB, 2G")
+        }
+        guard range.contains(value) else { throw mismatch(expected) }
+        return value
+    }
+
+    /// The items of a list; none for null.
+    func items() throws(ConfigError) -> [ConfigNode] {
+        if isNull { return [] }
+        guard case .sequence(let sequence) = node else { throw mismatch("a list") }
+        var items: [ConfigNode] = []
+        for (index, item) in sequence.enumerated() {
+            items.append(
+                ConfigNode(node: item, path: "\(path)[\(index)]", file: file, line: item.mark?.line ?? line))
+        }
+        return items
+    }
+
+    /// The entries of a mapping with text keys, merges (`<<`) resolved; none for null.
+    func entries() throws(ConfigError) -> [ConfigEntry] {
+        if isNull { return [] }
+        guard case .mapping(let mapping) = node else { throw mismatch("a mapping") }
+        var entries: [ConfigEntry] = []
+        for (key, value) in try MergedMapping.pairs(of: mapping, file: file) {
+            let keyLine = key.mark?.line ?? line
+            guard case .scalar(let scalar) = key else {
+                throw ConfigError(file: file, line: keyLine, message: "a key \(place) is not text")
+            }
+            let path = self.path.isEmpty ? scalar.string : "\(self.path).\(scalar.string)"
+            let child = ConfigNode(node: value, path: path, file: file, line: keyLine)
+            entries.append(ConfigEntry(key: scalar.string, value: child))
+        }
+        return entries
+    }
+
+    /// `under functions.echo`, or `at the top level`.
+    var place: String { path.isEmpty ? "at the top level" : "under \(path)" }
+}

@@ -1,0 +1,225 @@
+extension FunctionConfig {
+    /// Reads one function's part: the text of the mapping under `functions.NAME`.
+    package static func parse(
+        yaml: String, name: FunctionName, fileName: String = "config"
+    ) throws(ConfigError) -> FunctionConfig {
+        if let root = try YAMLText.root(of: yaml, path: "functions.\(name)", file: fileName) {
+            return try FunctionConfig(name: name, node: root)
+        }
+        var config = FunctionConfig(name: name)
+        config.fileName = fileName
+        return config
+    }
+
+    /// The keys of the schema, in the order of the config reference.
+    static let keys = [
+        "runtime", "desc", "maintainer", "handler", "image", "docker_registry", "environment", "limits", "build_args",
+        "build_packages", "skip_build", "parameters", "python", "replicas", "concurrency", "batch", "timeout", "queue",
+        "deploy",
+    ]
+    static let handlerKeys = ["dir", "file", "name"]
+    static let limitsKeys = ["memory", "cpu", "gpu"]
+    static let replicasKeys = ["min", "max"]
+    static let batchKeys = ["max_size", "max_wait", "retry"]
+    static let timeoutKeys = ["build", "start", "call", "idle"]
+
+    private static let nestedKeys: [String] =
+        handlerKeys.map { "handler.\($0)" } + limitsKeys.map { "limits.\($0)" }
+        + replicasKeys.map { "replicas.\($0)" } + batchKeys.map { "batch.\($0)" } + timeoutKeys.map { "timeout.\($0)" }
+
+    private static let durations = Duration.milliseconds(1)...Duration.seconds(24 * 3_600)
+
+    init(name: FunctionName, node: ConfigNode) throws(ConfigError) {
+        self.init(name: name)
+        fileName = node.file
+        lines[""] = node.line
+        for entry in try node.entries() {
+            lines[entry.key] = entry.value.line
+            guard Self.keys.contains(entry.key) else {
+                throw entry.unknown(in: node, known: Self.keys, elsewhere: Self.nestedKeys)
+            }
+            // A key without a value says nothing.
+            if entry.value.isNull { continue }
+            try read(entry.key, entry.value)
+        }
+        yaml = try YAMLWriter.text(of: node)
+    }
+
+    private mutating func read(_ key: String, _ value: ConfigNode) throws(ConfigError) {
+        switch key {
+        case "runtime": try readRuntime(value)
+        case "desc": description = try value.text()
+        case "maintainer": maintainer = try value.text()
+        case "handler": try readHandler(value)
+        case "image": image = try value.text()
+        case "docker_registry": dockerRegistry = try value.text()
+        case "environment": environment = try Self.variables(value, reserved: true)
+        case "limits": try readLimits(value)
+        case "build_args": buildArguments = try Self.variables(value, reserved: false)
+        case "build_packages": try readBuildPackages(value)
+        case "skip_build": skipBuild = try value.boolean()
+        case "parameters": parameters = try ParametersJSON.text(of: value)
+        case "python": python = try value.optionalText()
+        case "replicas": try readReplicas(value)
+        case "concurrency": concurrency = try value.integer(in: 1...1_024)
+        case "batch": try readBatch(value)
+        case "timeout": try readTimeout(value)
+        case "queue": queue = try value.integer(in: 1...1_000_000)
+        default: try readDeploy(value)
+        }
+    }
+
+    private mutating func readRuntime(_ value: ConfigNode) throws(ConfigError) {
+        guard let text = try value.optionalText() else { return }
+        guard let runtime = FunctionRuntime.named(text) else {
+            let near = Suggestion.clause(for: text, among: FunctionRuntime.names)
+            throw value.failure(
+                "unknown runtime \(text.quoted) in \(value.path)\(near) (\"dcf runtime list\" shows what there is)")
+        }
+        self.runtime = runtime
+    }
+
+    /// The entries of a nested mapping, each checked to be one of `known` and with a value.
+    private mutating func nested(
+        _ mapping: ConfigNode, _ key: String, known: [String]
+    ) throws(ConfigError) -> [ConfigEntry] {
+        var entries: [ConfigEntry] = []
+        for entry in try mapping.entries() {
+            lines["\(key).\(entry.key)"] = entry.value.line
+            guard known.contains(entry.key) else { throw entry.unknown(in: mapping, known: known) }
+            if !entry.value.isNull { entries.append(entry) }
+        }
+        return entries
+    }
+
+    private mutating func readHandler(_ value: ConfigNode) throws(ConfigError) {
+        for entry in try nested(value, "handler", known: Self.handlerKeys) {
+            guard let text = try entry.value.optionalText() else { continue }
+            switch entry.key {
+            case "dir":
+                handler.directory = text
+            case "file":
+                guard !text.hasPrefix("/"), !text.split(separator: "/").contains("..") else {
+                    throw entry.value.mismatch("a file inside handler.dir, as handler.py")
+                }
+                handler.file = text
+            default:
+                guard Self.isIdentifier(text) else { throw entry.value.mismatch("the name of a Python class or function") }
+                handler.name = text
+            }
+        }
+    }
+
+    private mutating func readLimits(_ value: ConfigNode) throws(ConfigError) {
+        for entry in try nested(value, "limits", known: Self.limitsKeys) {
+            guard let text = try entry.value.optionalText() else { continue }
+            switch entry.key {
+            case "memory": limits.memory = try entry.value.size(in: (8 << 20)...(16 << 40))
+            case "cpu":
+                let number = text.hasSuffix("m") ? PlainDecimal.value(of: text.dropLast()) : PlainDecimal.value(of: text)
+                let cpu = number.map { text.hasSuffix("m") ? $0 / 1_000 : $0 }
+                guard let cpu, cpu >= 0.001, cpu <= 1_024 else {
+                    throw entry.value.mismatch("a number of processors from 0.001 to 1024, as 1, 0.5 or 500m")
+                }
+                limits.cpu = cpu
+            default: limits.gpu = text
+            }
+        }
+    }
+
+    private mutating func readBuildPackages(_ value: ConfigNode) throws(ConfigError) {
+        for item in try value.items() {
+            if let package = try item.optionalText() { buildPackages.append(package) }
+        }
+    }
+
+    private mutating func readReplicas(_ value: ConfigNode) throws(ConfigError) {
+        let range = 0...1_024
+        guard value.isMapping else {
+            let count = try value.integer(in: range)
+            lines["replicas.min"] = value.line
+            replicas = ReplicaRange(min: count, max: count)
+            return
+        }
+        var min: Int?
+        var max: Int?
+        for entry in try nested(value, "replicas", known: Self.replicasKeys) {
+            if entry.key == "min" {
+                min = try entry.value.integer(in: range)
+            } else {
+                max = try entry.value.integer(in: 1...range.upperBound)
+            }
+        }
+        let least = min ?? 1
+        replicas = ReplicaRange(min: least, max: max ?? Swift.max(least, 1))
+        if replicas.max < replicas.min {
+            throw value.failure("\(value.path): max \(replicas.max) is below min \(replicas.min)")
+        }
+    }
+
+    private mutating func readBatch(_ value: ConfigNode) throws(ConfigError) {
+        var batch = BatchConfig(sizeMax: 8)
+        for entry in try nested(value, "batch", known: Self.batchKeys) {
+            switch entry.key {
+            case "max_size": batch.sizeMax = try entry.value.integer(in: 1...1_024)
+            case "max_wait": batch.waitMax = try entry.value.duration(in: .zero...Duration.seconds(60))
+            default: batch.retry = try entry.value.boolean()
+            }
+        }
+        self.batch = batch
+    }
+
+    private mutating func readTimeout(_ value: ConfigNode) throws(ConfigError) {
+        for entry in try nested(value, "timeout", known: Self.timeoutKeys) {
+            let duration = try entry.value.duration(in: Self.durations)
+            switch entry.key {
+            case "build": timeout.build = duration
+            case "start": timeout.start = duration
+            case "call": timeout.call = duration
+            default: timeout.idle = duration
+            }
+        }
+    }
+
+    private mutating func readDeploy(_ value: ConfigNode) throws(ConfigError) {
+        guard let text = try value.optionalText() else { return }
+        guard let kind = DeployKind(rawValue: text) else {
+            throw value.mismatch(DeployKind.allCases.map(\.rawValue.quoted).joined(separator: " or "))
+        }
+        deploy = kind
+    }
+
+    /// A list of `NAME=VALUE`. `reserved`: the names that the gateway sets itself are refused.
+    private static func variables(_ list: ConfigNode, reserved: Bool) throws(ConfigError) -> [EnvironmentVariable] {
+        var variables: [EnvironmentVariable] = []
+        var names = Set<String>()
+        for item in try list.items() {
+            let text = try item.text()
+            guard let equals = text.firstIndex(of: "="), isIdentifier(String(text[..<equals])) else {
+                throw item.mismatch("NAME=VALUE")
+            }
+            let name = String(text[..<equals])
+            if reserved, name.hasPrefix("DCF_") || ["HANDLER_DIR", "HANDLER_FILE", "HANDLER_NAME"].contains(name) {
+                throw item.failure("\(item.path): \(name) is set by the gateway itself; choose another name")
+            }
+            guard names.insert(name).inserted else {
+                throw item.failure("\(item.path): \(name) is there twice; keep one")
+            }
+            variables.append(EnvironmentVariable(name: name, value: String(text[text.index(after: equals)...])))
+        }
+        return variables
+    }
+
+    /// An ASCII identifier, as Python and shells have them.
+    private static func isIdentifier(_ text: String) -> Bool {
+        guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else { return false }
+        return text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+                true
+            default: false
+            }
+        }
+    }
+}
