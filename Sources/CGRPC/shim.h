@@ -1,0 +1,235 @@
+// The C gRPC core as Swift sees it: its headers, and inline functions for what they say in macros and unions.
+#pragma once
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_posix.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+#include <string.h>
+
+/// Where a slice's bytes are. The slice must stay where it is while they are used: short ones lie inside it.
+static inline const uint8_t *dcf_slice_start(const grpc_slice *slice) {
+    return slice->refcount ? slice->data.refcounted.bytes : slice->data.inlined.bytes;
+}
+
+static inline uint8_t *dcf_slice_start_mutable(grpc_slice *slice) {
+    return slice->refcount ? slice->data.refcounted.bytes : slice->data.inlined.bytes;
+}
+
+static inline size_t dcf_slice_length(const grpc_slice *slice) {
+    return slice->refcount ? slice->data.refcounted.length : slice->data.inlined.length;
+}
+
+/// The slices of a buffer that is not compressed (the core decompresses what it receives).
+static inline size_t dcf_byte_buffer_count(const grpc_byte_buffer *buffer) {
+    return buffer->data.raw.slice_buffer.count;
+}
+
+static inline const grpc_slice *dcf_byte_buffer_slices(const grpc_byte_buffer *buffer) {
+    return buffer->data.raw.slice_buffer.slices;
+}
+
+/// What the core writes to while a server call is under way. One block, so that its addresses stay.
+typedef struct dcf_call_storage {
+    grpc_call *call;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *message;
+    grpc_call_details details;
+    int cancelled;
+    grpc_byte_buffer *reply;
+    /// What is sent must stay until its batch is complete.
+    grpc_slice status_message;
+    grpc_metadata trailing[8];
+    size_t trailing_count;
+} dcf_call_storage;
+
+static inline void dcf_call_storage_init(dcf_call_storage *storage) {
+    memset(storage, 0, sizeof *storage);
+    storage->status_message = grpc_empty_slice();
+    grpc_call_details_init(&storage->details);
+}
+
+static inline void dcf_call_storage_destroy(dcf_call_storage *storage) {
+    grpc_metadata_array_destroy(&storage->metadata);
+    if (storage->message) grpc_byte_buffer_destroy(storage->message);
+    if (storage->reply) grpc_byte_buffer_destroy(storage->reply);
+    grpc_call_details_destroy(&storage->details);
+    grpc_slice_unref(storage->status_message);
+    for (size_t i = 0; i < storage->trailing_count; i++) {
+        grpc_slice_unref(storage->trailing[i].key);
+        grpc_slice_unref(storage->trailing[i].value);
+    }
+    if (storage->call) grpc_call_unref(storage->call);
+}
+
+static inline void dcf_call_storage_add_trailing(dcf_call_storage *storage, grpc_slice key, grpc_slice value) {
+    if (storage->trailing_count == sizeof storage->trailing / sizeof *storage->trailing) {
+        grpc_slice_unref(key);
+        grpc_slice_unref(value);
+        return;
+    }
+    grpc_metadata *entry = &storage->trailing[storage->trailing_count++];
+    memset(entry, 0, sizeof *entry);
+    entry->key = key;
+    entry->value = value;
+}
+
+/// Posts a request for the next call of a method that is registered with its first message.
+static inline grpc_call_error dcf_request_registered(grpc_server *server, void *method, int with_message,
+                                                     dcf_call_storage *storage, grpc_completion_queue *bound,
+                                                     grpc_completion_queue *notified, void *tag) {
+    return grpc_server_request_registered_call(server, method, &storage->call, &storage->deadline, &storage->metadata,
+                                               with_message ? &storage->message : NULL, bound, notified, tag);
+}
+
+/// Posts a request for the next call of any other method.
+static inline grpc_call_error dcf_request_any(grpc_server *server, dcf_call_storage *storage,
+                                              grpc_completion_queue *bound, grpc_completion_queue *notified,
+                                              void *tag) {
+    return grpc_server_request_call(server, &storage->call, &storage->details, &storage->metadata, bound, notified,
+                                    tag);
+}
+
+/// Initial metadata if `initial`, `storage->reply` if it is not null, and the status, in one batch.
+static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial, uint32_t code, void *tag) {
+    grpc_op ops[3];
+    size_t count = 0;
+    memset(ops, 0, sizeof ops);
+    if (initial) ops[count++].op = GRPC_OP_SEND_INITIAL_METADATA;
+    if (storage->reply) {
+        ops[count].op = GRPC_OP_SEND_MESSAGE;
+        ops[count++].data.send_message.send_message = storage->reply;
+    }
+    ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    ops[count].data.send_status_from_server.status = (grpc_status_code)code;
+    ops[count].data.send_status_from_server.trailing_metadata_count = storage->trailing_count;
+    ops[count].data.send_status_from_server.trailing_metadata = storage->trailing;
+    ops[count++].data.send_status_from_server.status_details =
+        GRPC_SLICE_IS_EMPTY(storage->status_message) ? NULL : &storage->status_message;
+    return grpc_call_start_batch(storage->call, ops, count, tag, NULL);
+}
+
+/// The only way the core tells a server that a client has left.
+static inline grpc_call_error dcf_watch_close(dcf_call_storage *storage, void *tag) {
+    grpc_op op;
+    memset(&op, 0, sizeof op);
+    op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+    op.data.recv_close_on_server.cancelled = &storage->cancelled;
+    return grpc_call_start_batch(storage->call, &op, 1, tag, NULL);
+}
+
+static inline grpc_call_error dcf_send_message(grpc_call *call, int initial, grpc_byte_buffer *message, void *tag) {
+    grpc_op ops[2];
+    size_t count = 0;
+    memset(ops, 0, sizeof ops);
+    if (initial) ops[count++].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[count].op = GRPC_OP_SEND_MESSAGE;
+    ops[count++].data.send_message.send_message = message;
+    return grpc_call_start_batch(call, ops, count, tag, NULL);
+}
+
+static inline grpc_call_error dcf_receive_message(grpc_call *call, grpc_byte_buffer **message, void *tag) {
+    grpc_op op;
+    memset(&op, 0, sizeof op);
+    op.op = GRPC_OP_RECV_MESSAGE;
+    op.data.recv_message.recv_message = message;
+    return grpc_call_start_batch(call, &op, 1, tag, NULL);
+}
+
+/// What a client's call receives.
+typedef struct dcf_client_storage {
+    grpc_call *call;
+    grpc_metadata_array initial;
+    grpc_metadata_array trailing;
+    grpc_status_code status;
+    grpc_slice details;
+    grpc_byte_buffer *message;
+    /// What is sent must stay until its batch is complete.
+    grpc_metadata *sent;
+    size_t sent_count;
+} dcf_client_storage;
+
+static inline void dcf_client_storage_init(dcf_client_storage *storage) {
+    memset(storage, 0, sizeof *storage);
+    storage->details = grpc_empty_slice();
+}
+
+static inline void dcf_client_storage_destroy(dcf_client_storage *storage) {
+    grpc_metadata_array_destroy(&storage->initial);
+    grpc_metadata_array_destroy(&storage->trailing);
+    grpc_slice_unref(storage->details);
+    if (storage->message) grpc_byte_buffer_destroy(storage->message);
+    for (size_t i = 0; i < storage->sent_count; i++) {
+        grpc_slice_unref(storage->sent[i].key);
+        grpc_slice_unref(storage->sent[i].value);
+    }
+    gpr_free(storage->sent);
+    if (storage->call) grpc_call_unref(storage->call);
+}
+
+static inline grpc_call *dcf_channel_call(grpc_channel *channel, grpc_completion_queue *queue, grpc_slice method,
+                                          gpr_timespec deadline) {
+    return grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, method, NULL, deadline, NULL);
+}
+
+/// Sends the initial metadata, and receives the server's.
+static inline grpc_call_error dcf_client_begin(dcf_client_storage *storage, void *tag) {
+    grpc_op ops[2];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[0].data.send_initial_metadata.count = storage->sent_count;
+    ops[0].data.send_initial_metadata.metadata = storage->sent;
+    ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
+    ops[1].data.recv_initial_metadata.recv_initial_metadata = &storage->initial;
+    return grpc_call_start_batch(storage->call, ops, 2, tag, NULL);
+}
+
+/// Receives the status, whenever it comes.
+static inline grpc_call_error dcf_client_receive_status(dcf_client_storage *storage, void *tag) {
+    grpc_op op;
+    memset(&op, 0, sizeof op);
+    op.op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+    op.data.recv_status_on_client.trailing_metadata = &storage->trailing;
+    op.data.recv_status_on_client.status = &storage->status;
+    op.data.recv_status_on_client.status_details = &storage->details;
+    return grpc_call_start_batch(storage->call, &op, 1, tag, NULL);
+}
+
+static inline grpc_call_error dcf_client_close_send(grpc_call *call, void *tag) {
+    grpc_op op;
+    memset(&op, 0, sizeof op);
+    op.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    return grpc_call_start_batch(call, &op, 1, tag, NULL);
+}
+
+static inline grpc_arg dcf_arg_int(const char *key, int value) {
+    grpc_arg arg;
+    memset(&arg, 0, sizeof arg);
+    arg.type = GRPC_ARG_INTEGER;
+    arg.key = (char *)key;
+    arg.value.integer = value;
+    return arg;
+}
+
+static inline grpc_arg dcf_arg_string(const char *key, const char *value) {
+    grpc_arg arg;
+    memset(&arg, 0, sizeof arg);
+    arg.type = GRPC_ARG_STRING;
+    arg.key = (char *)key;
+    arg.value.string = (char *)value;
+    return arg;
+}
+
+static inline grpc_arg dcf_arg_quota(grpc_resource_quota *quota) {
+    grpc_arg arg;
+    memset(&arg, 0, sizeof arg);
+    arg.type = GRPC_ARG_POINTER;
+    arg.key = (char *)GRPC_ARG_RESOURCE_QUOTA;
+    arg.value.pointer.p = quota;
+    arg.value.pointer.vtable = grpc_resource_quota_arg_vtable();
+    return arg;
+}

@@ -1,0 +1,79 @@
+internal import CGRPC
+
+/// A message as the core holds it: slices in a row. The one owner of its C buffer.
+package struct ByteBuffer: ~Copyable, @unchecked Sendable {
+    // @unchecked: nobody else has the pointer, and the slices are not written to after they are made.
+    private var handle: UnsafeMutablePointer<grpc_byte_buffer>
+
+    /// Takes over a buffer of the core.
+    init(owning handle: UnsafeMutablePointer<grpc_byte_buffer>) {
+        self.handle = handle
+    }
+
+    deinit {
+        grpc_byte_buffer_destroy(handle)
+    }
+
+    /// A message of `count` bytes in one slice, written by `fill`.
+    package init(count: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+        var slice = grpc_slice(count: count, fill)
+        handle = grpc_raw_byte_buffer_create(&slice, 1)
+        grpc_slice_unref(slice)
+    }
+
+    /// A message made of a copy of `bytes`.
+    package init(_ bytes: some Collection<UInt8>) {
+        self.init(count: bytes.count) { target in
+            _ = target.initializeMemory(as: UInt8.self, fromContentsOf: bytes)
+        }
+    }
+
+    /// A message whose first slice is a copy of `prefix`, and whose second is `memory`, without a copy.
+    package init(prefix: UnsafeRawBufferPointer, _ memory: consuming SliceMemory) {
+        var slices = (grpc_slice_from_copied_buffer(prefix.baseAddress, prefix.count), memory.take())
+        handle = withUnsafeMutableBytes(of: &slices) { raw in
+            grpc_raw_byte_buffer_create(raw.assumingMemoryBound(to: grpc_slice.self).baseAddress, 2)
+        }
+        grpc_slice_unref(slices.0)
+        grpc_slice_unref(slices.1)
+    }
+
+    /// Gives the C buffer up: whoever takes it destroys it.
+    consuming func release() -> UnsafeMutablePointer<grpc_byte_buffer> {
+        let released = handle
+        discard self
+        return released
+    }
+
+    /// Bytes of the message.
+    package var count: Int {
+        grpc_byte_buffer_length(handle)
+    }
+
+    /// How many slices it has.
+    package var segmentCount: Int {
+        dcf_byte_buffer_count(handle)
+    }
+
+    /// The bytes of one slice, valid as long as the buffer.
+    package func segment(_ index: Int) -> UnsafeRawBufferPointer {
+        guard let slices = dcf_byte_buffer_slices(handle) else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+        return UnsafeRawBufferPointer(
+            start: dcf_slice_start(slices + index), count: dcf_slice_length(slices + index))
+    }
+
+    /// A copy of the message.
+    package var bytes: [UInt8] {
+        let count = count
+        return [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
+            var offset = 0
+            for index in 0..<segmentCount {
+                let segment = segment(index)
+                UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(target)[offset...])
+                    .copyMemory(from: segment)
+                offset += segment.count
+            }
+            initialized = offset
+        }
+    }
+}

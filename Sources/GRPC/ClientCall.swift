@@ -1,0 +1,156 @@
+internal import CGRPC
+internal import Synchronization
+
+/// A client's call: any number of messages each way. One task sends and one receives at a time.
+package final class ClientCall: @unchecked Sendable {
+    // @unchecked: the storage is written by the core alone, and read after the event that says so.
+    private let storage: UnsafeMutablePointer<dcf_client_storage>
+    /// Keeps the queue alive until the call is gone.
+    private let channel: Channel
+    private let outcome = Mutex(Outcome())
+
+    private struct Outcome {
+        var status: Status?
+        var waiters: [CheckedContinuation<Status, Never>] = []
+    }
+
+    init(_ call: OpaquePointer, channel: Channel, metadata: Metadata) {
+        self.channel = channel
+        storage = .allocate(capacity: 1)
+        dcf_client_storage_init(storage)
+        storage.pointee.call = call
+        attach(metadata)
+        start(Begun(self)) { dcf_client_begin(storage, $0) }
+        start(Ended(self)) { dcf_client_receive_status(storage, $0) }
+    }
+
+    deinit {
+        dcf_client_storage_destroy(storage)
+        storage.deallocate()
+    }
+
+    private func attach(_ metadata: Metadata) {
+        let count = metadata.pairs.count
+        guard count > 0, let memory = gpr_zalloc(count * MemoryLayout<grpc_metadata>.stride) else { return }
+        let entries = memory.bindMemory(to: grpc_metadata.self, capacity: count)
+        for (index, pair) in metadata.pairs.enumerated() {
+            entries[index].key = grpc_slice(pair.key)
+            entries[index].value = grpc_slice(pair.value)
+        }
+        storage.pointee.sent = entries
+        storage.pointee.sent_count = count
+    }
+
+    private func start(_ tag: CompletionTag, _ ask: (UnsafeMutableRawPointer?) -> grpc_call_error) {
+        let pointer = tag.tag(event: 0)
+        guard ask(pointer) != GRPC_CALL_OK else { return }
+        CompletionTag.forget(pointer)
+        end(Status(.internal, "the gRPC core did not start the call"))
+    }
+
+    private func end(_ status: Status) {
+        let waiters = outcome.withLock { outcome in
+            if outcome.status == nil { outcome.status = status }
+            defer { outcome.waiters = [] }
+            return outcome.waiters
+        }
+        for waiter in waiters { waiter.resume(returning: status) }
+    }
+
+    /// How the call ended; waits for the end.
+    package func status() async -> Status {
+        await withCheckedContinuation { continuation in
+            let status = outcome.withLock { outcome in
+                if outcome.status == nil { outcome.waiters.append(continuation) }
+                return outcome.status
+            }
+            if let status { continuation.resume(returning: status) }
+        }
+    }
+
+    /// The trailers; empty while the call is under way.
+    package var trailers: Metadata {
+        outcome.withLock { $0.status?.metadata ?? Metadata() }
+    }
+
+    /// Sends one message, and returns when the core has taken it.
+    ///
+    /// - Throws: the call's status, when it has ended.
+    package func send(_ message: [UInt8]) async throws(Status) {
+        let buffer = ByteBuffer(message).release()
+        let success = await cancelling {
+            await withContinuationTag { dcf_send_message(storage.pointee.call, 0, buffer, $0) }
+        }
+        grpc_byte_buffer_destroy(buffer)
+        guard !success else { return }
+        let status = await status()
+        // A server may answer before it has read everything: then there is a reply to be received.
+        if status.code != .ok { throw status }
+    }
+
+    /// Says that nothing more will be sent.
+    package func closeSend() async throws(Status) {
+        let success = await cancelling {
+            await withContinuationTag { dcf_client_close_send(storage.pointee.call, $0) }
+        }
+        guard !success else { return }
+        let status = await status()
+        if status.code != .ok { throw status }
+    }
+
+    /// The next message; nil when the call has ended with OK.
+    ///
+    /// - Throws: the status, when the call has ended otherwise.
+    package func receive() async throws(Status) -> [UInt8]? {
+        let slot = UnsafeMutablePointer<UnsafeMutablePointer<grpc_byte_buffer>?>.allocate(capacity: 1)
+        slot.initialize(to: nil)
+        defer { slot.deallocate() }
+        _ = await cancelling {
+            await withContinuationTag { dcf_receive_message(storage.pointee.call, slot, $0) }
+        }
+        if let message = slot.pointee {
+            return ByteBuffer(owning: message).bytes
+        }
+        let status = await status()
+        guard status.code == .ok else { throw status }
+        return nil
+    }
+
+    /// Leaves the call; what waits for it is told CANCELLED.
+    package func cancel() {
+        grpc_call_cancel(storage.pointee.call, nil)
+    }
+
+    /// The core waits as long as the call lives: a cancelled task ends the call.
+    private func cancelling(_ wait: () async -> Bool) async -> Bool {
+        await withTaskCancellationHandler {
+            await wait()
+        } onCancel: {
+            cancel()
+        }
+    }
+
+    private final class Begun: CompletionTag {
+        private let call: ClientCall
+
+        init(_ call: ClientCall) {
+            self.call = call
+        }
+
+        override func complete(event: UInt8, success: Bool) {}
+    }
+
+    private final class Ended: CompletionTag {
+        private let call: ClientCall
+
+        init(_ call: ClientCall) {
+            self.call = call
+        }
+
+        override func complete(event: UInt8, success: Bool) {
+            let storage = call.storage.pointee
+            let code = Status.Code(rawValue: UInt32(bitPattern: storage.status.rawValue)) ?? .unknown
+            call.end(Status(code, storage.details.text, metadata: Metadata(copying: storage.trailing)))
+        }
+    }
+}

@@ -1,0 +1,61 @@
+internal import CGRPC
+
+/// A completion queue of the core with the threads that drain it.
+///
+/// The one owner of the C queue. `shutdown()` ends it: after every tag has been completed the threads return and the
+/// queue is destroyed.
+package final class CompletionQueue: @unchecked Sendable {
+    // @unchecked: the pointer is set once, and the core's queue may be used from any thread.
+    let handle: OpaquePointer
+    private let threads: [Thread]
+
+    /// - Parameter threads: how many threads drain it; 0 for a queue that is drained by `drain()` alone.
+    package init(name: String, threads count: Int) {
+        _ = Core.started
+        guard let handle = grpc_completion_queue_create_for_next(nil) else {
+            preconditionFailure("the gRPC core made no completion queue")
+        }
+        self.handle = handle
+        nonisolated(unsafe) let queue = handle
+        threads = (0..<count).map { _ in
+            Thread(name: name) { Self.run(queue) }
+        }
+    }
+
+    deinit {
+        grpc_completion_queue_destroy(handle)
+    }
+
+    private static func run(_ queue: OpaquePointer) {
+        // Never times out: the queue's end is an event of its own.
+        let never = gpr_inf_future(GPR_CLOCK_MONOTONIC)
+        while true {
+            let event = grpc_completion_queue_next(queue, never, nil)
+            switch event.type {
+            case GRPC_OP_COMPLETE: CompletionTag.redeem(event.tag, success: event.success != 0)
+            case GRPC_QUEUE_SHUTDOWN: return
+            default: continue
+            }
+        }
+    }
+
+    /// Completes what is complete already, on this thread, and returns.
+    package func drain() {
+        let past = gpr_inf_past(GPR_CLOCK_MONOTONIC)
+        while true {
+            let event = grpc_completion_queue_next(handle, past, nil)
+            guard event.type == GRPC_OP_COMPLETE else { return }
+            CompletionTag.redeem(event.tag, success: event.success != 0)
+        }
+    }
+
+    /// Ends the queue and waits for its threads. Whatever posts to it must have ended before (a server, its calls).
+    package func shutdown() {
+        grpc_completion_queue_shutdown(handle)
+        guard !threads.isEmpty else {
+            Self.run(handle)
+            return
+        }
+        for thread in threads { thread.join() }
+    }
+}

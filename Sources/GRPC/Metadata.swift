@@ -1,0 +1,31 @@
+internal import CGRPC
+
+/// Key-value pairs beside a message, in order. Keys are lower-case; one that ends in `-bin` carries bytes.
+package struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
+    package var pairs: [(key: String, value: String)]
+
+    package init(_ pairs: [(key: String, value: String)] = []) {
+        self.pairs = pairs
+    }
+
+    package init(dictionaryLiteral elements: (String, String)...) {
+        pairs = elements.map { (key: $0.0, value: $0.1) }
+    }
+
+    init(copying array: grpc_metadata_array) {
+        pairs = (0..<array.count).map { (key: array.metadata[$0].key.text, value: array.metadata[$0].value.text) }
+    }
+
+    /// The first value of a key; setting replaces every value of it.
+    package subscript(key: String) -> String? {
+        get { pairs.first { $0.key == key }?.value }
+        set {
+            pairs.removeAll { $0.key == key }
+            if let newValue { pairs.append((key: key, value: newValue)) }
+        }
+    }
+
+    package static func == (left: Metadata, right: Metadata) -> Bool {
+        left.pairs.elementsEqual(right.pairs) { $0 == $1 }
+    }
+}

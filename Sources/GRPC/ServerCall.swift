@@ -1,0 +1,151 @@
+internal import CGRPC
+internal import Synchronization
+
+/// A call for async code: any number of messages each way.
+///
+/// One task receives and one sends at a time. It must be finished exactly once.
+package final class ServerCall: CompletionTag, @unchecked Sendable {
+    // @unchecked: the storage is written by the core alone, and read after the event that says so.
+
+    private enum Event {
+        static let arrived: UInt8 = 0
+        static let closed: UInt8 = 1
+    }
+
+    private let server: Server
+    private let storage: UnsafeMutablePointer<dcf_call_storage>
+    private let sentInitial = Atomic<Bool>(false)
+    private let closing = Mutex(Closing())
+
+    private struct Closing {
+        var isClosed = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    /// `/package.Service/Method`.
+    package private(set) var method = ""
+    package private(set) var metadata = Metadata()
+    package private(set) var deadline = MonotonicTime.never
+
+    private init(server: Server) {
+        self.server = server
+        storage = .allocate(capacity: 1)
+        dcf_call_storage_init(storage)
+    }
+
+    deinit {
+        dcf_call_storage_destroy(storage)
+        storage.deallocate()
+    }
+
+    /// Asks the core for one more call of a method that is not registered.
+    static func post(on server: Server) {
+        let call = ServerCall(server: server)
+        let tag = call.tag(event: Event.arrived)
+        let error = dcf_request_any(server.handle, call.storage, server.queue.handle, server.queue.handle, tag)
+        if error != GRPC_CALL_OK { CompletionTag.forget(tag) }
+    }
+
+    package override func complete(event: UInt8, success: Bool) {
+        switch event {
+        case Event.arrived:
+            guard success else { return }
+            method = storage.pointee.details.method.text
+            deadline = MonotonicTime(core: storage.pointee.details.deadline)
+            metadata = Metadata(copying: storage.pointee.metadata)
+            let tag = tag(event: Event.closed)
+            if dcf_watch_close(storage, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
+            Self.post(on: server)
+            if case .terminated = server.arrived.yield(self) {
+                refuse(Status(.unavailable, "the gateway is shutting down"))
+            }
+        default:
+            let waiter = closing.withLock { closing in
+                closing.isClosed = true
+                defer { closing.waiter = nil }
+                return closing.waiter
+            }
+            waiter?.resume()
+        }
+    }
+
+    /// Returns when the call has ended: finished, or left by the client.
+    package func closed() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isClosed = closing.withLock { closing in
+                    if closing.isClosed || Task.isCancelled { return true }
+                    closing.waiter = continuation
+                    return false
+                }
+                if isClosed { continuation.resume() }
+            }
+        } onCancel: {
+            let waiter = closing.withLock { closing in
+                defer { closing.waiter = nil }
+                return closing.waiter
+            }
+            waiter?.resume()
+        }
+    }
+
+    /// The next message; nil when the client has sent all it had, or has left.
+    package func receive() async -> [UInt8]? {
+        let slot = UnsafeMutablePointer<UnsafeMutablePointer<grpc_byte_buffer>?>.allocate(capacity: 1)
+        slot.initialize(to: nil)
+        defer { slot.deallocate() }
+        let success = await withContinuationTag { tag in
+            dcf_receive_message(storage.pointee.call, slot, tag)
+        }
+        guard let message = slot.pointee else { return nil }
+        let buffer = ByteBuffer(owning: message)
+        return success ? buffer.bytes : nil
+    }
+
+    /// Sends one message, and returns when the core has taken it: a slow client so slows the sender.
+    ///
+    /// - Throws: CANCELLED when the client has left.
+    package func send(_ message: [UInt8]) async throws(Status) {
+        let initial = sentInitial.exchange(true, ordering: .relaxed) ? 0 : 1
+        let buffer = ByteBuffer(message).release()
+        let success = await withContinuationTag { tag in
+            dcf_send_message(storage.pointee.call, Int32(initial), buffer, tag)
+        }
+        grpc_byte_buffer_destroy(buffer)
+        guard success else { throw Status(.cancelled, "the caller has left") }
+    }
+
+    /// Ends the call.
+    package func finish(_ status: Status) async {
+        prepare(status)
+        let initial = sentInitial.exchange(true, ordering: .relaxed) ? 0 : 1
+        _ = await withContinuationTag { tag in
+            dcf_finish(storage, Int32(initial), status.code.rawValue, tag)
+        }
+    }
+
+    private func refuse(_ status: Status) {
+        prepare(status)
+        let tag = Ignored(self).tag(event: 0)
+        let error = dcf_finish(storage, 1, status.code.rawValue, tag)
+        if error != GRPC_CALL_OK { CompletionTag.forget(tag) }
+    }
+
+    private func prepare(_ status: Status) {
+        storage.pointee.status_message = grpc_slice(status.boundedMessage)
+        for (key, value) in status.metadata.pairs {
+            dcf_call_storage_add_trailing(storage, grpc_slice(key), grpc_slice(value))
+        }
+    }
+
+    /// Keeps a call alive until its last event.
+    private final class Ignored: CompletionTag {
+        private let call: ServerCall
+
+        init(_ call: ServerCall) {
+            self.call = call
+        }
+
+        override func complete(event: UInt8, success: Bool) {}
+    }
+}
