@@ -104,7 +104,9 @@ extension FunctionConfig {
                 }
                 handler.file = text
             default:
-                guard Self.isIdentifier(text) else { throw entry.value.mismatch("the name of a Python class or function") }
+                guard Self.isIdentifier(text) else {
+                    throw entry.value.mismatch("the name of a Python class or function")
+                }
                 handler.name = text
             }
         }
@@ -116,7 +118,8 @@ extension FunctionConfig {
             switch entry.key {
             case "memory": limits.memory = try entry.value.size(in: (8 << 20)...(16 << 40))
             case "cpu":
-                let number = text.hasSuffix("m") ? PlainDecimal.value(of: text.dropLast()) : PlainDecimal.value(of: text)
+                let number =
+                    text.hasSuffix("m") ? PlainDecimal.value(of: text.dropLast()) : PlainDecimal.value(of: text)
                 let cpu = number.map { text.hasSuffix("m") ? $0 / 1_000 : $0 }
                 guard let cpu, cpu >= 0.001, cpu <= 1_024 else {
                     throw entry.value.mismatch("a number of processors from 0.001 to 1024, as 1, 0.5 or 500m")
@@ -212,7 +215,9 @@ extension FunctionConfig {
 
     /// An ASCII identifier, as Python and shells have them.
     private static func isIdentifier(_ text: String) -> Bool {
-        guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else { return false }
+        guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
+            return false
+        }
         return text.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

@@ -16,7 +16,9 @@ package struct FunctionName: Hashable, Sendable {
         let bytes = text.utf8
         guard let first = bytes.first, let last = bytes.last else { return .empty }
         if bytes.count > lengthMax { return .tooLong(characters: text.count) }
-        if !(UInt8(ascii: "a")...UInt8(ascii: "z")).contains(first) { return .beginning(text.unicodeScalars.first ?? "-") }
+        if !(UInt8(ascii: "a")...UInt8(ascii: "z")).contains(first) {
+            return .beginning(text.unicodeScalars.first ?? "-")
+        }
         for scalar in text.unicodeScalars where !isAllowed(scalar) {
             return .forbidden(scalar)
         }

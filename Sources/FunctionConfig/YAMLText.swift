@@ -5,7 +5,8 @@ enum YAMLText {
     /// The root of the only document; nil where there is none, or nothing in it.
     static func root(of yaml: String, path: String, file: String) throws(ConfigError) -> ConfigNode? {
         guard yaml.utf8.count <= YAMLLimits.textBytesMax else {
-            let sizes = "\(ByteSize.text(UInt64(yaml.utf8.count))); at most \(ByteSize.text(UInt64(YAMLLimits.textBytesMax)))"
+            let sizes =
+                "\(ByteSize.text(UInt64(yaml.utf8.count))); at most \(ByteSize.text(UInt64(YAMLLimits.textBytesMax)))"
             throw ConfigError(file: file, line: nil, message: "the config has \(sizes) are allowed")
         }
         let node: Node?
@@ -31,7 +32,8 @@ extension ConfigError {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
             let detail = context.map { "\($0.text), " } ?? ""
-            self.init(file: file, line: mark.line, message: "not valid YAML: \(detail)\(problem) (column \(mark.column))")
+            self.init(
+                file: file, line: mark.line, message: "not valid YAML: \(detail)\(problem) (column \(mark.column))")
         case .duplicatedKeysInMapping(let duplicates, let context):
             let keys = duplicates.map(\.quoted).joined(separator: ", ")
             self.init(file: file, line: context.mark.line, message: "the key \(keys) is there twice; keep one")

@@ -57,6 +57,9 @@ struct YAMLWriter {
     private static func text(of scalar: Node.Scalar) -> String {
         switch YAMLScalar(scalar) {
         case .null: "null"
+        // With a tag the value differs from what its letters say: `!!float 1` is 1.0.
+        case .float(let number) where !scalar.tag.rawValue.isEmpty: number
+        // As it was written: `python: 3.10` must not become 3.1.
         case .boolean, .integer, .float, .unbounded: scalar.string
         case .text: isPlainText(scalar.string) ? scalar.string : scalar.string.asJSONString
         case .foreign(let tag): "!<\(tag)> \(scalar.string.asJSONString)"
