@@ -1,0 +1,90 @@
+# The only door: make help lists what can be done.
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+DESTDIR ?=
+SWIFT ?= swift
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dcf-test
+VENV := $(CACHE)/venv
+SOURCES := Package.swift Sources Tests Watcher
+
+# A release build looks for its libraries beside itself, then where `make install` puts them.
+RELEASE := -c release -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/dcf'
+# The modules with C or threads of their own.
+SANITIZED := '^(GRPCTests|WatcherLinkTests|EnvironmentsTests|GatewayTests)\.'
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: deps
+deps: ## Install the missing Debian packages (what building and testing need)
+	@scripts/install-dependencies.sh build test
+
+.PHONY: build
+build: ## Build the programs: .build/release/{dcf,dcf-gateway,dcf-watcher}
+	@scripts/install-dependencies.sh build
+	$(SWIFT) build $(RELEASE)
+
+.PHONY: debug
+debug:
+	$(SWIFT) build --build-tests
+
+.PHONY: test
+test: deps check-generated lint debug ## Run every test, at a length that suits every change
+	$(SWIFT) test
+	scripts/end-to-end.sh
+
+.PHONY: test-end-to-end
+test-end-to-end: debug ## Only the tests that start the real programs; ARGS go to pytest
+	scripts/end-to-end.sh $(ARGS)
+
+.PHONY: test-long
+test-long: deps build ## Run the faults of docs/promises.md at full length, on a release build
+	DCF_TEST_FULL=1 DCF_BIN=$(CURDIR)/.build/release scripts/end-to-end.sh $(ARGS)
+
+.PHONY: demo
+demo: ## Deploy examples/ocr on a scratch gateway and let it read a page
+	@scripts/demo.sh
+
+.PHONY: bench
+bench: build ## Measure this gateway against a bare server on the same gRPC library
+	@scripts/install-dependencies.sh bench
+	python3 Tests/Benchmark/bench.py $(ARGS)
+
+.PHONY: generate
+generate: ## Generate the Swift messages and the descriptor set from Protos/
+	scripts/generate.sh
+
+.PHONY: check-generated
+check-generated: ## Fail when the committed generated code is stale
+	scripts/generate.sh --check
+
+.PHONY: format
+format: ## Format the Swift code
+	$(SWIFT) format --in-place --recursive $(SOURCES)
+
+.PHONY: lint
+lint: ## Fail when the Swift code is not formatted
+	$(SWIFT) format lint --strict --recursive $(SOURCES)
+
+.PHONY: asan
+asan: ## Run the tests of the modules with C or threads of their own under AddressSanitizer
+	ASAN_OPTIONS=detect_leaks=0 \
+	$(SWIFT) test --sanitize=address --scratch-path .build-asan --filter $(SANITIZED)
+
+.PHONY: tsan
+tsan: ## The same under ThreadSanitizer
+	TSAN_OPTIONS="suppressions=$(CURDIR)/scripts/tsan.supp halt_on_error=1" \
+	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --filter $(SANITIZED)
+
+.PHONY: install
+install: ## Install what make build built below PREFIX (default /usr/local); DESTDIR is honoured
+	@scripts/install.sh install "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: uninstall
+uninstall: ## Remove what make install installed
+	@scripts/install.sh uninstall "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: clean
+clean: ## Remove every build
+	rm -rf .build .build-asan .build-tsan
