@@ -57,6 +57,7 @@ let package = Package(
         .target(
             name: "Environments",
             dependencies: [
+                "CLinux",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 extern int accept4(int, struct sockaddr *, socklen_t *, int);
+extern int pipe2(int[2], int);
+extern int syncfs(int);
 
 static inline int dcf_accept4(int fd, int flags) { return accept4(fd, NULL, NULL, flags); }
 
@@ -29,3 +32,27 @@ static inline int dcf_prctl_pdeathsig(int sig) { return prctl(PR_SET_PDEATHSIG, 
 
 /// The name that ps and top show.
 static inline int dcf_prctl_name(const char *name) { return prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
+
+/// A copy of `fd` at the lowest free number from `minimum` on, closed by exec.
+static inline int dcf_dup_from(int fd, int minimum) { return fcntl(fd, F_DUPFD_CLOEXEC, minimum); }
+
+/// A flag that another thread reads.
+static inline int32_t dcf_atomic_load(const int32_t *value) { return __atomic_load_n(value, __ATOMIC_ACQUIRE); }
+static inline void dcf_atomic_store(int32_t *value, int32_t new_value) {
+    __atomic_store_n(value, new_value, __ATOMIC_RELEASE);
+}
+
+static inline int dcf_pipe2(int ends[2], int flags) { return pipe2(ends, flags); }
+
+/// Writes out everything of the file system that the descriptor lies on.
+static inline int dcf_syncfs(int fd) { return syncfs(fd); }
+
+/// Lets a process (and every thread it starts afterwards) run on these CPUs only: bit n of the mask is CPU n.
+static inline int dcf_sched_setaffinity(pid_t pid, const unsigned long *mask, size_t bytes) {
+    return (int)syscall(SYS_sched_setaffinity, pid, bytes, mask);
+}
+
+/// Fills the mask with the CPUs this process may run on; the answer is the bytes written, or -1.
+static inline int dcf_sched_getaffinity(pid_t pid, unsigned long *mask, size_t bytes) {
+    return (int)syscall(SYS_sched_getaffinity, pid, bytes, mask);
+}
