@@ -1,0 +1,105 @@
+"""Fixtures: one gateway for all that can share one, others of their own for tests that break it."""
+import pathlib
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from support import processes  # noqa: E402
+from support.gateway import BIN, Gateway  # noqa: E402
+from support.waiting import wait_until  # noqa: E402
+
+#: Threads that the gRPC core and the Swift runtime start when they first need them and keep.
+THREADS_KEPT = 8
+
+
+def pytest_sessionstart(session):
+    processes.adopt_orphans()
+    missing = [n for n in ("dcf", "dcf-gateway", "dcf-watcher") if not (BIN / n).exists()]
+    if missing:
+        pytest.exit(f"{', '.join(missing)} not in {BIN}: build first, or set DCF_BIN", 2)
+
+
+def pytest_report_header(config):
+    return f"programs: {BIN}"
+
+
+@pytest.fixture(scope="session")
+def scratch():
+    """A short path: the gateway's socket lies below it, and a unix socket's path has 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="dcf-e2e-", ignore_cleanup_errors=True) as folder:
+        yield pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(scratch):
+    with Gateway(scratch / "shared") as gateway:
+        # What is made once and kept (pools, lazily started threads) is made before anything is counted.
+        gateway.deploy("echo")
+        gateway.client.invoke("echo", b"x")
+        gateway.delete("echo")
+        yield gateway
+        gateway.stop()
+        assert not gateway.text().count("Fatal error")
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_gateway, request):
+    """The shared gateway. Afterwards its children, descriptors and threads are back to where they were."""
+    shared_gateway.close_client()
+    before = shared_gateway.state()
+    yield shared_gateway
+    assert shared_gateway.process.poll() is None, f"the gateway died:\n{shared_gateway.text()[-4000:]}"
+    names = shared_gateway.client.names()
+    if names:
+        shared_gateway.delete(*names)
+    shared_gateway.deployed.clear()
+    shared_gateway.close_client()
+
+    def settled():
+        after = shared_gateway.state()
+        return (
+            after["children"] <= before["children"]
+            and after["descriptors"] <= before["descriptors"]
+            and after["threads"] <= before["threads"] + THREADS_KEPT
+        )
+
+    try:
+        wait_until(settled, 20, "back to where it was")
+    except AssertionError:
+        raise AssertionError(
+            f"{request.module.__name__} left something behind: before {before}, after {shared_gateway.state()}; "
+            f"children: {[processes.command(p) for p in shared_gateway.below()]}; "
+            f"descriptors: {sorted(processes.descriptors(shared_gateway.pid).values())}") from None
+
+
+@pytest.fixture
+def own_gateway(scratch, request):
+    """Makes gateways for one test alone: own_gateway("--limit", ...). They and all they started are gone afterwards."""
+    made = []
+
+    def make(*flags, start=True, **options):
+        folder = scratch / f"own-{len(list(scratch.iterdir()))}-{len(made)}"
+        gateway = Gateway(folder, *flags, **options)
+        made.append(gateway)
+        return gateway.start() if start else gateway
+
+    before = processes.descendants(processes.os.getpid())
+    yield make
+    for gateway in made:
+        gateway.end()
+    left = lambda: processes.descendants(processes.os.getpid()) - before  # noqa: E731
+    try:
+        wait_until(lambda: not left(), 5, "no process left behind")
+    except AssertionError:
+        commands = [processes.command(p) for p in left()]
+        for pid in left():
+            processes.kill(pid)
+        raise AssertionError(f"left behind: {commands}") from None
+
+
+@pytest.fixture(scope="module")
+def client(gateway):
+    return gateway.client

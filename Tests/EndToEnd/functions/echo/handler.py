@@ -1,0 +1,3 @@
+class Handler:
+    def __call__(self, req):
+        return req.input

@@ -1,0 +1,16 @@
+"""Its constructor raises while the file `flag` is there, and hangs while `hang` is."""
+import os
+import subprocess
+import time
+
+
+class Handler:
+    def __init__(self, parameters):
+        if os.path.exists(parameters["flag"]):
+            raise RuntimeError("bad weights: the flag is there")
+        if os.path.exists(parameters.get("hang", "/nowhere")):
+            subprocess.Popen(["sleep", "987"])
+            time.sleep(600)
+
+    def __call__(self, req):
+        return str(os.getpid())

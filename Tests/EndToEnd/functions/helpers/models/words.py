@@ -1,0 +1,2 @@
+def polite(greeting, name):
+    return f"{greeting}, {name}"

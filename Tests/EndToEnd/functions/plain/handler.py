@@ -1,0 +1,2 @@
+def Handler(req):
+    return "plain:" + req.input.decode()

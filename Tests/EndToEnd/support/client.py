@@ -1,0 +1,125 @@
+"""A plain grpcio client whose code is made from Protos/ when the tests run."""
+import importlib
+import pathlib
+import sys
+import tempfile
+
+import grpc
+from grpc_tools import protoc
+
+PROTOS = pathlib.Path(__file__).parents[3] / "Protos"
+
+
+def _generate():
+    folder = tempfile.TemporaryDirectory(prefix="dcf-protos-")
+    status = protoc.main(
+        ["protoc", f"-I{PROTOS}", f"--python_out={folder.name}", f"--grpc_python_out={folder.name}",
+         str(PROTOS / "gateway.proto")])
+    assert status == 0, "protoc failed on gateway.proto"
+    sys.path.insert(0, folder.name)
+    return folder, importlib.import_module("gateway_pb2"), importlib.import_module("gateway_pb2_grpc")
+
+
+_folder, pb, pb_grpc = _generate()
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    # A test that a gateway left alone for a moment is connected again at once.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+
+
+class Refused(Exception):
+    """A status other than OK, with what a test looks at."""
+
+    def __init__(self, error):
+        self.code = error.code()
+        self.name = error.code().name
+        self.message = error.details() or ""
+        self.trailers = {k: v for k, v in (error.trailing_metadata() or ())}
+        self.executed = self.trailers.get("dcf-executed")
+        super().__init__(f"{self.name} (executed: {self.executed}): {self.message}")
+
+
+class Client:
+    def __init__(self, address):
+        self.channel = grpc.insecure_channel(address, OPTIONS)
+        self.stub = pb_grpc.GatewayStub(self.channel)
+
+    def close(self):
+        self.channel.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def call(self, method, request, timeout=60, **options):
+        """One unary call; raises Refused."""
+        try:
+            return getattr(self.stub, method)(request, timeout=timeout, **options)
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+    def invoke(self, name, data=b"", timeout=60):
+        return self.call("Invoke", pb.InvokeServiceRequest(Service=name, Input=data), timeout).Msg
+
+    def invoke_bytes(self, name, data=b"", timeout=60):
+        return self.call("InvokeBytes", pb.InvokeServiceRequest(Service=name, Input=data), timeout).Output
+
+    def begin(self, name, data=b"", timeout=60):
+        """An InvokeBytes that is under way: a grpc future."""
+        return self.stub.InvokeBytes.future(pb.InvokeServiceRequest(Service=name, Input=data), timeout=timeout)
+
+    def meta(self, name):
+        return self.call("GetMeta", pb.FunctionRequest(FunctionName=name))
+
+    def names(self):
+        return [f.Name for f in self.call("List", pb.Empty()).Functions]
+
+    def log(self, name):
+        return self.call("GetLog", pb.FunctionRequest(FunctionName=name)).Msg
+
+    def upload(self, bundle, piece=1 << 20, digest=None, size=None):
+        """Sends a bundle in pieces; returns its SHA-256 and the reply."""
+        import hashlib
+
+        digest = digest or hashlib.sha256(bundle).hexdigest()
+
+        def pieces():
+            yield pb.UploadPiece(Sha256=digest, Size=len(bundle) if size is None else size, Data=bundle[:piece])
+            for at in range(piece, len(bundle), piece):
+                yield pb.UploadPiece(Data=bundle[at:at + piece])
+
+        try:
+            return digest, self.stub.Upload(pieces(), timeout=120)
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+    def deploy_watch(self, name, bundle=None, config="runtime: python3\n", if_exists=0, timeout=120):
+        """Uploads and deploys; returns the events; raises Refused with `events` set to those before the error."""
+        digest = self.upload(bundle)[0] if isinstance(bundle, bytes) else (bundle or "")
+        request = pb.CreateFunctionRequest(Service=name, Bundle=digest, Config=config, IfExists=if_exists)
+        events = []
+        try:
+            for event in self.stub.DeployWatch(request, timeout=timeout):
+                events.append(event)
+        except grpc.RpcError as error:
+            refused = Refused(error)
+            refused.events = events
+            raise refused from None
+        return events
+
+
+def refused(call, *arguments, **options):
+    """Runs `call`, which must end with a status other than OK, and returns it."""
+    try:
+        got = call(*arguments, **options)
+    except Refused as error:
+        return error
+    raise AssertionError(f"was answered with {got!r:.200}, and should have been refused")

@@ -1,0 +1,86 @@
+"""Processes as /proc shows them. Nothing here ends a process that it did not get by its id."""
+import ctypes
+import os
+import pathlib
+import signal
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans():
+    """Makes orphaned descendants this process's children, so that none can hide when their parent is killed."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+
+
+def _stat(pid):
+    try:
+        rest = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return rest[0], int(rest[1])
+
+
+def exists(pid):
+    """Whether the process runs; a zombie does not."""
+    found = _stat(pid)
+    return found is not None and found[0] not in "ZX"
+
+
+def descendants(pid):
+    """The ids of all running processes below `pid`."""
+    below = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (found := _stat(int(entry))) and found[0] not in "ZX":
+            below.setdefault(found[1], set()).add(int(entry))
+    seen, todo = set(), [pid]
+    while todo:
+        for child in below.get(todo.pop(), ()):
+            if child not in seen:
+                seen.add(child)
+                todo.append(child)
+    return seen
+
+
+def command(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def descriptors(pid):
+    """What each open descriptor of a process is, by number."""
+    folder, found = f"/proc/{pid}/fd", {}
+    for entry in os.listdir(folder):
+        try:
+            found[int(entry)] = os.readlink(f"{folder}/{entry}")
+        except OSError:
+            pass
+    return found
+
+
+def threads(pid):
+    """The names of a process's threads."""
+    names = []
+    for entry in os.listdir(f"/proc/{pid}/task"):
+        try:
+            names.append(pathlib.Path(f"/proc/{pid}/task/{entry}/comm").read_text().strip())
+        except OSError:
+            pass
+    return sorted(names)
+
+
+def memory(pid, field="VmRSS"):
+    """A figure of /proc/PID/status in bytes."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(field)
+
+
+def kill(pid, sign=signal.SIGKILL):
+    try:
+        os.kill(pid, sign)
+    except ProcessLookupError:
+        pass
