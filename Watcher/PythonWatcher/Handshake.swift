@@ -1,0 +1,79 @@
+import Glibc
+import WatcherLink
+
+/// The frames before the first call: Hello, Welcome, then Ready or Failed. Small, so they are built the plain way.
+struct Handshake {
+    let socket: LinkSocket
+
+    /// Says who this is and waits for the gateway's answer.
+    ///
+    /// - Returns: the function's settings, as JSON.
+    func greet(token: String, pythonVersion: String) throws(WatcherError) -> [UInt8] {
+        let hello = Hello(
+            versions: LinkVersion.supported, pid: UInt32(getpid()), token: token, pythonVersion: pythonVersion)
+        try send(.hello, head: hello.head)
+        let (header, body) = try receiveFrame()
+        guard header.kind == FrameKind.welcome.rawValue else {
+            throw .link("frame \(header.kind) came where Welcome was due")
+        }
+        do throws(LinkError) {
+            let welcome = try body.withMemory { (bytes) throws(LinkError) in
+                try Welcome(head: UnsafeRawBufferPointer(rebasing: bytes[..<header.headLength]))
+            }
+            guard LinkVersion.supported.contains(welcome.version) else {
+                throw .version("the gateway chose version \(welcome.version) of the link, which this watcher does not know")
+            }
+            WatcherState.maxBodyLength = Int(clamping: welcome.maxBodyLength)
+        } catch {
+            throw .link(error.description)
+        }
+        return Array(body[header.headLength...])
+    }
+
+    /// The handler is constructed.
+    func ready(constructorMicros: UInt64) throws(WatcherError) {
+        try send(.ready, head: Ready(constructorMicros: constructorMicros).head)
+    }
+
+    /// The handler could not be constructed.
+    func failed(_ stage: Failed.Stage, summary: String, traceback: [UInt8]) throws(WatcherError) {
+        try send(.failed, head: Failed(stage: stage, summary: summary).head, payload: traceback)
+    }
+
+    private func send(_ kind: FrameKind, head: [UInt8], payload: [UInt8] = []) throws(WatcherError) {
+        let header = FrameHeader(kind: kind, headLength: head.count, payloadLength: payload.count)
+        var frame = [UInt8](repeating: 0, count: FrameHeader.size)
+        frame.withUnsafeMutableBytes { bytes in
+            if let start = bytes.baseAddress { header.encode(to: start) }
+        }
+        frame += head
+        frame += payload
+        try frame.withMemory { (bytes) throws(WatcherError) in
+            try socket.send(bytes, UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+    }
+
+    private func receiveFrame() throws(WatcherError) -> (FrameHeader, [UInt8]) {
+        let header = try receive(FrameHeader.size).withUnsafeBytes { bytes in
+            bytes.baseAddress.map { FrameHeader(decoding: $0) }
+        }
+        guard let header else { throw .ended }
+        do throws(LinkError) {
+            try header.validate(maxBodyLength: 16 << 20)
+        } catch {
+            throw .link(error.description)
+        }
+        return (header, try receive(header.bodyLength))
+    }
+
+    private func receive(_ count: Int) throws(WatcherError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            filled += try bytes.withMutableMemory { (buffer) throws(WatcherError) in
+                try socket.receive(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+            }
+        }
+        return bytes
+    }
+}

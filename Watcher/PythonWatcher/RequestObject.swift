@@ -1,0 +1,118 @@
+import CPython
+import Glibc
+
+/// The memory of a `dcf.Request`, Python's view of one call: `input`, `info`, `metadata`, `request_id`, `deadline` and
+/// `remaining()`.
+///
+/// It is made for every call, so only `input` is made with it; text is decoded when somebody asks.
+struct RequestObject {
+    /// Bytes of a head that are kept inside the object; longer ones are kept beside it.
+    static let inlineHeadCapacity = 96
+
+    var base: PyObject
+    /// The bytes object with the caller's input; owned.
+    var input: PythonObject?
+    /// The str, once asked for; owned.
+    var requestID: PythonObject?
+    /// The dict, once asked for; owned.
+    var metadata: PythonObject?
+    /// Where the head lies: after this structure, or on the heap.
+    var head: UnsafeMutableRawPointer?
+    /// Bytes of the head: request id, number of pairs, pairs. Checked when it was read.
+    var headLength: Int
+    /// The link's id of the call.
+    var callID: UInt64
+    /// When the caller stops waiting, on MonotonicClock; 0 means never.
+    var deadlineNanos: Int64
+    /// Whether the gateway took the call back before it began.
+    var isCancelled: Bool
+
+    /// `tp_basicsize`.
+    static let size = MemoryLayout<RequestObject>.size + inlineHeadCapacity
+}
+
+extension UnsafeMutablePointer<RequestObject> {
+    /// The same object as the C API knows it.
+    var object: PythonObject {
+        UnsafeMutableRawPointer(self).assumingMemoryBound(to: PyObject.self)
+    }
+
+    /// Copies a head that ``RequestHead`` has checked.
+    func keep(head source: UnsafeRawBufferPointer) {
+        let target: UnsafeMutableRawPointer
+        if source.count <= RequestObject.inlineHeadCapacity {
+            target = UnsafeMutableRawPointer(self) + MemoryLayout<RequestObject>.size
+        } else {
+            target = UnsafeMutableRawPointer.allocate(byteCount: source.count, alignment: 1)
+        }
+        if let start = source.baseAddress { memcpy(target, start, source.count) }
+        pointee.head = target
+        pointee.headLength = source.count
+    }
+
+    /// Gives back all that the object holds, not the object itself.
+    func clear() {
+        if let input = pointee.input { Py_DecRef(input) }
+        if let requestID = pointee.requestID { Py_DecRef(requestID) }
+        if let metadata = pointee.metadata { Py_DecRef(metadata) }
+        if pointee.headLength > RequestObject.inlineHeadCapacity { pointee.head?.deallocate() }
+    }
+
+    private var headBytes: RequestHead {
+        RequestHead(UnsafeRawBufferPointer(start: pointee.head, count: pointee.headLength))
+    }
+
+    /// A new reference to the request's id, a str; nil with an exception set.
+    func requestID() -> PythonObject? {
+        if pointee.requestID == nil {
+            var head = headBytes
+            pointee.requestID = Python.string(head.nextString() ?? UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+        if let made = pointee.requestID { Py_IncRef(made) }
+        return pointee.requestID
+    }
+
+    /// A new reference to the caller's metadata, a dict; nil with an exception set.
+    func metadata() -> PythonObject? {
+        if pointee.metadata == nil {
+            guard let dict = PyDict_New() else { return nil }
+            var head = headBytes
+            _ = head.nextString()
+            for _ in 0..<(head.nextCount() ?? 0) {
+                guard let key = head.nextString(), let value = head.nextString() else { break }
+                guard Self.add(key, value, to: dict) else {
+                    Py_DecRef(dict)
+                    return nil
+                }
+            }
+            pointee.metadata = dict
+        }
+        if let made = pointee.metadata { Py_IncRef(made) }
+        return pointee.metadata
+    }
+
+    /// Values of a key that comes more than once are joined with commas, as gRPC defines it.
+    private static func add(
+        _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, to dict: PythonObject
+    ) -> Bool {
+        guard let name = Python.string(key) else { return false }
+        defer { Py_DecRef(name) }
+        guard var text = Python.string(value) else { return false }
+        if let earlier = PyDict_GetItemWithError(dict, name) {
+            let comma = StaticString(",").withUTF8Buffer { Python.string(UnsafeRawBufferPointer($0)) }
+            let parts = [comma, text]
+            var joined: PythonObject? = earlier
+            Py_IncRef(earlier)
+            for part in parts {
+                guard let before = joined, let part else { return false }
+                joined = PyUnicode_Concat(before, part)
+                Py_DecRef(before)
+                Py_DecRef(part)
+            }
+            guard let joined else { return false }
+            text = joined
+        }
+        defer { Py_DecRef(text) }
+        return PyDict_SetItem(dict, name, text) == 0
+    }
+}

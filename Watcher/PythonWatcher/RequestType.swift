@@ -1,0 +1,131 @@
+import CPython
+
+/// The Python type `Request`, made once when the module is loaded.
+enum RequestType {
+    /// The type object; never given back.
+    nonisolated(unsafe) private(set) static var object: PythonObject?
+
+    /// A request without input or head yet; nil with an exception set.
+    static func make() -> UnsafeMutablePointer<RequestObject>? {
+        guard let object, let made = PyType_GenericAlloc(object, 0) else { return nil }
+        return view(made)
+    }
+
+    /// The memory behind an object of this type.
+    private static func view(_ object: PythonObject) -> UnsafeMutablePointer<RequestObject> {
+        UnsafeMutableRawPointer(object).assumingMemoryBound(to: RequestObject.self)
+    }
+
+    /// Makes the type. The tables are read as long as the process lives, so they are never freed.
+    static func create() -> PythonObject? {
+        let slots = UnsafeMutablePointer<PyType_Slot>.allocate(capacity: 8)
+        let entries: [(Int, UnsafeMutableRawPointer?)] = [
+            (Py_tp_dealloc, unsafeBitCast(deallocate, to: UnsafeMutableRawPointer.self)),
+            (Py_tp_new, unsafeBitCast(new, to: UnsafeMutableRawPointer.self)),
+            (Py_tp_repr, unsafeBitCast(represent, to: UnsafeMutableRawPointer.self)),
+            (Py_tp_doc, UnsafeMutableRawPointer(mutating: Self.literal("One call of a function."))),
+            (Py_tp_members, UnsafeMutableRawPointer(members())),
+            (Py_tp_getset, UnsafeMutableRawPointer(properties())),
+            (Py_tp_methods, UnsafeMutableRawPointer(methods())),
+            (0, nil),
+        ].map { (Int($0.0), $0.1) }
+        for (index, entry) in entries.enumerated() {
+            slots[index] = PyType_Slot(slot: Int32(entry.0), pfunc: entry.1)
+        }
+        var spec = PyType_Spec(
+            name: literal("dcf.Request"), basicsize: Int32(RequestObject.size), itemsize: 0,
+            flags: dcf_tpflags_default, slots: slots)
+        object = PyType_FromSpec(&spec)
+        return object
+    }
+
+    private static func members() -> UnsafeMutablePointer<PyMemberDef> {
+        let table = UnsafeMutablePointer<PyMemberDef>.allocate(capacity: 2)
+        table[0] = PyMemberDef(
+            name: literal("input"), type: Int32(T_OBJECT_EX),
+            offset: MemoryLayout<RequestObject>.offset(of: \.input) ?? 0, flags: Int32(READONLY),
+            doc: literal("The caller's bytes."))
+        table[1] = PyMemberDef()
+        return table
+    }
+
+    private static func properties() -> UnsafeMutablePointer<PyGetSetDef> {
+        let entries: [(StaticString, getter, StaticString)] = [
+            ("request_id", { object, _ in object.flatMap { view($0).requestID() } }, "The call's id, as in the log."),
+            ("metadata", { object, _ in object.flatMap { view($0).metadata() } }, "What the caller sent beside input."),
+            ("info", { _, _ in information() }, "The function's name, version, timeout and limits."),
+            ("deadline", { object, _ in object.flatMap { deadline(view($0)) } }, "On time.monotonic's clock, or None."),
+        ]
+        let table = UnsafeMutablePointer<PyGetSetDef>.allocate(capacity: entries.count + 1)
+        for (index, entry) in entries.enumerated() {
+            table[index] = PyGetSetDef(
+                name: literal(entry.0), get: entry.1, set: nil, doc: literal(entry.2), closure: nil)
+        }
+        table[entries.count] = PyGetSetDef()
+        return table
+    }
+
+    private static func methods() -> UnsafeMutablePointer<PyMethodDef> {
+        let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: 2)
+        table[0] = PyMethodDef(
+            ml_name: literal("remaining"), ml_meth: { object, _ in object.flatMap { remaining(view($0)) } },
+            ml_flags: Int32(METH_NOARGS), ml_doc: literal("Seconds that the caller still waits, or None."))
+        table[1] = PyMethodDef()
+        return table
+    }
+
+    private static func information() -> PythonObject? {
+        guard let info = WatcherState.info else { return Python.none() }
+        Py_IncRef(info)
+        return info
+    }
+
+    private static func deadline(_ request: UnsafeMutablePointer<RequestObject>) -> PythonObject? {
+        let nanos = request.pointee.deadlineNanos
+        return nanos == 0 ? Python.none() : PyFloat_FromDouble(Double(nanos) / 1e9)
+    }
+
+    private static func remaining(_ request: UnsafeMutablePointer<RequestObject>) -> PythonObject? {
+        let nanos = request.pointee.deadlineNanos
+        guard nanos != 0 else { return Python.none() }
+        return PyFloat_FromDouble(max(0, Double(nanos - MonotonicClock.nowNanos()) / 1e9))
+    }
+
+    /// Text that C keeps a pointer to.
+    private static func literal(_ text: StaticString) -> UnsafePointer<CChar> {
+        UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
+    }
+
+    /// `Request(input)`, for a call that does not come over the link.
+    private static let new: @convention(c) (PythonObject?, PythonObject?, PythonObject?) -> PythonObject? = {
+        type, arguments, _ in
+        guard let type, let arguments, PyTuple_Size(arguments) == 1,
+            let input = PyTuple_GetItem(arguments, 0), dcf_is_bytes(input) != 0
+        else {
+            PyErr_SetString(dcf_type_error(), "Request(input) takes one argument, a bytes")
+            return nil
+        }
+        guard let made = PyType_GenericAlloc(type, 0) else { return nil }
+        Py_IncRef(input)
+        view(made).pointee.input = input
+        return made
+    }
+
+    private static let represent: @convention(c) (PythonObject?) -> PythonObject? = { object in
+        guard let object else { return nil }
+        let request = view(object)
+        var head = RequestHead(UnsafeRawBufferPointer(start: request.pointee.head, count: request.pointee.headLength))
+        let id = head.nextString().map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let text = "<Request \(id), \(Python.contents(of: request.pointee.input)?.count ?? 0) bytes>"
+        return Array(text.utf8).withUnsafeBytes { Python.string($0) }
+    }
+
+    private static let deallocate: @convention(c) (PythonObject?) -> Void = { object in
+        guard let object else { return }
+        let type = object.pointee.ob_type
+        view(object).clear()
+        PyObject_Free(object)
+        // An object of a type made at run time owns a reference to it.
+        Py_DecRef(type)
+    }
+}

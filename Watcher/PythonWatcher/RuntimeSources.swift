@@ -1,0 +1,19 @@
+/// The Python runtime, which travels inside this library.
+enum RuntimeSources {
+    /// A file's text; nil when there is no such file.
+    ///
+    /// - Parameter name: the file's name without `.py`.
+    static func text(of name: String) -> [UInt8]? {
+        switch name {
+        case "bootstrap": PackageResources.bootstrap_py
+        case "dcf": PackageResources.dcf_py
+        case "faults": PackageResources.faults_py
+        case "info": PackageResources.info_py
+        case "link": PackageResources.link_py
+        case "loading": PackageResources.loading_py
+        case "once": PackageResources.once_py
+        case "streams": PackageResources.streams_py
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import CPython
+import WatcherLink
+
+/// The module's functions. Arguments are borrowed; a result is a new reference, or nil with an exception set.
+extension WatcherModule {
+    /// `source(name) -> bytes`: a file of the Python runtime, or None.
+    static func source(_ name: PythonObject?) -> PythonObject? {
+        guard let name = Python.text(of: name) else { return nil }
+        guard let text = RuntimeSources.text(of: name) else { return Python.none() }
+        return Python.bytes(text)
+    }
+
+    /// `connect(path, token, python_version, parent_pid) -> bytes`: dials the gateway; the function's settings as JSON.
+    static func connect(_ arguments: PythonObject?) -> PythonObject? {
+        guard let arguments, let path = Python.text(of: PyTuple_GetItem(arguments, 0)),
+            let token = Python.text(of: PyTuple_GetItem(arguments, 1)),
+            let version = Python.text(of: PyTuple_GetItem(arguments, 2))
+        else { return nil }
+        let parent = Int32(clamping: PyTuple_GetItem(arguments, 3).map { PyLong_AsLong($0) } ?? 0)
+        do throws(WatcherError) {
+            let socket = try LinkSocket(path: path)
+            WatcherState.descriptor = socket.descriptor
+            try LifeGuard.start(link: socket.descriptor, parentPid: parent)
+            return Python.bytes(try Handshake(socket: socket).greet(token: token, pythonVersion: version))
+        } catch {
+            return raise(error)
+        }
+    }
+
+    /// `ready(microseconds)`.
+    static func ready(_ micros: PythonObject?) -> PythonObject? {
+        guard let micros else { return nil }
+        let count = PyLong_AsUnsignedLongLong(micros)
+        guard PyErr_Occurred() == nil else { return nil }
+        return attempt { () throws(WatcherError) in
+            try Handshake(socket: LinkSocket(descriptor: WatcherState.descriptor)).ready(constructorMicros: UInt64(count))
+        }
+    }
+
+    /// `failed(stage, summary, traceback)`: an int, a str, a bytes.
+    static func failed(_ arguments: PythonObject?) -> PythonObject? {
+        guard let arguments, let number = PyTuple_GetItem(arguments, 0),
+            let stage = Failed.Stage(rawValue: UInt8(clamping: PyLong_AsLong(number))),
+            let summary = Python.text(of: PyTuple_GetItem(arguments, 1)),
+            let traceback = Python.contents(of: PyTuple_GetItem(arguments, 2))
+        else {
+            if PyErr_Occurred() == nil { PyErr_SetString(dcf_value_error(), "failed(stage, summary, traceback)") }
+            return nil
+        }
+        return attempt { () throws(WatcherError) in
+            try Handshake(socket: LinkSocket(descriptor: WatcherState.descriptor))
+                .failed(stage, summary: summary, traceback: Array(traceback))
+        }
+    }
+
+    /// `serve(handler, describe_exception, describe_reply, flush_partial_lines)`: returns when a drain is done.
+    static func serve(_ arguments: PythonObject?) -> PythonObject? {
+        guard let arguments, let handler = PyTuple_GetItem(arguments, 0),
+            let describeException = PyTuple_GetItem(arguments, 1),
+            let describeReply = PyTuple_GetItem(arguments, 2), let flush = PyTuple_GetItem(arguments, 3)
+        else { return nil }
+        return attempt { () throws(WatcherError) in
+            var loop = CallLoop(
+                socket: LinkSocket(descriptor: WatcherState.descriptor), handler: handler,
+                runtime: RuntimeCallbacks(
+                    exceptionDescriber: describeException, replyDescriber: describeReply, partialLineFlusher: flush))
+            do throws(WatcherError) {
+                try loop.run()
+            } catch .ended {
+                if WatcherState.isDraining == 0 { LifeGuard.endGroup() }
+            }
+        }
+    }
+
+    /// `set_info(info)`: what `req.info` is from now on.
+    static func setInfo(_ info: PythonObject?) -> PythonObject? {
+        guard let info else { return nil }
+        Py_IncRef(info)
+        if let old = WatcherState.info { Py_DecRef(old) }
+        WatcherState.info = info
+        return Python.none()
+    }
+
+    /// `current_request_id() -> str | None`: of the call that the handler works on.
+    static func currentRequestID() -> PythonObject? {
+        guard let request = WatcherState.currentRequest else { return Python.none() }
+        return request.requestID()
+    }
+
+    /// `line_is_partial()`: a log stream holds a line without its end; it is asked to write it when nothing else is to do.
+    static func lineIsPartial() -> PythonObject? {
+        WatcherState.hasPartialLine = true
+        return Python.none()
+    }
+
+    /// `copy_descriptor(number) -> int`: a copy out of the way of the handler's own, closed by exec; -1 when there is none.
+    static func copyDescriptor(_ number: PythonObject?) -> PythonObject? {
+        guard let number else { return nil }
+        return PyLong_FromLong(Int(LinkSocket.copyUp(Int32(clamping: PyLong_AsLong(number)))))
+    }
+
+    private static func attempt(_ body: () throws(WatcherError) -> Void) -> PythonObject? {
+        do throws(WatcherError) {
+            try body()
+            return Python.none()
+        } catch {
+            return raise(error)
+        }
+    }
+
+    private static func raise(_ error: WatcherError) -> PythonObject? {
+        switch error {
+        case .python: break
+        case .unreachable(let reason): PyErr_SetString(dcf_connection_error(), reason)
+        case .ended: PyErr_SetString(dcf_connection_error(), "the gateway closed the link")
+        case .link(let reason):
+            if let type = WatcherState.linkError { PyErr_SetString(type, reason) }
+        }
+        return nil
+    }
+}

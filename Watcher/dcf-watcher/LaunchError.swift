@@ -1,0 +1,30 @@
+/// Why the launcher could not become what it was asked for. Exit statuses are those of sysexits.h.
+enum LaunchError: Error {
+    case usage(String)
+    /// The parent ended before this process could ask to end with it.
+    case orphaned
+    case libraryMissing([String])
+    /// `exec` failed; the second value is errno's text.
+    case notRunnable(String, String)
+    case pythonNotRunnable(String, String)
+
+    var exitStatus: Int32 {
+        switch self {
+        case .usage: 64
+        case .orphaned, .libraryMissing, .pythonNotRunnable: 69
+        case .notRunnable: 127
+        }
+    }
+
+    var message: String {
+        switch self {
+        case .usage(let reason): "\(reason)\n\(Arguments.usage)"
+        case .orphaned: "the process that started it has ended already"
+        case .libraryMissing(let places):
+            "libPythonWatcher.so is missing: neither \(places.joined(separator: " nor ")) is there; install dcf again"
+        case .notRunnable(let command, let reason): "\(command) cannot be started: \(reason)"
+        case .pythonNotRunnable(let path, let reason):
+            "the interpreter \(path) cannot be started: \(reason); see the function's python key"
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import CLinux
+import Glibc
+
+/// Turns this process into the one asked for: first it is tied to its parent's life, then it calls `exec`.
+///
+/// A function's interpreter gets a bootstrap with `-c` that loads libPythonWatcher.so as an extension module: one way for
+/// interpreters with and without a shared libpython, and prefix and site-packages are the interpreter's own.
+enum Launcher {
+    /// Runs only as far as `exec`.
+    static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
+        try tieToParent(arguments)
+        resetSignals()
+        switch (arguments.mode, arguments.python) {
+        case (.link, let python?):
+            becomeGroupLeader()
+            // An interrupt typed at a terminal is the gateway's to handle; CPython leaves an ignored SIGINT ignored.
+            signal(SIGINT, SIG_IGN)
+            try become(python: python, mode: "link", parent: arguments.parent)
+        case (.once, let python?):
+            try become(python: python, mode: "once", parent: arguments.parent)
+        default:
+            try exec(arguments.command) { reason in .notRunnable(arguments.command[0], reason) }
+        }
+    }
+
+    /// The kernel ends this process when the thread that started it ends; a parent that had ended before is found by
+    /// looking once more.
+    private static func tieToParent(_ arguments: Arguments) throws(LaunchError) {
+        if arguments.mode == .once && arguments.parent == nil { return }
+        let parent = arguments.parent ?? getppid()
+        _ = dcf_prctl_pdeathsig(SIGKILL)
+        // Init is nobody's parent here, unless it was named.
+        guard getppid() == parent, parent != 1 || arguments.parent == 1 else { throw .orphaned }
+    }
+
+    /// Dispositions and mask are inherited through `exec`; the next program gets the defaults.
+    private static func resetSignals() {
+        for number in 1...64 where number != SIGKILL && number != SIGSTOP {
+            signal(Int32(number), SIG_DFL)
+        }
+        var none = sigset_t()
+        sigemptyset(&none)
+        sigprocmask(SIG_SETMASK, &none, nil)
+    }
+
+    /// So that the gateway can signal the handler's own children too.
+    private static func becomeGroupLeader() {
+        if getpgrp() != getpid() { setpgid(0, 0) }
+    }
+
+    private static func become(python: String, mode: String, parent: Int32?) throws(LaunchError) -> Never {
+        let library = try findLibrary()
+        try exec([python, "-c", bootstrap, library, mode, "\(parent ?? 0)"]) { reason in
+            .pythonNotRunnable(python, reason)
+        }
+    }
+
+    /// Beside this program, or where `make install` puts it.
+    private static func findLibrary() throws(LaunchError) -> String {
+        let folder = ownFolder()
+        let places = ["\(folder)/libPythonWatcher.so", "\(folder)/../lib/dcf/libPythonWatcher.so"]
+        for place in places where access(place, R_OK) == 0 {
+            return place
+        }
+        throw .libraryMissing(places)
+    }
+
+    private static func ownFolder() -> String {
+        var bytes = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = bytes.withUnsafeMutableBytes { buffer in
+            buffer.withMemoryRebound(to: CChar.self) { target in
+                target.baseAddress.map { readlink("/proc/self/exe", $0, target.count) } ?? 0
+            }
+        }
+        let path = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return String(path[..<slash])
+    }
+
+    /// `execvp`: a name without a slash is looked up in PATH.
+    private static func exec(_ command: [String], failure: (String) -> LaunchError) throws(LaunchError) -> Never {
+        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
+        words.append(nil)
+        if let program = words[0] { execvp(program, words) }
+        throw failure(String(cString: strerror(errno)))
+    }
+
+    /// Runs in the function's interpreter, of any version: only syntax that Python 2.7 parses too.
+    private static let bootstrap = """
+        import sys
+        def _refuse(reason):
+            sys.stderr.write("dcf-watcher: " + reason + "\\n")
+            sys.exit(69)
+        if sys.version_info < (3, 9):
+            _refuse("%s is Python %d.%d, a function needs Python 3.9 or later; see its python key"
+                % (sys.executable, sys.version_info[0], sys.version_info[1]))
+        if sys.implementation.name != "cpython" or "t" in sys.abiflags:
+            _refuse("%s is not a usual build of CPython (%s); see the function's python key"
+                % (sys.executable, sys.version.replace("\\n", " ")))
+        from importlib.machinery import ExtensionFileLoader, ModuleSpec
+        def _load(name, path):
+            loader = ExtensionFileLoader(name, path)
+            try:
+                module = loader.create_module(ModuleSpec(name, loader, origin=path))
+            except ImportError as error:
+                _refuse("%s cannot be loaded into %s: %s" % (path, sys.executable, error))
+            loader.exec_module(module)
+            return module
+        _watcher = sys.modules["_dcf_watcher"] = _load("_dcf_watcher", sys.argv[1])
+        exec(compile(_watcher.source("bootstrap"), "<dcf>/bootstrap.py", "exec"), {"__name__": "_dcf_bootstrap"})
+        """
+}

@@ -1,0 +1,18 @@
+import Glibc
+
+/// Writes with `write`: nothing may be left in a buffer.
+private func complain(_ message: String) {
+    let bytes = Array("dcf-watcher: \(message)\n".utf8)
+    _ = write(2, bytes, bytes.count)
+}
+
+if CommandLine.arguments.dropFirst().elementsEqual(["--help"]) {
+    print(Arguments.usage)
+    exit(0)
+}
+do throws(LaunchError) {
+    try Launcher.run(Arguments(Array(CommandLine.arguments.dropFirst())))
+} catch {
+    complain(error.message)
+    exit(error.exitStatus)
+}
