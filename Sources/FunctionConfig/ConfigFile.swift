@@ -29,7 +29,7 @@ package struct ConfigFile: Sendable, Equatable {
         functions.first { $0.name.text == name }
     }
 
-    private static func gateway(_ mapping: ConfigNode) throws(ConfigError) -> String? {
+    static func gateway(_ mapping: ConfigNode) throws(ConfigError) -> String? {
         var gateway: String?
         for entry in try mapping.entries() {
             guard entry.key == "gateway" else { throw entry.unknown(in: mapping, known: ["gateway"]) }
