@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests: scripts/end-to-end.sh [pytest's arguments].
+# Runs the end-to-end tests: scripts/end-to-end.sh [pytest's arguments], as in
+# scripts/end-to-end.sh test_faults.py -k full_queue
 #
 # DCF_BIN        the folder of the programs under test (default .build/debug)
 # DCF_TEST_FULL  1: the faults at full length
@@ -28,5 +29,5 @@ mkdir -p "$cache"
 venv venv Tests/EndToEnd/requirements.txt
 venv dcfgrpc Tests/EndToEnd/requirements-dcfgrpc.txt
 export DCF_TEST_DCFGRPC=$cache/dcfgrpc/bin/python
-exec "$cache/venv/bin/python" -m pytest -c Tests/EndToEnd/pytest.ini --rootdir=Tests/EndToEnd \
-    -p no:cacheprovider "${@:-Tests/EndToEnd}"
+cd Tests/EndToEnd
+exec "$cache/venv/bin/python" -m pytest -p no:cacheprovider "$@"

@@ -1,0 +1,469 @@
+"""The faults of docs/promises.md that need a gateway of their own. DCF_TEST_FULL=1 runs them at full length."""
+import os
+import pathlib
+import random
+import resource
+import subprocess
+import threading
+import time
+
+import grpc
+import pytest
+
+from support import length, raw_http2
+from support.client import Client, Refused, pb, refused
+from support.gateway import BIN
+from support.ledger import Ledger, Load
+from support.processes import command, descendants, descriptors, exists, kill, memory
+from support.waiting import wait_until
+
+
+@pytest.mark.fault("A2")
+def test_kill_9_of_the_gateway_leaves_no_process(own_gateway, tmp_path):
+    gateway = own_gateway()
+    gateway.deploy("echo", config={"replicas": {"min": 2, "max": 2}})
+    gateway.deploy("faults")
+    rounds, seen_pip, chance = length(8, 100), 0, random.Random(4711)
+    for n in range(rounds):
+        gateway.wait_ready("faults")
+        if n % 2:
+            gateway.client.invoke("faults", b"fork_stay")
+            gateway.client.invoke("faults", b"ignore_term")
+        else:  # While a venv is made and pip runs.
+            path = gateway.write("building", files={
+                "handler.py": "def Handler(req): pass\n", "requirements.txt": f"six==1.16.0\n# {n}\npip>=1.{n}\n"})
+            deploying = subprocess.Popen(
+                [str(BIN / "dcf"),
+                 "function", "create", "-f", str(path), "-g", gateway.address],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_until(lambda: any("venv" in command(p) or "pip" in command(p) for p in gateway.below()), 30, "pip runs")
+            time.sleep(chance.random() * 3)
+            seen_pip += any("pip" in command(p) for p in gateway.below())
+        below = gateway.below()
+        assert below
+        gateway.kill()
+        try:
+            wait_until(lambda: not [p for p in below if exists(p)], 2, "all gone 2 s later")
+        except AssertionError:
+            raise AssertionError(f"round {n}: alive 2 s later: {[command(p) for p in below if exists(p)]}") from None
+        if not n % 2:
+            assert deploying.wait(30) == 1
+        left = [p for p in descendants(os.getpid()) if str(gateway.folder) in command(p)]
+        assert not left, f"round {n}: {[command(p) for p in left]}"
+        gateway.start()
+    assert seen_pip
+    assert gateway.client.names() == ["echo", "faults"]
+    gateway.stop()
+
+
+@pytest.mark.fault("D1")
+def test_descriptors_exhausted_then_freed(own_gateway):
+    gateway = own_gateway(preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
+    gateway.deploy("echo")
+    assert gateway.client.invoke("echo", b"x") == "x"
+    for _ in range(length(2, 20)):
+        held, new = [], None
+        try:
+            for _ in range(250):
+                held.append(raw_http2.connect(gateway.port))
+            # Those that are served already go on, and what the gateway needs for itself it has.
+            assert gateway.client.invoke("echo", b"x") == "x"
+            gateway.deploy("during", "plain")
+            assert gateway.client.invoke("during", b"x") == "plain:x"
+            assert len(descriptors(gateway.pid)) <= 200
+        finally:
+            for sock in held:
+                sock.close()
+        new = wait_until(lambda: answers(gateway), 20, "the listener serves again")
+        assert new
+        gateway.delete("during")
+    gateway.stop()
+
+
+def answers(gateway):
+    with Client(gateway.address) as own:
+        try:
+            return own.invoke("echo", b"x", timeout=2) == "x"
+        except Refused:
+            return False
+
+
+@pytest.mark.fault("D1")
+def test_accept_that_fails_with_emfile(own_gateway):
+    """The kernel itself says EMFILE, as strace has it say, twenty times over."""
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode != 0:
+        pytest.skip("strace may not trace here")
+    gateway = own_gateway()
+    gateway.deploy("echo")
+    strace = subprocess.Popen(
+        ["strace", "-f", "-p", str(gateway.pid), "-o", "/dev/null", "-e", "trace=accept4",
+         "-e", "inject=accept4:error=EMFILE:when=1..20"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert "attached" in strace.stderr.readline()
+        wait_until(lambda: answers(gateway), 30, "the listener serves again")
+    finally:
+        strace.terminate()
+        strace.wait(10)
+        strace.stderr.close()
+    assert answers(gateway)
+    gateway.stop()
+
+
+@pytest.mark.fault("D2")
+def test_clients_that_read_nothing(own_gateway):
+    gateway = own_gateway()
+    gateway.deploy("echo")
+    gateway.client.invoke("echo", b"x")
+    before, megabytes = memory(gateway.pid), length(100, 400)
+    stop = threading.Event()
+
+    def send(client):
+        def requests():
+            for _ in range(megabytes // 10):
+                yield pb.InvokeServiceRequest(Service="echo", Input=b"x" * (1 << 20))
+            stop.wait(60)
+
+        # Nothing is ever read from this stream.
+        return client.stub.Invokes(requests(), timeout=60)
+
+    clients = [Client(gateway.address) for _ in range(10)]
+    streams = [send(c) for c in clients]
+    peak = 0
+    end = time.monotonic() + length(5, 20)
+    while time.monotonic() < end:
+        peak = max(peak, memory(gateway.pid))
+        assert gateway.client.invoke("echo", b"still here", timeout=20) == "still here"
+        time.sleep(0.05)
+    stop.set()
+    for stream in streams:
+        stream.cancel()
+    for client in clients:
+        client.close()
+    # Per stream: one request read ahead, one reply, and the transport's windows.
+    assert peak - before < 250 << 20, f"{(peak - before) >> 20} MiB more"
+    gateway.stop()
+
+
+@pytest.mark.fault("D2")
+def test_oversize_messages(own_gateway):
+    gateway = own_gateway()
+    gateway.deploy("echo")
+    gateway.client.invoke("echo", b"x")
+    data = b"x" * ((64 << 20) + 1)
+    for _ in range(length(6, 100)):
+        error = refused(gateway.client.invoke_bytes, "echo", data)
+        assert (error.name, error.executed) == ("RESOURCE_EXHAUSTED", "no")
+    assert memory(gateway.pid, "VmHWM") < 1 << 30
+    assert gateway.client.invoke("echo", b"x") == "x"
+    gateway.stop()
+
+
+@pytest.mark.fault("D3")
+def test_the_data_folders_disk_is_full(own_gateway):
+    gateway = own_gateway(start=False)
+    gateway.data.mkdir(parents=True)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(gateway.data)], capture_output=True)
+    if mount.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here: " + mount.stderr.decode().strip())
+    try:
+        gateway.start()
+        gateway.deploy("echo")
+        gateway.deploy("noisy")
+        ballast = gateway.data / "ballast"
+        with open(ballast, "wb", buffering=0) as out:
+            try:
+                while True:
+                    out.write(b"x" * 65536)
+            except OSError:
+                pass
+            try:
+                while True:
+                    out.write(b"x")
+            except OSError:
+                pass
+        for n in range(200):
+            assert gateway.client.invoke("echo", b"%d" % n) == str(n)
+        gateway.client.invoke("noisy", b"lines 2000")
+        path = gateway.write("another", files={"handler.py": "def Handler(req): pass\n", "w": os.urandom(1 << 20)})
+        done = gateway.dcf("function", "create", "-f", str(path), check=False)
+        assert done.returncode == 1 and "space" in done.error.lower()
+        from support.bundles import bundle
+
+        error = refused(gateway.client.deploy_watch, "another", bundle({"handler.py": os.urandom(1 << 20)}))
+        assert (error.name, error.executed) == ("RESOURCE_EXHAUSTED", "no")
+        assert gateway.client.names() == ["echo", "noisy"]
+        ballast.unlink()
+        gateway.deploy("another", "plain")
+        assert gateway.client.invoke("another", b"x") == "plain:x"
+        gateway.client.invoke("noisy", b"say after the flood")
+        log = wait_until(
+            lambda: "after the flood" in (text := gateway.client.log("noisy")) and text, 10, "lines are kept again")
+        assert "dropped" in log
+        gateway.stop()
+    finally:
+        gateway.end()
+        subprocess.run(["umount", "-l", str(gateway.data)], check=True)
+
+
+@pytest.mark.fault("E1")
+def test_a_handler_that_prints_without_end(own_gateway):
+    gateway = own_gateway()
+    gateway.deploy("noisy")
+    gateway.deploy("echo")
+    gateway.client.invoke("echo", b"x")
+    before = memory(gateway.pid)
+    shouting = gateway.client.begin("noisy", b"raw %d" % length(4, 30))
+    slow, count = 0.0, 0
+    while not shouting.done():
+        began = time.monotonic()
+        assert gateway.client.invoke("echo", b"x", timeout=10) == "x"
+        slow, count = max(slow, time.monotonic() - began), count + 1
+    assert shouting.result().Output == b"done" and count > 50 and slow < 2
+    gateway.client.invoke("noisy", b"say the next line")
+    log = wait_until(lambda: "the next line" in (text := gateway.client.log("noisy")) and text, 10, "the next line")
+    assert "dropped" in log
+    assert memory(gateway.pid) - before < 64 << 20
+    assert sum(f.stat().st_size for f in (gateway.data / "logs/noisy").iterdir()) < 51_000_000
+    gateway.stop()
+
+
+@pytest.mark.fault("E1")
+def test_a_handler_that_prints_one_line_of_100_mb(own_gateway):
+    gateway = own_gateway()
+    gateway.deploy("noisy")
+    gateway.client.invoke("noisy", b"say first")
+    before = memory(gateway.pid)
+    assert gateway.client.invoke("noisy", b"long 100000000", timeout=60) == "done"
+    # The second of the limit goes by.
+    def next_line():
+        gateway.client.invoke("noisy", b"say the next line")
+        return "the next line" in gateway.client.log("noisy")
+
+    wait_until(next_line, 15, "the next line", every=0.5)
+    assert max(len(line) for line in gateway.client.log("noisy").splitlines()) < (64 << 10) + 300
+    assert memory(gateway.pid) - before < 64 << 20
+    gateway.stop()
+
+
+@pytest.mark.fault("E2")
+@pytest.mark.parametrize("word", ["die 0", "die 3", "segfault", "abort", "fork_and_die"])
+def test_a_handler_that_ends_its_process(gateway, client, word):
+    gateway.deploy("faults", None, "--replace")
+    client.invoke("faults", b"pid")
+    error = refused(client.invoke, "faults", word.encode())
+    assert (error.name, error.executed) == ("UNAVAILABLE", "maybe")
+    assert error.trailers["grpc-retry-pushback-ms"] == "-1"
+    assert int(client.invoke("faults", b"pid")) in gateway.below()
+
+
+@pytest.mark.fault("E2")
+def test_a_handler_that_closes_every_descriptor(gateway, client):
+    gateway.deploy("faults", None, "--replace")
+    error = refused(client.invoke, "faults", b"close_all", timeout=20)
+    assert (error.name, error.executed) in {("UNAVAILABLE", "maybe"), ("DEADLINE_EXCEEDED", "maybe")}
+    wait_until(lambda: client.meta("faults").Status == "Ready", 30)
+    assert client.invoke("faults", b"pid", timeout=30)
+
+
+@pytest.mark.fault("E2")
+def test_handlers_that_fork(gateway, client):
+    gateway.deploy("faults", None, "--replace")
+    assert client.invoke("faults", b"fork_exit") == "forked"
+    # The child that comes back out of the handler must not answer, nor read the link.
+    for _ in range(5):
+        assert client.invoke("faults", b"fork_return") == "from the parent"
+    child = int(client.invoke("faults", b"fork_stay"))
+    pid = int(client.invoke("faults", b"pid"))
+    # The child holds what the watcher had open; the watcher's death is seen all the same.
+    kill(pid)
+    wait_until(lambda: client.meta("faults").Instances and client.meta("faults").Status == "Ready"
+               and gateway.replicas("faults") != [pid], 20, "a new replica")
+    assert client.invoke("faults", b"thread") == "8"
+    wait_until(lambda: not exists(child), 10, "the forked child gone with its group")
+
+
+@pytest.mark.fault("E2")
+def test_a_handler_that_ignores_sigterm(gateway, client):
+    gateway.deploy("faults", None, "--replace")
+    assert client.invoke("faults", b"ignore_term") == "ignored"
+    pid = gateway.replicas("faults")[0]
+    gateway.delete("faults")
+    wait_until(lambda: not exists(pid), 15, "ended all the same")
+
+
+@pytest.mark.fault("F1")
+def test_sigterm_under_load_fails_no_accepted_call(own_gateway, tmp_path):
+    for n in range(length(2, 20)):
+        gateway = own_gateway()
+        ledger = Ledger(tmp_path / f"ledger-{n}")
+        for name in ("left", "right"):
+            gateway.deploy(name, "ledger", config={
+                "parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
+        with Load(gateway.address, ledger, ["left", "right"], in_flight=64, milliseconds=20) as load:
+            wait_until(lambda: len(ledger.statuses) > 300, 30, "load")
+            began = time.monotonic()
+            gateway.process.terminate()
+            assert gateway.process.wait(40) == 0
+            assert time.monotonic() - began < 36
+            load.stop()
+        counts = ledger.check()
+        starts, _ = ledger.ran()
+        failed = [i for i in starts if ledger.statuses[i][0] != "OK"]
+        assert not failed, f"{len(failed)} accepted calls failed: {[ledger.statuses[i] for i in failed[:3]]}"
+        assert set(counts) <= {"OK", "UNAVAILABLE"}, counts
+        said = [s for s in ledger.statuses.values() if s[0] == "UNAVAILABLE" and s[2] is not None]
+        assert all(s[2] == "no" for s in said)
+
+
+@pytest.mark.fault("F1")
+def test_a_second_signal_exits_at_once(own_gateway):
+    gateway = own_gateway()
+    gateway.deploy("sleeper")
+    call = gateway.client.begin("sleeper", b"25")
+    assert refused(gateway.client.invoke, "sleeper", b"0", timeout=0.3).name == "DEADLINE_EXCEEDED"
+    below = gateway.below()
+    gateway.process.terminate()
+    with Client(gateway.address) as late:
+        wait_until(lambda: not quick(late), 5, "draining: nothing new is taken")
+    began = time.monotonic()
+    gateway.process.terminate()
+    gateway.process.wait(5)
+    assert time.monotonic() - began < 3
+    wait_until(lambda: not [p for p in below if exists(p)], 2, "all gone")
+    with pytest.raises(grpc.RpcError):
+        call.result(5)
+
+
+def quick(client):
+    try:
+        client.call("HealthCheck", pb.Empty(), timeout=0.5)
+        return True
+    except Refused:
+        return False
+
+
+@pytest.mark.fault("F2")
+def test_updates_under_load_fail_no_call(own_gateway, tmp_path):
+    gateway = own_gateway()
+    ledger = Ledger(tmp_path / "ledger")
+    config = {"parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}}
+    path = gateway.write("moving", "ledger", config=config)
+    gateway.dcf("function", "create", "-f", str(path))
+    with Load(gateway.address, ledger, ["moving"], in_flight=64, milliseconds=5) as load:
+        for n in range(length(5, 200)):
+            (path.parent / "moving/number.txt").write_text(str(n))
+            gateway.dcf("function", "create", "-f", str(path), "--update")
+        load.stop()
+    assert set(ledger.check()) == {"OK"}
+    assert gateway.client.meta("moving").Version == length(6, 201)
+    gateway.stop()
+
+
+@pytest.mark.fault("G1")
+def test_kill_9_at_random_points_of_deploys(own_gateway):
+    """Every acknowledged deploy is there after the restart, none is half there."""
+    gateway = own_gateway()
+    chance, acknowledged, tried, stop = random.Random(4711), {}, {}, threading.Event()
+    from support.bundles import bundle
+
+    def deploy(worker):
+        number = 0
+        while not stop.is_set():
+            number += 1
+            name = f"f{worker}-{number % 3}"
+            value = f"{worker}.{number}"
+            data = bundle({"handler.py": f"def Handler(req):\n    return '{value}'\n", "pad": os.urandom(200_000)})
+            with lock:
+                tried.setdefault(name, []).append(value)
+            try:
+                with Client(gateway.address) as own:
+                    own.deploy_watch(name, data, if_exists=1, timeout=20)
+                with lock:
+                    acknowledged[name] = value
+            except Refused:
+                time.sleep(0.05)
+
+    lock = threading.Lock()
+    total, rounds = 0, length(6, 100)
+    for n in range(rounds):
+        stop.clear()
+        workers = [threading.Thread(target=deploy, args=(w,), daemon=True) for w in range(2)]
+        for worker in workers:
+            worker.start()
+        time.sleep(0.5 + chance.random() * 2)
+        stop.set()
+        gateway.kill()
+        for worker in workers:
+            worker.join(40)
+            assert not worker.is_alive()
+        gateway.start()
+        names = gateway.client.names()
+        total += len(acknowledged)
+        for name, value in acknowledged.items():
+            assert name in names, f"round {n}: {name} was acknowledged and is not there"
+            seen = gateway.client.invoke(name, timeout=30)
+            # The one that was under way may have been committed, its answer lost.
+            assert seen in tried[name][tried[name].index(value):], f"round {n}: {name} is {seen}, and was {value}"
+        for name in set(names) - set(acknowledged):
+            assert gateway.client.invoke(name, timeout=30) in tried[name], f"round {n}: {name} is half there"
+        on_disk = {p.name for p in (gateway.data / "functions").iterdir()}
+        assert on_disk == set(names), f"round {n}: {on_disk ^ set(names)}"
+        assert not list((gateway.data / "uploads").iterdir())
+        wanted = {p.name for p in (gateway.data / "bundles").iterdir()}
+        assert all(n.endswith(".tar") for n in wanted)
+    assert total > rounds
+    gateway.stop()
+
+
+@pytest.mark.fault("A1")
+def test_watchers_killed_at_random_under_load(own_gateway, tmp_path):
+    """Nothing lost, nothing run twice, no wrong reply; only what was with a killed watcher fails."""
+    gateway = own_gateway()
+    ledger = Ledger(tmp_path / "ledger")
+    names = [f"work-{n}" for n in range(4)]
+    for name in names:
+        gateway.deploy(name, "ledger", config={
+            "parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
+    chance, kills = random.Random(4711), 0
+    with Load(gateway.address, ledger, names, in_flight=length(128, 1000), milliseconds=5) as load:
+        end = time.monotonic() + length(6, 60)
+        while time.monotonic() < end:
+            running = [p for name in names[:2] for p in gateway.replicas(name) if p]
+            if running:
+                kill(chance.choice(running))
+                kills += 1
+            time.sleep(0.2)
+        load.stop()
+    counts = ledger.check()
+    assert set(counts) <= {"OK", "UNAVAILABLE"}, counts
+    others = [s for s in ledger.statuses.values() if s[3] in names[2:] and s[0] != "OK"]
+    assert not others, f"functions that were left alone failed: {others[:3]}"
+    assert kills and counts["UNAVAILABLE"] <= kills * 64
+    for name in names:
+        gateway.wait_ready(name)
+    gateway.stop()
+
+
+def test_the_detectors_detect(tmp_path):
+    """The counting is worth something only if it notices."""
+    from support.ledger import answer
+
+    def ledger(text, **statuses):
+        made = Ledger(tmp_path / f"l{random.random()}")
+        made.path.write_text(text)
+        made.sent = dict.fromkeys(["a"])
+        made.statuses = statuses
+        return made
+
+    ok = ("OK", answer("a"), "yes", "f")
+    ledger("start a\nend a\n", a=ok).check()
+    for broken in (
+        ledger("start a\nend a\n"),
+        ledger("start a\nstart a\nend a\n", a=ok),
+        ledger("start a\nend a\n", a=("OK", answer("b"), "yes", "f")),
+        ledger("start a\n", a=ok),
+        ledger("start a\n", a=("UNAVAILABLE", "", "no", "f")),
+    ):
+        with pytest.raises(AssertionError):
+            broken.check()
+    assert pathlib.Path(tmp_path).exists()
