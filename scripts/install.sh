@@ -27,10 +27,10 @@ for file in "${programs[@]}" libPythonWatcher.so; do
     }
 done
 
-# What a program needs of the Swift toolchain: the libraries that the loader finds there.
-toolchain=$(dirname "$(dirname "$(readlink -f "$(command -v swift)")")")
+# What a program needs of the Swift runtime: the libraries that the loader finds where it finds libswiftCore.so.
+runtime=$(dirname "$(ldd "$built/dcf-watcher" | awk '$1 == "libswiftCore.so" { print $3 }')")
 runtime_of() {
-    ldd "$@" | awk -v under="$toolchain/" '$2 == "=>" && index($3, under) == 1 { print $3 }' | sort -u
+    ldd "$@" | awk -v under="$runtime/" '$2 == "=>" && index($3, under) == 1 { print $3 }' | sort -u
 }
 
 install -d "$root/bin" "$root/lib/dcf" "$root/lib/systemd/system" "$root/share/bash-completion/completions" \
