@@ -2,13 +2,20 @@
 package struct FrameFlags: OptionSet, Sendable {
     package let rawValue: UInt8
 
+    @inlinable
     package init(rawValue: UInt8) {
         self.rawValue = rawValue
     }
 
+    /// None; said so because an empty literal is made the slow, generic way in other modules.
+    @inlinable
+    package static var none: FrameFlags { FrameFlags(rawValue: 0) }
+
     /// A receiver that does not know the kind skips the frame instead of ending the link.
-    package static let optional = FrameFlags(rawValue: 1 << 0)
+    @inlinable
+    package static var optional: FrameFlags { FrameFlags(rawValue: 1 << 0) }
 
     /// On a reply: the payload is known to be valid UTF-8.
-    package static let text = FrameFlags(rawValue: 1 << 1)
+    @inlinable
+    package static var text: FrameFlags { FrameFlags(rawValue: 1 << 1) }
 }

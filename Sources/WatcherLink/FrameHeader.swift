@@ -18,7 +18,8 @@ package struct FrameHeader: Sendable, Equatable {
     package var headLength: Int
     package var id: UInt64
 
-    package init(kind: FrameKind, flags: FrameFlags = [], id: UInt64 = 0, headLength: Int, payloadLength: Int) {
+    @inlinable
+    package init(kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, headLength: Int, payloadLength: Int) {
         self.bodyLength = headLength + payloadLength
         self.kind = kind.rawValue
         self.flags = flags

@@ -25,8 +25,11 @@ PyObject *PyObject_GetAttrString(PyObject *, const char *);
 PyObject *PyObject_CallObject(PyObject *callable, PyObject *args);
 PyObject *PyObject_VectorcallDict(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwargs);
 
-/// Tells a callee that it may borrow the slot before the first argument for `self`.
-static const size_t dcf_vectorcall_arguments_offset = (size_t)1 << (8 * sizeof(size_t) - 1);
+/// Calls with the one argument `slots[1]`; the callee may use `slots[0]` for its `self`.
+static inline PyObject *dcf_call_one(PyObject *callable, PyObject **slots) {
+    const size_t argumentsOffset = (size_t)1 << (8 * sizeof(size_t) - 1);
+    return PyObject_VectorcallDict(callable, slots + 1, 1 | argumentsOffset, NULL);
+}
 
 // Types made at run time.
 typedef struct {

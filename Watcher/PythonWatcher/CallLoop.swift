@@ -15,6 +15,8 @@ struct CallLoop: ~Copyable {
     private static let flushNanos: Int64 = 100_000
     /// Payloads from this length on are received into their bytes object.
     private static let directReceiveBytes = 16 << 10
+    /// Bytes at once that tell of many callers, or of a long payload.
+    private static let streamBytes = 1_024
     /// Calls read ahead at most.
     private static let pendingMax = 1_024
 
@@ -30,6 +32,8 @@ struct CallLoop: ~Copyable {
     /// Bytes of an optional frame that are still to be thrown away.
     private var bytesToSkip = 0
     private var isDraining = false
+    /// Whether the last wait ended with so many bytes that more are likely there already.
+    private var isStreaming = true
     /// The time of the last look at the clock: when bytes came, or the last call ended.
     private(set) var nowNanos: Int64 = 0
     /// `[scratch, request]`: the callee may use the first slot for `self`.
@@ -78,7 +82,7 @@ struct CallLoop: ~Copyable {
         }
         WatcherState.currentRequest = request
         arguments[1] = request.object
-        let result = PyObject_VectorcallDict(handler, arguments + 1, 1 | dcf_vectorcall_arguments_offset, nil)
+        let result = dcf_call_one(handler, arguments)
         let began = nowNanos
         nowNanos = MonotonicClock.nowNanos()
         if WatcherState.isForkedChild { runtime.endForkedChild(failed: result == nil) }
@@ -138,14 +142,17 @@ struct CallLoop: ~Copyable {
         }
     }
 
+    /// A look without waiting spares giving the GIL away while calls stream in; where the last look was in vain, as with
+    /// one call at a time, the next is spared.
     private mutating func waitForBytes() throws(WatcherError) {
-        if try readNow() { return }
+        if isStreaming, try readNow() { return }
         if WatcherState.hasPartialLine {
             WatcherState.hasPartialLine = false
             runtime.flushPartialLines()
         }
         input.received(try socket.receive(into: input.freeSpace()))
         nowNanos = MonotonicClock.nowNanos()
+        isStreaming = input.count > Self.streamBytes
     }
 
     private mutating func readNow() throws(WatcherError) -> Bool {

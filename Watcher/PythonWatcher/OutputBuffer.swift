@@ -34,7 +34,7 @@ struct OutputBuffer: ~Copyable {
         if count == 0 { oldestNanos = nowNanos }
         let target = memory + count
         let header = FrameHeader(
-            kind: .reply, flags: isText ? .text : [], id: id, headLength: 2, payloadLength: payloadLength)
+            kind: .reply, flags: isText ? .text : .none, id: id, headLength: 2, payloadLength: payloadLength)
         header.encode(to: target)
         target.storeBytes(of: 0, toByteOffset: FrameHeader.size, as: UInt16.self)
         count += FrameHeader.size + 2

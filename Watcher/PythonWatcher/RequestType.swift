@@ -51,10 +51,10 @@ enum RequestType {
 
     private static func properties() -> UnsafeMutablePointer<PyGetSetDef> {
         let entries: [(StaticString, getter, StaticString)] = [
-            ("request_id", { object, _ in object.flatMap { view($0).requestID() } }, "The call's id, as in the log."),
-            ("metadata", { object, _ in object.flatMap { view($0).metadata() } }, "What the caller sent beside input."),
-            ("info", { _, _ in information() }, "The function's name, version, timeout and limits."),
-            ("deadline", { object, _ in object.flatMap { deadline(view($0)) } }, "On time.monotonic's clock, or None."),
+            ("request_id", { object, _ in object.flatMap { RequestType.view($0).requestID() } }, "The call's id, as in the log."),
+            ("metadata", { object, _ in object.flatMap { RequestType.view($0).metadata() } }, "What the caller sent beside input."),
+            ("info", { _, _ in RequestType.information() }, "The function's name, version, timeout and limits."),
+            ("deadline", { object, _ in object.flatMap { RequestType.deadline(RequestType.view($0)) } }, "On time.monotonic's clock, or None."),
         ]
         let table = UnsafeMutablePointer<PyGetSetDef>.allocate(capacity: entries.count + 1)
         for (index, entry) in entries.enumerated() {
@@ -68,7 +68,7 @@ enum RequestType {
     private static func methods() -> UnsafeMutablePointer<PyMethodDef> {
         let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: 2)
         table[0] = PyMethodDef(
-            ml_name: literal("remaining"), ml_meth: { object, _ in object.flatMap { remaining(view($0)) } },
+            ml_name: literal("remaining"), ml_meth: { object, _ in object.flatMap { RequestType.remaining(RequestType.view($0)) } },
             ml_flags: Int32(METH_NOARGS), ml_doc: literal("Seconds that the caller still waits, or None."))
         table[1] = PyMethodDef()
         return table
@@ -107,13 +107,13 @@ enum RequestType {
         }
         guard let made = PyType_GenericAlloc(type, 0) else { return nil }
         Py_IncRef(input)
-        view(made).pointee.input = input
+        RequestType.view(made).pointee.input = input
         return made
     }
 
     private static let represent: @convention(c) (PythonObject?) -> PythonObject? = { object in
         guard let object else { return nil }
-        let request = view(object)
+        let request = RequestType.view(object)
         var head = RequestHead(UnsafeRawBufferPointer(start: request.pointee.head, count: request.pointee.headLength))
         let id = head.nextString().map { String(decoding: $0, as: UTF8.self) } ?? ""
         let text = "<Request \(id), \(Python.contents(of: request.pointee.input)?.count ?? 0) bytes>"
@@ -123,7 +123,7 @@ enum RequestType {
     private static let deallocate: @convention(c) (PythonObject?) -> Void = { object in
         guard let object else { return }
         let type = object.pointee.ob_type
-        view(object).clear()
+        RequestType.view(object).clear()
         PyObject_Free(object)
         // An object of a type made at run time owns a reference to it.
         Py_DecRef(type)

@@ -28,15 +28,15 @@ enum WatcherModule {
 
     private static func methods() -> UnsafeMutablePointer<PyMethodDef> {
         let entries: [(StaticString, PyCFunction, Int)] = [
-            ("source", { _, name in source(name) }, Int(METH_O)),
-            ("connect", { _, arguments in connect(arguments) }, Int(METH_VARARGS)),
-            ("ready", { _, micros in ready(micros) }, Int(METH_O)),
-            ("failed", { _, arguments in failed(arguments) }, Int(METH_VARARGS)),
-            ("serve", { _, arguments in serve(arguments) }, Int(METH_VARARGS)),
-            ("set_info", { _, info in setInfo(info) }, Int(METH_O)),
-            ("current_request_id", { _, _ in currentRequestID() }, Int(METH_NOARGS)),
-            ("line_is_partial", { _, _ in lineIsPartial() }, Int(METH_NOARGS)),
-            ("copy_descriptor", { _, number in copyDescriptor(number) }, Int(METH_O)),
+            ("source", { _, name in WatcherModule.source(name) }, Int(METH_O)),
+            ("connect", { _, arguments in WatcherModule.connect(arguments) }, Int(METH_VARARGS)),
+            ("ready", { _, micros in WatcherModule.ready(micros) }, Int(METH_O)),
+            ("failed", { _, arguments in WatcherModule.failed(arguments) }, Int(METH_VARARGS)),
+            ("serve", { _, arguments in WatcherModule.serve(arguments) }, Int(METH_VARARGS)),
+            ("set_info", { _, info in WatcherModule.setInfo(info) }, Int(METH_O)),
+            ("current_request_id", { _, _ in WatcherModule.currentRequestID() }, Int(METH_NOARGS)),
+            ("line_is_partial", { _, _ in WatcherModule.lineIsPartial() }, Int(METH_NOARGS)),
+            ("copy_descriptor", { _, number in WatcherModule.copyDescriptor(number) }, Int(METH_O)),
         ]
         let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: entries.count + 1)
         for (index, entry) in entries.enumerated() {

@@ -1,0 +1,197 @@
+"""A gateway's end of the link, for one watcher."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+
+import frames
+
+BIN = pathlib.Path(os.environ.get("DCF_BIN", pathlib.Path(__file__).parents[2] / ".build/debug"))
+WATCHER = BIN / "dcf-watcher"
+
+#: Nothing here takes this long; a test that waits longer is stuck.
+PATIENCE = 60
+
+SETTINGS = {
+    "name": "tested",
+    "version": 3,
+    "parameters": {"factor": 2},
+    "timeout": {"call": 60.0, "start": 30.0},
+    "limits": {"memory": None, "cpu": None},
+}
+
+
+class Pump(threading.Thread):
+    """Reads one of the watcher's streams to its end."""
+
+    def __init__(self, stream):
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._changed = threading.Condition()
+        self._data = b""
+        self._ended = False
+        self.start()
+
+    def run(self):
+        while data := os.read(self._stream.fileno(), 1 << 16):
+            with self._changed:
+                self._data += data
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def wait_for(self, wanted):
+        """All that came once it holds `wanted`."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: wanted in self._data or self._ended, PATIENCE), self._data
+            assert wanted in self._data, self._data
+            return self._data
+
+    def all(self):
+        """Everything, once the stream has ended."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._ended, PATIENCE), self._data
+            return self._data
+
+
+class Replica:
+    """A watcher process and its link, closed and killed at the end of a `with`."""
+
+    def __init__(self, folder, python, handler=None, file="handler.py", name="Handler", settings=None,
+                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, python_arguments=None):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if handler is not None:
+            (self.folder / "handler.py").write_text(handler)
+        self.max_body = max_body
+        self.settings = SETTINGS if settings is None else settings
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._path = str(self.folder / "l")
+        self._listener.bind(self._path)
+        self._listener.listen()
+        self._listener.settimeout(PATIENCE)
+        self.link = None
+        self._buffer = b""
+        self.process = subprocess.Popen(
+            [str(launcher), "--parent", str(parent or os.getpid()), "--python", str(python)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8",
+                "HANDLER_DIR": str(self.folder), "HANDLER_FILE": file, "HANDLER_NAME": name,
+                "DCF_LINK": self._path, "DCF_TOKEN": "secret-token",
+                **{k: os.environ[k] for k in ("DCF_TEST_PRELOAD",) if k in os.environ}, **(environment or {}),
+            },
+        )
+        self.out = Pump(self.process.stdout)
+        self.err = Pump(self.process.stderr)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for stream in (self.link, self._listener):
+            if stream is not None:
+                stream.close()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.kill()
+        self.process.wait()
+
+    # The handshake.
+
+    def accept(self):
+        self.link, _ = self._listener.accept()
+        self.link.settimeout(PATIENCE)
+        self.hello = self.receive()
+        assert self.hello.kind == frames.HELLO
+        return self.hello
+
+    def welcome(self, version=1):
+        head = version.to_bytes(2, "little") + self.max_body.to_bytes(8, "little")
+        self.send(frames.frame(frames.WELCOME, head, json.dumps(self.settings).encode()))
+
+    def ready(self):
+        """The whole handshake; the watcher's Ready or Failed."""
+        self.accept()
+        self.welcome()
+        return self.receive()
+
+    def started(self):
+        """The same where only Ready will do."""
+        answer = self.ready()
+        assert answer.kind == frames.READY, answer
+        return self
+
+    # Frames.
+
+    def send(self, *data):
+        self.link.sendall(b"".join(data))
+
+    def _receive_bytes(self, count):
+        parts = [self._buffer[:count]]
+        self._buffer = self._buffer[count:]
+        missing = count - len(parts[0])
+        while missing:
+            data = self.link.recv(min(missing, 1 << 20))
+            if not data:
+                raise EOFError
+            parts.append(data)
+            missing -= len(data)
+        return b"".join(parts)
+
+    def receive(self):
+        length, kind, flags, head, id = frames.HEADER.unpack(self._receive_bytes(frames.HEADER.size))
+        body = self._receive_bytes(length)
+        return frames.Frame(kind, flags, id, body[:head], body[head:])
+
+    def ask(self, data=b"", id=1, **options):
+        """One call, and its answer's frame."""
+        self.send(frames.call(id, data, **options))
+        answer = self.receive()
+        assert answer.id == id
+        return answer
+
+    def reply(self, data=b"", **options):
+        """One call that must succeed: the reply's bytes."""
+        answer = self.ask(data, **options)
+        assert answer.kind == frames.REPLY, frames.Error.of(answer)
+        return answer.payload
+
+    def error(self, data=b"", **options):
+        """One call that must fail."""
+        return frames.Error.of(self.ask(data, **options))
+
+    # The end.
+
+    def drain(self):
+        self.send(frames.frame(frames.DRAIN))
+
+    def status(self):
+        return self.process.wait(PATIENCE)
+
+    def ended(self):
+        """The link is at its end: nothing more comes."""
+        try:
+            return self.receive() is None
+        except (EOFError, ConnectionError):
+            return True
+
+
+def once(folder, python, data=b"", handler=None, config=None, environment=None, **options):
+    """One call without a link."""
+    folder = pathlib.Path(folder)
+    if handler is not None:
+        (folder / "handler.py").write_text(handler)
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HANDLER_DIR": str(folder), "HANDLER_FILE": "handler.py",
+           "HANDLER_NAME": "Handler", **(environment or {})}
+    if config is not None:
+        env["DCF_CONFIG"] = json.dumps(config)
+    return subprocess.run(
+        [str(WATCHER), "--once", "--python", str(python)], input=data, capture_output=True, env=env,
+        timeout=PATIENCE, **options)
