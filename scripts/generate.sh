@@ -7,6 +7,7 @@
 # The plugin is built from the swift-protobuf that the package depends on, once for each of its versions, and kept
 # in the cache. PROTOC_GEN_SWIFT names a ready one instead.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 protos=(gateway.proto grpc/health/v1/health.proto grpc/reflection/v1/reflection.proto
@@ -36,9 +37,11 @@ plugin() {
 
 # Writes everything below the folder $1.
 generate() {
+    local plugin
+    plugin=$(plugin)
     mkdir -p "$1/Generated" "$1/Resources"
     # Comments stay out of the descriptor set: the same protos then give the same bytes.
-    protoc -IProtos --plugin="protoc-gen-swift=$(plugin)" --swift_out="$1/Generated" \
+    protoc -IProtos --plugin="protoc-gen-swift=$plugin" --swift_out="$1/Generated" \
         --swift_opt=Visibility=Package,UseAccessLevelOnImports=true,FileNaming=PathToUnderscores \
         --include_imports --descriptor_set_out="$1/Resources/descriptors.binpb" "${protos[@]}"
 }
