@@ -131,22 +131,8 @@ class Gateway:
     # Functions.
 
     def write(self, name, function=None, files=None, config=None):
-        """Makes a folder with a config.yaml and the function's files; returns the config's path.
-
-        `function` is a folder of functions/ (the name itself by default), `files` maps names to text or bytes."""
-        home = self.work / f"{name}-{time.monotonic_ns()}"
-        code = home / name
-        source = FUNCTIONS / (function or name)
-        if files is None or function:
-            shutil.copytree(source, code)
-        code.mkdir(parents=True, exist_ok=True)
-        for path, content in (files or {}).items():
-            (code / path).parent.mkdir(parents=True, exist_ok=True)
-            (code / path).write_bytes(content if isinstance(content, bytes) else content.encode())
-        part = {"runtime": "python3", **(config or {})}
-        path = home / "config.yaml"
-        path.write_text(json.dumps({"functions": {name: part}}, indent=2) + "\n")
-        return path
+        """A folder as write_function() makes it, in the gateway's own scratch folder; returns the config's path."""
+        return write_function(self.work / f"{name}-{time.monotonic_ns()}", name, function, files, config)
 
     def deploy(self, name, function=None, *flags, files=None, config=None, check=True):
         """`dcf function create` of one function; returns the finished command."""
@@ -167,6 +153,22 @@ class Gateway:
     def wait_ready(self, name, seconds=30):
         return wait_until(
             lambda: (f := self.client.meta(name)).Status == "Ready" and f, seconds, f"{name} Ready")
+
+
+def write_function(home, name, function=None, files=None, config=None):
+    """Makes a folder with a config.yaml and the function's files; returns the config's path.
+
+    `function` is a folder of functions/ (the name itself by default), `files` maps names to text or bytes."""
+    code = home / name
+    if files is None or function:
+        shutil.copytree(FUNCTIONS / (function or name), code, ignore=shutil.ignore_patterns("__pycache__"))
+    code.mkdir(parents=True, exist_ok=True)
+    for path, content in (files or {}).items():
+        (code / path).parent.mkdir(parents=True, exist_ok=True)
+        (code / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    path = home / "config.yaml"
+    path.write_text(json.dumps({"functions": {name: {"runtime": "python3", **(config or {})}}}, indent=2) + "\n")
+    return path
 
 
 def dcf(*arguments, input=None, check=True, cwd=None, environment=None, timeout=150):
