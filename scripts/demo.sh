@@ -86,6 +86,7 @@ again=$(seconds_since "$began")
 cmp "$scratch/reply.json" "$scratch/again.json"
 
 step "how long it took"
-constructed=$(dcf function info ocr | sed -n 's/.*constructor[^0-9]*\([0-9.]* *[a-zµ]*\).*/\1/Ip' | head -n 1)
+# The last column of the replica's row.
+constructed=$(dcf function info ocr | awk '/^Replica / { getline; print $(NF - 1), $NF }')
 printf '%-36s %s\n' "deploy, pip and the constructor" "$deployed" "the constructor, with its imports" "$constructed" \
     "the first call" "$called" "the second call" "$again"
