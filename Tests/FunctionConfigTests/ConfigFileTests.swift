@@ -177,4 +177,12 @@ import Testing
             #expect(read.unsupportedKeys().map(\.key) == function.unsupportedKeys().map(\.key))
         }
     }
+
+    @Test func anotherPythonIsWrittenToo() throws {
+        let file = try ConfigFile.parse(yaml: Self.everything, fileName: "config.yaml")
+        let changed = try #require(file.function(named: "echo")).withPython("/a b/venv")
+        let read = try FunctionConfig.parse(yaml: changed.yaml, name: changed.name)
+        #expect(read.python == "/a b/venv")
+        #expect(read.queue == changed.queue)
+    }
 }

@@ -1,0 +1,70 @@
+import Environments
+import FunctionConfig
+import Glibc
+import SystemPackage
+
+/// A single call of a function in the watcher, without a gateway: standard input to standard output.
+struct OnceCall {
+    let function: FunctionConfig
+    let directory: FilePath
+    /// The path of the interpreter to run on.
+    let python: String
+
+    /// Replaces this process by the watcher. Returns only by throwing.
+    func become(_ watcher: FilePath) throws(CommandFailure) {
+        guard let folder = realpath(directory.string, nil) else {
+            throw CommandFailure("cannot open \(directory): \(Errno(rawValue: errno))")
+        }
+        defer { free(folder) }
+        guard chdir(folder) == 0 else {
+            throw CommandFailure("cannot enter \(directory): \(Errno(rawValue: errno))")
+        }
+        let arguments = [watcher.string, "--once", "--python", python]
+        let variables = variables(
+            inherited: EnvironmentVariables.ours(), folder: String(cString: folder))
+        withCStrings(arguments) { arguments in
+            withCStrings(variables.map { "\($0.key)=\($0.value)" }.sorted()) { variables in
+                _ = execve(watcher.string, arguments, variables)
+            }
+        }
+        throw CommandFailure("cannot start \(watcher): \(Errno(rawValue: errno))")
+    }
+
+    /// What a watcher gets from a gateway as well, so that a trial tells how the function will fare there.
+    func variables(inherited: [String: String], folder: String) -> [String: String] {
+        var variables = inherited.filter { name, _ in
+            ["PATH", "HOME", "LANG", "TZ"].contains(name) || name.lowercased().hasSuffix("_proxy")
+                || name.hasPrefix("CUDA_") || name.hasPrefix("NVIDIA_")
+        }
+        for variable in function.environment { variables[variable.name] = variable.value }
+        variables["HANDLER_DIR"] = folder
+        variables["HANDLER_FILE"] = function.handler.file
+        variables["HANDLER_NAME"] = function.handler.name
+        variables["DCF_CONFIG"] = configuration
+        return variables
+    }
+
+    /// What a gateway says in its welcome, as JSON.
+    private var configuration: String {
+        let memory = function.limits.memory.map { String($0) } ?? "null"
+        let cpu = function.limits.cpu.map { String($0) } ?? "null"
+        return """
+            {"name":"\(function.name)","version":0,"parameters":\(function.parameters),\
+            "timeout":{"call":\(function.timeout.call.seconds),"start":\(function.timeout.start.seconds)},\
+            "limits":{"memory":\(memory),"cpu":\(cpu)}}
+            """
+    }
+
+    /// Lends an array of C strings, ended by NULL, that lives during `body`.
+    private func withCStrings(_ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Void) {
+        let pointers = strings.map { strdup($0) }
+        defer { for pointer in pointers { free(pointer) } }
+        body(pointers + [nil])
+    }
+}
+
+extension Duration {
+    fileprivate var seconds: Double {
+        Double(components.seconds) + Double(components.attoseconds) / 1e18
+    }
+}

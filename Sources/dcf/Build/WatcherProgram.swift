@@ -1,0 +1,33 @@
+import Glibc
+import SystemPackage
+
+/// Where `dcf-watcher` is: beside this program, where an installation puts it, or on the PATH.
+enum WatcherProgram {
+    static let name = "dcf-watcher"
+
+    static func find() throws(CommandFailure) -> FilePath {
+        let places = candidates(executable: ownPath(), path: ProcessEnvironment["PATH"] ?? "")
+        guard let found = places.first(where: { access($0.string, X_OK) == 0 }) else {
+            throw CommandFailure(
+                "cannot find \(name); it belongs beside dcf, in ../libexec, in ../lib/dcf, or on the PATH")
+        }
+        return found
+    }
+
+    static func candidates(executable: FilePath?, path: String) -> [FilePath] {
+        var places: [FilePath] = []
+        if let directory = executable?.removingLastComponent() {
+            let above = directory.removingLastComponent()
+            places = [directory, above.appending("libexec"), above.appending("lib").appending("dcf")]
+        }
+        // A relative entry of the PATH means another place in every folder.
+        places += path.split(separator: ":").filter { $0.hasPrefix("/") }.map { FilePath(String($0)) }
+        return places.map { $0.appending(name) }
+    }
+
+    private static func ownPath() -> FilePath? {
+        guard let pointer = realpath("/proc/self/exe", nil) else { return nil }
+        defer { free(pointer) }
+        return FilePath(String(cString: pointer))
+    }
+}

@@ -1,0 +1,14 @@
+import FunctionConfig
+
+/// Why a command did not do what it was asked to: one sentence or more for standard error. The exit status is 1.
+struct CommandFailure: Error, Equatable, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+
+    init(_ error: ConfigError) {
+        description = error.description
+    }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import FunctionConfig
+
+/// The words that lead to a command: `dcf function list`.
+enum CommandPath {
+    /// The error for the first word that should name a command and names none; nil when all do.
+    static func misspelling(in arguments: [String], root: any ParsableCommand.Type) -> String? {
+        var command = root
+        var path = names(of: root).first ?? "dcf"
+        for (index, word) in arguments.enumerated() {
+            let subcommands = command.configuration.subcommands
+            if subcommands.isEmpty || word.hasPrefix("-") { return nil }
+            if word == "help", index == 0 { continue }
+            guard let next = subcommands.first(where: { names(of: $0).contains(word) }) else {
+                return message(for: word, path: path, command: command)
+            }
+            command = next
+            path += " \(word)"
+        }
+        return nil
+    }
+
+    private static func message(for word: String, path: String, command: any ParsableCommand.Type) -> String {
+        var beginning = "unknown command \("\(path) \(word)".quoted)"
+        if let near = nearest(to: word, path: path, command: command) {
+            beginning += "; did you mean \(near.quoted)?"
+        } else {
+            beginning += "; \"\(path) --help\" shows what there is"
+        }
+        return beginning
+    }
+
+    /// The nearest command here, or a command one level deeper that has this very name (`dcf list`).
+    private static func nearest(to word: String, path: String, command: any ParsableCommand.Type) -> String? {
+        let subcommands = command.configuration.subcommands
+        for subcommand in subcommands {
+            let deeper = subcommand.configuration.subcommands
+            if deeper.contains(where: { names(of: $0).contains(word) }), let name = names(of: subcommand).first {
+                return "\(path) \(name) \(word)"
+            }
+        }
+        return Suggestion.nearest(to: word, among: subcommands.flatMap(names)).map { "\(path) \($0)" }
+    }
+
+    /// A command's name, then its aliases.
+    private static func names(of command: any ParsableCommand.Type) -> [String] {
+        [command.configuration.commandName ?? ""] + command.configuration.aliases
+    }
+}

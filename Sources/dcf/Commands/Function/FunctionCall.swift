@@ -1,0 +1,47 @@
+import ArgumentParser
+import FoundationEssentials
+import FunctionConfig
+import GRPC
+import GatewayProtocol
+
+/// `dcf function call NAME`: standard input is the call, the reply goes to standard output byte for byte.
+struct FunctionCall: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "call",
+        abstract: "Calls a function with the bytes of standard input.",
+        discussion: """
+            Example:
+              echo hello | dcf function call echo
+              base64 page.png | dcf function call ocr > lines.json
+            """,
+        aliases: ["invoke"])
+
+    @OptionGroup var connection: ConnectionOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "How long to wait, as 500ms, 30s, 5m (default: the function's timeout.call).", valueName: "time"))
+    var timeout: String?
+
+    @Argument(help: "The function.")
+    var name: String
+
+    func run() async throws {
+        let timeout = try duration()
+        let client = try connection.client()
+        var request = Pb_InvokeServiceRequest()
+        request.service = name
+        request.input = Data(try Console.readAll())
+        let reply: Pb_Messages = try await client.unary(
+            GatewayMethod.invokeBytes, request, about: name, timeout: timeout)
+        try Console.write(reply.output)
+    }
+
+    private func duration() throws(CommandFailure) -> Duration? {
+        guard let timeout else { return nil }
+        guard let duration = Duration(text: timeout), duration > .zero else {
+            throw CommandFailure("--timeout must be a duration above 0, as 500ms, 30s, 5m, not \(timeout.quoted)")
+        }
+        return duration
+    }
+}

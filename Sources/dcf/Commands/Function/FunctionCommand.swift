@@ -1,0 +1,18 @@
+import ArgumentParser
+
+/// `dcf function`: the group.
+struct FunctionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "function",
+        abstract: "Makes, deploys, calls and looks after functions.",
+        discussion: """
+            Example:
+              dcf function list
+            """,
+        subcommands: [
+            FunctionInit.self, FunctionBuild.self, FunctionRun.self, FunctionDeploy.self, FunctionCreate.self,
+            FunctionList.self, FunctionCall.self, FunctionInfo.self, FunctionLog.self, FunctionDelete.self,
+            FunctionRestart.self, FunctionScale.self,
+        ],
+        aliases: ["fn"])
+}

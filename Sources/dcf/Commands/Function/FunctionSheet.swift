@@ -1,0 +1,53 @@
+import GatewayProtocol
+
+/// A function as `dcf function info` shows it: a line a fact, then the replicas, then its part of the config.
+struct FunctionSheet {
+    private(set) var text = ""
+
+    init(_ function: Pb_Function) {
+        add("Name", function.name)
+        add("Status", function.status)
+        add("Reason", function.reason)
+        if function.version > 0 { add("Version", String(function.version)) }
+        add("Description", function.description_p)
+        add("Maintainer", function.maintainer)
+        add("Image", function.image)
+        add("Python", function.python)
+        add("Invocations", String(function.invocationCount))
+        add("Replicas", "\(function.availableReplicas) of \(function.replicas) available")
+        add("Labels", Self.pairs(function.labels))
+        add("Annotations", Self.pairs(function.annotations))
+        if !function.instances.isEmpty {
+            text += "\n" + Self.table(of: function.instances).text
+        }
+        if !function.config.isEmpty {
+            text += "\nConfig:\n"
+            for line in function.config.split(separator: "\n") { text += "  \(String(line).printable)\n" }
+        }
+    }
+
+    /// Nothing for an empty value. Further lines of a value (a traceback) are indented below the first.
+    private mutating func add(_ key: String, _ value: String) {
+        guard !value.isEmpty else { return }
+        let column = 14
+        let lines = value.split(separator: "\n").map { String($0).printable }
+        let head = "\(key):" + String(repeating: " ", count: column - key.count - 1)
+        text += head + lines.joined(separator: "\n" + String(repeating: " ", count: column)) + "\n"
+    }
+
+    private static func pairs(_ map: [String: String]) -> String {
+        map.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "\n")
+    }
+
+    private static func table(of replicas: [Pb_Replica]) -> Table {
+        var table = Table(header: ["Replica", "Process", "State", "Restarts", "Ready for", "Constructor"])
+        for replica in replicas {
+            table.add([
+                String(replica.number), replica.pid > 0 ? String(replica.pid) : "-", replica.state,
+                String(replica.restarts), replica.state == "Ready" ? "\(Int64(replica.readySeconds)) s" : "-",
+                replica.constructorMicros > 0 ? "\(replica.constructorMicros / 1_000) ms" : "-",
+            ])
+        }
+        return table
+    }
+}
