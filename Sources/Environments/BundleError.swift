@@ -1,0 +1,42 @@
+/// Why a folder cannot be packed or an archive cannot be unpacked.
+package enum BundleError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// Something in the folder, by its path in there, cannot be part of a bundle.
+    case cannotPack(path: String, reason: String)
+    /// An entry of the archive, by its name, is not acceptable.
+    case refused(entry: String, reason: String)
+    /// The archive as such is damaged; `offset` is where, in bytes.
+    case damaged(offset: UInt64, reason: String)
+    /// More than the limits allow.
+    case tooLarge(String)
+    /// `.dcfignore` cannot be read as patterns.
+    case ignoreFile(line: Int, reason: String)
+    /// The file system said no.
+    case file(FileError)
+
+    package var isDiskFull: Bool {
+        if case .file(let error) = self { return error.isDiskFull }
+        return false
+    }
+
+    package var description: String {
+        switch self {
+        case .cannotPack(let path, let reason):
+            "\(path.quotedName) cannot be packed: \(reason)"
+        case .refused(let entry, let reason):
+            "the archive's entry \(entry.quotedName) is refused: \(reason)"
+        case .damaged(let offset, let reason):
+            "the archive is damaged at byte \(offset): \(reason)"
+        case .tooLarge(let what):
+            what
+        case .ignoreFile(let line, let reason):
+            ".dcfignore, line \(line): \(reason)"
+        case .file(let error):
+            error.description
+        }
+    }
+}
+
+/// Does the work, a failure of the file system made one of the bundle.
+func bundling<Result: ~Copyable>(_ work: () throws(FileError) -> Result) throws(BundleError) -> Result {
+    do throws(FileError) { return try work() } catch { throw .file(error) }
+}

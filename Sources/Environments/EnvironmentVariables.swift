@@ -1,0 +1,40 @@
+import Glibc
+
+/// Which of our own variables a child may see.
+package enum EnvironmentVariables {
+    /// What every child gets.
+    private static let plain: Set<String> = ["PATH", "HOME", "LANG", "TZ"]
+    private static let proxies: Set<String> = ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"]
+    private static let certificates: Set<String> = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]
+
+    /// What a Python gets that is only asked what it is.
+    package static func forProbe(_ all: [String: String]) -> [String: String] {
+        all.filter { plain.contains($0.key) || $0.key.hasPrefix("PYENV_") }
+    }
+
+    /// What pip and venv get: the plain ones, proxies, certificates, and pip's own.
+    package static func forInstaller(_ all: [String: String]) -> [String: String] {
+        var chosen = all.filter { pair in
+            plain.contains(pair.key) || proxies.contains(pair.key.lowercased()) || certificates.contains(pair.key)
+                || pair.key.hasPrefix("PIP_")
+        }
+        // Where a machine's settings send packages elsewhere, they would not be in the venv.
+        for name in ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON"] { chosen[name] = nil }
+        chosen["PIP_USER"] = "0"
+        return chosen
+    }
+
+    /// Our own, read now.
+    package static func ours() -> [String: String] {
+        var result: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let line = String(cString: text)
+            if let equals = line.firstIndex(of: "=") {
+                result[String(line[..<equals])] = String(line[line.index(after: equals)...])
+            }
+            entry += 1
+        }
+        return result
+    }
+}

@@ -1,0 +1,21 @@
+import Glibc
+import SystemPackage
+
+/// An exclusive lock on a file between processes; released when this ends, and by the kernel when the process does.
+struct FileLock: ~Copyable, Sendable {
+    private let file: OwnedDescriptor
+
+    /// Takes the lock now, or answers nil where another process (or another part of this one) has it.
+    static func tryTake(_ path: String) throws(FileError) -> FileLock? {
+        let file = try OwnedDescriptor(path, flags: O_RDWR | O_CREAT, mode: 0o644)
+        guard retrying({ flock(file.rawValue, LOCK_EX | LOCK_NB) }) == 0 else {
+            if errno == EWOULDBLOCK { return nil }
+            throw FileError("lock", path, Errno(rawValue: errno))
+        }
+        return FileLock(file: file)
+    }
+
+    private init(file: consuming OwnedDescriptor) {
+        self.file = file
+    }
+}

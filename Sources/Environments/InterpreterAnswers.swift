@@ -1,0 +1,76 @@
+import Glibc
+import SystemPackage
+import Synchronization
+
+/// What interpreters said of themselves, kept in memory and in a file, under their path and their file's identity.
+///
+/// The file is a convenience: one that cannot be read or written costs a start of Python, never an error.
+final class InterpreterAnswers: Sendable {
+    /// First line of the file; another format is not read.
+    private static let format = "dcf interpreters 1"
+    private static let entriesMax = 256
+
+    private let file: String?
+    private let known: Mutex<[String: Interpreter]>
+
+    init(file: String?) {
+        self.file = file
+        let bytes = file.flatMap { try? WholeFile.read($0, limit: 1 << 20) } ?? []
+        known = Mutex(Self.parse(String(decoding: bytes, as: UTF8.self)))
+    }
+
+    subscript(identity: String) -> Interpreter? { known.withLock { $0[identity] } }
+
+    func keep(_ interpreter: Interpreter, as identity: String) {
+        let text = known.withLock { known in
+            if known.count >= Self.entriesMax { known.removeAll() }
+            known[identity] = interpreter
+            return Self.text(known)
+        }
+        guard let file else { return }
+        // Without the file the next process asks again; nothing else is lost.
+        try? Folder.make(FilePath(file).removingLastComponent().string)
+        try? WholeFile.replace(file, with: Array(text.utf8))
+    }
+
+    /// What changes when the interpreter, or the venv it stands in, is replaced. nil where there is no such file.
+    static func identity(of path: String) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        var identity = "\(path)|\(stamp(status))"
+        let venv = FilePath(path).removingLastComponent().removingLastComponent().appending("pyvenv.cfg").string
+        if stat(venv, &status) == 0 { identity += "|" + stamp(status) }
+        return identity
+    }
+
+    private static func stamp(_ status: stat) -> String {
+        "\(status.st_dev).\(status.st_ino).\(status.st_size).\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
+    }
+
+    private static func text(_ known: [String: Interpreter]) -> String {
+        var lines = [format]
+        for (identity, one) in known.sorted(by: { $0.key < $1.key }) {
+            let fields = [
+                identity, one.path, one.realPath, one.version.description, one.isVenv ? "venv" : "-", one.prefix,
+                one.hasEnsurepip ? "ensurepip" : "-", one.pip?.description ?? "-",
+            ]
+            if fields.contains(where: { $0.contains("\t") || $0.contains("\n") }) { continue }
+            lines.append(fields.joined(separator: "\t"))
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func parse(_ text: String) -> [String: Interpreter] {
+        let lines = text.split(separator: "\n")
+        guard let first = lines.first, first == format else { return [:] }
+        var known: [String: Interpreter] = [:]
+        for line in lines.dropFirst() {
+            let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+            guard fields.count == 8, let version = PythonVersion(fields[3]) else { continue }
+            known[fields[0]] = Interpreter(
+                path: fields[1], realPath: fields[2], version: version, isVenv: fields[4] == "venv", prefix: fields[5],
+                hasEnsurepip: fields[6] == "ensurepip", pip: PythonVersion(fields[7]))
+        }
+        return known
+    }
+}

@@ -1,0 +1,71 @@
+/// Asks an interpreter what it is, by running it once.
+struct InterpreterProbe {
+    /// Written so that any Python, 2.7 included, can run it: what is too old must still say how old it is.
+    private static let script = """
+        import sys
+        def line(key, value):
+            sys.stdout.write("dcf:" + key + "=" + str(value) + "\\n")
+        line("version", ".".join(str(n) for n in sys.version_info[:3]))
+        line("implementation", getattr(getattr(sys, "implementation", None), "name", "cpython"))
+        line("threading", "free" if "t" in getattr(sys, "abiflags", "") else "gil")
+        line("executable", sys.executable)
+        line("base", getattr(sys, "_base_executable", None) or sys.executable)
+        line("prefix", sys.prefix)
+        line("venv", int(sys.prefix != getattr(sys, "base_prefix", sys.prefix)))
+        if sys.version_info >= (3, 9):
+            from importlib.util import find_spec
+            from importlib.metadata import PackageNotFoundError, version
+            line("ensurepip", int(find_spec("ensurepip") is not None))
+            try:
+                line("pip", version("pip"))
+            except PackageNotFoundError:
+                pass
+        """
+
+    let launcher: String?
+    /// The variables it runs with.
+    let variables: [String: String]
+
+    /// What the interpreter at `path` is. A Python that functions cannot run on is an error as well.
+    func ask(_ path: String) async throws(EnvironmentError) -> Interpreter {
+        let lines = LineCollector(limit: 64)
+        let command = ChildCommand(
+            launcher: launcher, arguments: [path, "-E", "-s", "-B", "-c", Self.script], variables: variables,
+            folder: "/")
+        let outcome: ChildCommand.Outcome
+        do throws(ChildCommandError) {
+            outcome = try await command.run(timeout: .seconds(30)) { lines.add($0) }
+        } catch {
+            if case .cancelled = error { throw .cancelled }
+            throw .interpreterBroken(path: path, reason: error.description)
+        }
+        guard outcome.isSuccess else {
+            let last = lines.all.last.map { ": " + $0 } ?? ""
+            throw .interpreterBroken(path: path, reason: "it ended with \(outcome)\(last)")
+        }
+        return try interpret(lines.all, path: path)
+    }
+
+    private func interpret(_ lines: [String], path: String) throws(EnvironmentError) -> Interpreter {
+        var answers: [String: String] = [:]
+        for line in lines where line.hasPrefix("dcf:") {
+            let pair = line.dropFirst(4).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if pair.count == 2 { answers[String(pair[0])] = String(pair[1]) }
+        }
+        guard let version = answers["version"].flatMap({ PythonVersion($0) }), let executable = answers["executable"]
+        else {
+            throw .interpreterBroken(path: path, reason: "it did not answer as a Python does")
+        }
+        guard version >= .oldest else { throw .interpreterTooOld(path: path, version: version) }
+        let implementation = answers["implementation"] ?? "unknown"
+        guard implementation == "cpython" else { throw .notCPython(path: path, what: implementation) }
+        guard answers["threading"] != "free" else { throw .notCPython(path: path, what: "a free-threaded build") }
+        let base = answers["base"] ?? executable
+        let isVenv = answers["venv"] == "1"
+        return Interpreter(
+            path: isVenv || executable.isEmpty ? path : executable, realPath: Folder.resolved(base) ?? base,
+            version: version,
+            isVenv: isVenv, prefix: answers["prefix"] ?? "", hasEnsurepip: answers["ensurepip"] == "1",
+            pip: answers["pip"].flatMap { PythonVersion(leadingIn: $0) })
+    }
+}
