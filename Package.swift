@@ -28,6 +28,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
@@ -69,6 +70,7 @@ let package = Package(
             name: "Gateway",
             dependencies: [
                 "CLinux", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "WatcherLink",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -88,8 +90,8 @@ let package = Package(
                 "Environments", "FunctionConfig", "GRPC", "GatewayProtocol",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "SystemPackage", package: "swift-system"),
-                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
 
@@ -104,6 +106,15 @@ let package = Package(
         .executableTarget(
             name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean),
 
+        .testTarget(name: "FunctionConfigTests", dependencies: ["FunctionConfig"], swiftSettings: strict),
+        .testTarget(
+            name: "dcfTests",
+            dependencies: [
+                "dcf", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "GatewayProtocolTests",
             dependencies: ["GatewayProtocol", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
