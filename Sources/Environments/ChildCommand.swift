@@ -64,12 +64,12 @@ package struct ChildCommand: Sendable {
             }
             return first ?? .failure(.cancelled)
         }
-        if Task.isCancelled, case .failure = result { throw .cancelled }
+        if Task.isCancelled, result != .success(.exited(0)) { throw .cancelled }
         return try result.get()
     }
 
     private func execute(_ onLine: @escaping @Sendable (String) -> Void) async -> Result<Outcome, ChildCommandError> {
-        let command = launcher.map { [$0, "--child", "--"] + arguments } ?? arguments
+        let command = launcher.map { [$0, "--child", "--parent", String(getpid()), "--"] + arguments } ?? arguments
         let program = command.first ?? ""
         var options = PlatformOptions()
         options.processGroupID = 0

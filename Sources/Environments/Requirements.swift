@@ -77,7 +77,8 @@ package struct Requirements: Sendable, Hashable {
         let requirement = Self.withoutOptions(text)
         if let local = Self.localPath(requirement) {
             // pip takes these from the folder it runs in, wherever the file lies that names them.
-            localPaths.append(FilePath(path).removingLastComponent().pushing(FilePath(local)).string)
+            localPaths.append(
+                FilePath(path).removingLastComponent().pushing(FilePath(local)).lexicallyNormalized().string)
         } else {
             lines.append(Line(text: requirement, isConstraint: isConstraint))
         }

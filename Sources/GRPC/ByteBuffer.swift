@@ -29,8 +29,8 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     }
 
     /// A message whose first slice is a copy of `prefix`, and whose second is `memory`, without a copy.
-    package init(prefix: UnsafeRawBufferPointer, _ memory: consuming SliceMemory) {
-        var slices = (grpc_slice_from_copied_buffer(prefix.baseAddress, prefix.count), memory.take())
+    package init(prefix: [UInt8], _ memory: consuming SliceMemory) {
+        var slices = (grpc_slice_from_copied_buffer(prefix, prefix.count), memory.take())
         handle = withUnsafeMutableBytes(of: &slices) { raw in
             grpc_raw_byte_buffer_create(raw.assumingMemoryBound(to: grpc_slice.self).baseAddress, 2)
         }

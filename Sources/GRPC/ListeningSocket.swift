@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// A TCP socket that listens. Closed with the value.

@@ -23,9 +23,10 @@ struct FunctionRun: AsyncParsableCommand {
     var name: String
 
     func run() async throws {
-        let watcher = try WatcherProgram.find()
         let config = try LoadedConfig(path: connection.configPath)
-        for function in try config.deployable(named: [name]) {
+        let functions = try config.deployable(named: [name])
+        let watcher = try WatcherProgram.find()
+        for function in functions {
             let directory = config.directory(of: function)
             let build = FunctionBuilding(
                 function: function, directory: directory, configDirectory: config.directory,

@@ -1,0 +1,98 @@
+internal import FunctionConfig
+
+extension Limits {
+    /// A limit as the command line knows it.
+    package struct Named: Sendable {
+        package let name: String
+        package let meaning: String
+        fileprivate let get: @Sendable (Limits) -> String
+        fileprivate let set: @Sendable (inout Limits, String) -> Bool
+
+        /// Its value in `limits`, as text that can be given back.
+        package func value(in limits: Limits) -> String { get(limits) }
+
+        fileprivate func assign(_ text: String, in limits: inout Limits) -> Bool { set(&limits, text) }
+    }
+
+    /// A limit that cannot be set so.
+    package enum NamedError: Error, Equatable, CustomStringConvertible {
+        case unknown(String, nearest: String?)
+        case badValue(name: String, value: String, expected: String)
+        case noValue(String)
+
+        package var description: String {
+            switch self {
+            case .unknown(let name, let nearest):
+                "unknown limit \"\(name)\"" + (nearest.map { "; did you mean \"\($0)\"?" } ?? "")
+                    + "; --limits lists them"
+            case .badValue(let name, let value, let expected):
+                "limit \(name): \"\(value)\" is not \(expected)"
+            case .noValue(let text): "\"\(text)\" is not NAME=VALUE"
+            }
+        }
+    }
+
+    /// All of them, in the order of the documents.
+    package static let named: [Named] = [
+        size("message", "the largest input or reply", \.messageBytes),
+        size("metadata", "the most metadata of a call", \.metadataBytes),
+        count("streams", "calls at a time on one connection", \.streams),
+        count("descriptor-reserve", "descriptors kept for what is not a connection", \.descriptorReserve),
+        count("descriptors", "the highest descriptor number a connection may get", \.descriptors),
+        size("memory-quota", "what the gRPC core may hold for all connections", \.memoryQuotaBytes),
+        count("queue", "waiting calls of a function, unless its config says otherwise", \.queue),
+        size("queued-bytes", "inputs of all waiting calls together", \.queuedBytes),
+        duration("call-timeout", "the longest a call may take, unless the config says otherwise", \.callTimeout),
+        duration("start-timeout", "the longest a constructor may take, unless the config says otherwise", \.startTimeout),
+        duration("build-timeout", "the longest an environment's build may take, unless the config says otherwise", \.buildTimeout),
+        duration("drain", "how long accepted calls may go on at a stop", \.drain),
+        duration("stop", "how long a process may take to end before it is killed", \.stop),
+        duration("overrun-grace", "how long a handler may overrun its deadline before its replica is killed", \.overrunGrace),
+        duration("preface-timeout", "how long a connection may take to begin HTTP/2", \.prefaceTimeout),
+        size("bundle", "a bundle's size", \.bundleBytes),
+        count("bundle-files", "files in a bundle", \.bundleFiles),
+    ]
+
+    /// Sets one limit from `NAME=VALUE`.
+    package mutating func set(_ assignment: String) throws(NamedError) {
+        guard let equals = assignment.firstIndex(of: "=") else { throw .noValue(assignment) }
+        let name = String(assignment[..<equals])
+        let value = String(assignment[assignment.index(after: equals)...])
+        guard let limit = Self.named.first(where: { $0.name == name }) else {
+            throw .unknown(name, nearest: Suggestion.nearest(to: name, among: Self.named.map(\.name)))
+        }
+        guard limit.assign(value, in: &self) else {
+            throw .badValue(name: name, value: value, expected: "like \(limit.value(in: Limits()))")
+        }
+    }
+
+    private static func count(
+        _ name: String, _ meaning: String, _ path: any WritableKeyPath<Limits, Int> & Sendable
+    ) -> Named {
+        Named(name: name, meaning: meaning, get: { "\($0[keyPath: path])" }) { limits, text in
+            guard let value = Int(text), value >= 1 else { return false }
+            limits[keyPath: path] = value
+            return true
+        }
+    }
+
+    private static func size(
+        _ name: String, _ meaning: String, _ path: any WritableKeyPath<Limits, Int> & Sendable
+    ) -> Named {
+        Named(name: name, meaning: meaning, get: { ByteSize.text(UInt64($0[keyPath: path])).filter { $0 != " " } }) { limits, text in
+            guard let bytes = ByteSize.bytes(of: text), let value = Int(exactly: bytes), value >= 1 else { return false }
+            limits[keyPath: path] = value
+            return true
+        }
+    }
+
+    private static func duration(
+        _ name: String, _ meaning: String, _ path: any WritableKeyPath<Limits, Duration> & Sendable
+    ) -> Named {
+        Named(name: name, meaning: meaning, get: { $0[keyPath: path].text }) { limits, text in
+            guard let value = Duration(text: text), value > .zero else { return false }
+            limits[keyPath: path] = value
+            return true
+        }
+    }
+}

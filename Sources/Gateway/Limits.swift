@@ -1,0 +1,39 @@
+/// Every bound of the gateway, by the name that `--limit NAME=VALUE` takes.
+package struct Limits: Sendable, Equatable {
+    /// The largest input or reply, in bytes.
+    package var messageBytes = 64 << 20
+    /// The most metadata of a call, in bytes.
+    package var metadataBytes = 8 << 10
+    /// Calls at a time on one connection.
+    package var streams = 100
+    /// Descriptors kept for what is not a connection.
+    package var descriptorReserve = 64
+    /// The highest descriptor number a connection may get.
+    package var descriptors = 8_192
+    /// What the gRPC core may hold for all connections together, in bytes.
+    package var memoryQuotaBytes = 1 << 30
+    /// Waiting calls of one function, unless its config says otherwise.
+    package var queue = 1_000
+    /// Inputs of all waiting calls together, in bytes.
+    package var queuedBytes = 256 << 20
+    /// The longest a call may take, unless the function's config says otherwise.
+    package var callTimeout = Duration.seconds(60)
+    /// The longest a constructor may take, unless the function's config says otherwise.
+    package var startTimeout = Duration.seconds(60)
+    /// The longest an environment's build may take, unless the function's config says otherwise.
+    package var buildTimeout = Duration.seconds(600)
+    /// How long accepted calls may go on once the gateway is told to stop.
+    package var drain = Duration.seconds(30)
+    /// How long a process may take to end before it is killed.
+    package var stop = Duration.seconds(5)
+    /// How long a handler may go on beyond its call's deadline before its replica is killed.
+    package var overrunGrace = Duration.seconds(1)
+    /// How long a connection may take to send the first 24 bytes.
+    package var prefaceTimeout = Duration.seconds(10)
+    /// A bundle's size, in bytes.
+    package var bundleBytes = 8 << 30
+    /// Files in a bundle.
+    package var bundleFiles = 100_000
+
+    package init() {}
+}

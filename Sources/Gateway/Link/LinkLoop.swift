@@ -1,0 +1,147 @@
+internal import CLinux
+internal import GRPC
+internal import Glibc
+internal import Logging
+
+/// The loop of the links' thread: accepts watchers, reads their frames, and writes on when a full socket has room.
+final class LinkLoop {
+    /// How long a watcher may take to say who it is.
+    private static let helloTimeout = Duration.seconds(10)
+
+    private let listener: Int32
+    private let wakeup: Int32
+    private let maxBodyBytes: Int
+    private let strangersMax: Int
+    private let logger: Logger
+    private let redeem: (String) -> (any ReplicaLinkObserver)?
+    private let takeCommands: () -> [@Sendable (LinkLoop) -> Void]
+    private let poll: Int32
+    private var links: [Int32: ReplicaLink] = [:]
+    /// Those that have not said who they are, and until when they may.
+    private var strangers: [Int32: MonotonicTime] = [:]
+    private var isStopping = false
+
+    init(
+        listener: Int32, wakeup: Int32, maxBodyBytes: Int, strangersMax: Int, logger: Logger,
+        redeem: @escaping (String) -> (any ReplicaLinkObserver)?,
+        commands: @escaping () -> [@Sendable (LinkLoop) -> Void]
+    ) {
+        self.listener = listener
+        self.wakeup = wakeup
+        self.maxBodyBytes = maxBodyBytes
+        self.strangersMax = strangersMax
+        self.logger = logger
+        self.redeem = redeem
+        takeCommands = commands
+        poll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        control(EPOLL_CTL_ADD, listener, EPOLLIN.rawValue)
+        control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue)
+    }
+
+    deinit {
+        Glibc.close(poll)
+    }
+
+    private func control(_ operation: Int32, _ descriptor: Int32, _ events: UInt32) {
+        Self.control(poll, operation, descriptor, events)
+    }
+
+    private static func control(_ poll: Int32, _ operation: Int32, _ descriptor: Int32, _ events: UInt32) {
+        var event = epoll_event()
+        event.events = events
+        event.data.fd = descriptor
+        epoll_ctl(poll, operation, descriptor, &event)
+    }
+
+    func run() {
+        withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { events in
+            while !isStopping {
+                let count = epoll_wait(poll, events.baseAddress, Int32(events.count), timeout())
+                for index in 0..<Int(max(count, 0)) {
+                    handle(events[index])
+                }
+                if !strangers.isEmpty { expireStrangers() }
+            }
+        }
+        for link in Array(links.values) { close(link, reason: "the gateway stops") }
+    }
+
+    func stop() {
+        isStopping = true
+    }
+
+    private func timeout() -> Int32 {
+        guard let first = strangers.values.min() else { return -1 }
+        return Int32(clamping: max(first.nanoseconds(since: .now), 0) / 1_000_000 + 1)
+    }
+
+    private func handle(_ event: epoll_event) {
+        switch event.data.fd {
+        case listener: accept()
+        case wakeup:
+            var count: UInt64 = 0
+            eventfd_read(wakeup, &count)
+            for command in takeCommands() { command(self) }
+        default:
+            guard let link = links[event.data.fd] else { return }
+            if event.events & EPOLLOUT.rawValue != 0 {
+                control(EPOLL_CTL_MOD, link.descriptor, EPOLLIN.rawValue)
+                link.writable()
+            }
+            if event.events & ~EPOLLOUT.rawValue != 0, let reason = link.readable() {
+                close(link, reason: reason)
+            } else if link.isKnown {
+                strangers[link.descriptor] = nil
+            }
+        }
+    }
+
+    private func accept() {
+        while true {
+            let descriptor = dcf_accept4(
+                listener, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
+            guard descriptor >= 0 else {
+                if errno == EINTR || errno == ECONNABORTED { continue }
+                if errno != EAGAIN { usleep(10_000) }
+                return
+            }
+            guard strangers.count < strangersMax else {
+                Glibc.close(descriptor)
+                continue
+            }
+            let poll = poll
+            links[descriptor] = ReplicaLink(
+                descriptor: descriptor, maxBodyBytes: maxBodyBytes,
+                onBlocked: {
+                    Self.control(poll, EPOLL_CTL_MOD, descriptor, EPOLLIN.rawValue | EPOLLOUT.rawValue)
+                }, redeem: redeem)
+            strangers[descriptor] = MonotonicTime.now.advanced(by: Self.helloTimeout)
+            control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue)
+        }
+    }
+
+    private func expireStrangers() {
+        let now = MonotonicTime.now
+        for (descriptor, deadline) in strangers where deadline <= now {
+            guard let link = links[descriptor] else { continue }
+            close(link, reason: "it did not say who it is")
+        }
+    }
+
+    func finish(_ link: ReplicaLink, reason: String) {
+        guard links[link.descriptor] === link else { return }
+        _ = link.readable()
+        close(link, reason: reason)
+    }
+
+    private func close(_ link: ReplicaLink, reason: String) {
+        control(EPOLL_CTL_DEL, link.descriptor, 0)
+        links[link.descriptor] = nil
+        strangers[link.descriptor] = nil
+        link.shutdown()
+        if !link.isKnown {
+            logger.warning("a connection to the watchers' socket was closed: \(reason)")
+        }
+        link.ended(reason)
+    }
+}

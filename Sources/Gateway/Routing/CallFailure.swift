@@ -1,0 +1,102 @@
+package import GRPC
+package import WatcherLink
+
+/// Why a call has no reply: the one place where each situation becomes a status.
+///
+/// Every one says in the trailer `dcf-executed` whether the handler ran. A caller may repeat a call that was not
+/// executed; one that may have been is marked so that clients do not repeat it by themselves.
+package struct CallFailure: Error, Sendable, Equatable {
+    package var code: Status.Code
+    package var executed: ErrorHead.Executed
+    package var message: String
+    /// When a client may try again, in milliseconds; negative: not by itself. Nil leaves it to the client.
+    package var retryPushbackMillis: Int?
+
+    package init(
+        _ code: Status.Code, executed: ErrorHead.Executed, _ message: String, retryPushbackMillis: Int? = nil
+    ) {
+        self.code = code
+        self.executed = executed
+        self.message = message
+        self.retryPushbackMillis = retryPushbackMillis
+    }
+
+    /// As the caller gets it.
+    package var status: Status {
+        var metadata: Metadata = ["dcf-executed": "\(executed)"]
+        if let retryPushbackMillis { metadata["grpc-retry-pushback-ms"] = "\(retryPushbackMillis)" }
+        return Status(code, message, metadata: metadata)
+    }
+
+    /// How long a caller is asked to wait when a queue is full.
+    private static let queuePushbackMillis = 100
+
+    package static func unknownFunction(_ name: String, nearest: String?) -> CallFailure {
+        let hint = nearest.map { "did you mean \"\($0)\"?" } ?? "dcf function list shows what is"
+        return CallFailure(.notFound, executed: .no, "function \"\(name)\" is not deployed; \(hint)")
+    }
+
+    package static func malformedRequest(_ method: String) -> CallFailure {
+        CallFailure(.invalidArgument, executed: .no, "the request is not an InvokeServiceRequest of \(method)")
+    }
+
+    package static func inputTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, executed: .no, "the input has \(bytes) bytes, the limit is \(limit) (message)")
+    }
+
+    package static func queueFull(_ function: String, bound: Int) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, executed: .no, "\(bound) calls of \"\(function)\" wait already (queue)",
+            retryPushbackMillis: queuePushbackMillis)
+    }
+
+    package static func queuedBytesFull(limit: Int) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, executed: .no, "the inputs of all waiting calls have \(limit) bytes (queued-bytes)",
+            retryPushbackMillis: queuePushbackMillis)
+    }
+
+    package static func deadlinePassed(executed: ErrorHead.Executed) -> CallFailure {
+        CallFailure(
+            .deadlineExceeded, executed: executed,
+            executed == .no
+                ? "the call's time was up before a replica was free" : "the call's time was up while a replica had it")
+    }
+
+    package static func cancelled(executed: ErrorHead.Executed) -> CallFailure {
+        CallFailure(.cancelled, executed: executed, "the caller has left")
+    }
+
+    package static func watcherDied(_ function: String, how: String) -> CallFailure {
+        CallFailure(
+            .unavailable, executed: .maybe, "the process of \"\(function)\" ended during the call: \(how)",
+            retryPushbackMillis: -1)
+    }
+
+    package static func functionFailed(_ function: String, reason: String) -> CallFailure {
+        CallFailure(
+            .failedPrecondition, executed: .no,
+            "function \"\(function)\" has failed: \(reason); after a fix: dcf function create --update, or dcf function "
+                + "restart \(function)")
+    }
+
+    package static let draining = CallFailure(.unavailable, executed: .no, "the gateway is shutting down")
+
+    package static func replyNotText(_ function: String, at offset: Int) -> CallFailure {
+        CallFailure(
+            .internal, executed: .yes,
+            "the reply of \"\(function)\" is not UTF-8 text (byte \(offset)), which Invoke must carry; call it with "
+                + "InvokeBytes, as dcf function call does, or return text")
+    }
+
+    package static func replyTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, executed: .yes, "the reply has \(bytes) bytes, the limit is \(limit) (message)")
+    }
+
+    /// What the watcher said of the call.
+    package static func watcher(_ error: ErrorHead) -> CallFailure {
+        CallFailure(Status.Code(rawValue: UInt32(error.code)) ?? .unknown, executed: error.executed, error.message)
+    }
+}

@@ -1,0 +1,4 @@
+internal import GRPC
+internal import GatewayProtocol
+
+extension ByteBuffer: SegmentedBytes {}
