@@ -106,6 +106,10 @@ let package = Package(
         .executableTarget(
             name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean),
 
+        .testTarget(
+            name: "EnvironmentsTests",
+            dependencies: ["Environments", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
         .testTarget(name: "FunctionConfigTests", dependencies: ["FunctionConfig"], swiftSettings: strict),
         .testTarget(
             name: "dcfTests",
