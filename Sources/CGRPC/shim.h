@@ -7,6 +7,7 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
+#include <grpc/support/string_util.h>
 #include <grpc/support/time.h>
 #include <string.h>
 
@@ -206,11 +207,13 @@ static inline grpc_call_error dcf_client_close_send(grpc_call *call, void *tag) 
     return grpc_call_start_batch(call, &op, 1, tag, NULL);
 }
 
+// The texts of an argument are copied, and the copies stay: a pointer that Swift makes of a text is gone after the call,
+// before the core has read it. Channels and servers are few.
 static inline grpc_arg dcf_arg_int(const char *key, int value) {
     grpc_arg arg;
     memset(&arg, 0, sizeof arg);
     arg.type = GRPC_ARG_INTEGER;
-    arg.key = (char *)key;
+    arg.key = gpr_strdup(key);
     arg.value.integer = value;
     return arg;
 }
@@ -219,8 +222,8 @@ static inline grpc_arg dcf_arg_string(const char *key, const char *value) {
     grpc_arg arg;
     memset(&arg, 0, sizeof arg);
     arg.type = GRPC_ARG_STRING;
-    arg.key = (char *)key;
-    arg.value.string = (char *)value;
+    arg.key = gpr_strdup(key);
+    arg.value.string = gpr_strdup(value);
     return arg;
 }
 
