@@ -11,6 +11,5 @@ import Testing
                 "/opt/dcf/bin/dcf-watcher", "/opt/dcf/libexec/dcf-watcher", "/opt/dcf/lib/dcf/dcf-watcher",
                 "/usr/bin/dcf-watcher", "/bin/dcf-watcher",
             ])
-        #expect(WatcherProgram.candidates(executable: nil, path: "") == [])
     }
 }

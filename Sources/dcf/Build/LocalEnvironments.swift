@@ -30,7 +30,7 @@ struct LocalEnvironments {
         -> Interpreter
     {
         do throws(EnvironmentError) {
-            return try await finder.find(function.python, relativeTo: folder.string)
+            return try await finder.find(function.python, relativeTo: folder.real.string)
         } catch {
             throw CommandFailure(function.failure(at: "python", "functions.\(function.name): \(error)"))
         }
@@ -43,6 +43,7 @@ struct LocalEnvironments {
         _ interpreter: Interpreter, for function: FunctionConfig, in directory: FilePath, isAnew: Bool,
         onLine: @escaping @Sendable (String) -> Void
     ) async throws(CommandFailure) -> PythonEnvironment {
+        let directory = directory.real
         func prepare() async throws(EnvironmentError) -> PythonEnvironment {
             try await cache.prepare(
                 interpreter, requirements: directory.appending("requirements.txt").string, folder: directory.string,

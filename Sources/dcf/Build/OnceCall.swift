@@ -12,16 +12,12 @@ struct OnceCall {
 
     /// Replaces this process by the watcher. Returns only by throwing.
     func become(_ watcher: FilePath) throws(CommandFailure) {
-        guard let folder = realpath(directory.string, nil) else {
-            throw CommandFailure("cannot open \(directory): \(Errno(rawValue: errno))")
-        }
-        defer { free(folder) }
+        let folder = directory.real.string
         guard chdir(folder) == 0 else {
             throw CommandFailure("cannot enter \(directory): \(Errno(rawValue: errno))")
         }
         let arguments = [watcher.string, "--once", "--python", python]
-        let variables = variables(
-            inherited: EnvironmentVariables.ours(), folder: String(cString: folder))
+        let variables = variables(inherited: EnvironmentVariables.ours(), folder: folder)
         withCStrings(arguments) { arguments in
             withCStrings(variables.map { "\($0.key)=\($0.value)" }.sorted()) { variables in
                 _ = execve(watcher.string, arguments, variables)

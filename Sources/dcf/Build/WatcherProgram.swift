@@ -6,7 +6,7 @@ enum WatcherProgram {
     static let name = "dcf-watcher"
 
     static func find() throws(CommandFailure) -> FilePath {
-        let places = candidates(executable: ownPath(), path: ProcessEnvironment["PATH"] ?? "")
+        let places = candidates(executable: FilePath("/proc/self/exe").real, path: ProcessEnvironment["PATH"] ?? "")
         guard let found = places.first(where: { access($0.string, X_OK) == 0 }) else {
             throw CommandFailure(
                 "cannot find \(name); it belongs beside dcf, in ../libexec, in ../lib/dcf, or on the PATH")
@@ -14,20 +14,12 @@ enum WatcherProgram {
         return found
     }
 
-    static func candidates(executable: FilePath?, path: String) -> [FilePath] {
-        var places: [FilePath] = []
-        if let directory = executable?.removingLastComponent() {
-            let above = directory.removingLastComponent()
-            places = [directory, above.appending("libexec"), above.appending("lib").appending("dcf")]
-        }
+    static func candidates(executable: FilePath, path: String) -> [FilePath] {
+        let directory = executable.removingLastComponent()
+        let above = directory.removingLastComponent()
+        var places = [directory, above.appending("libexec"), above.appending("lib").appending("dcf")]
         // A relative entry of the PATH means another place in every folder.
         places += path.split(separator: ":").filter { $0.hasPrefix("/") }.map { FilePath(String($0)) }
         return places.map { $0.appending(name) }
-    }
-
-    private static func ownPath() -> FilePath? {
-        guard let pointer = realpath("/proc/self/exe", nil) else { return nil }
-        defer { free(pointer) }
-        return FilePath(String(cString: pointer))
     }
 }

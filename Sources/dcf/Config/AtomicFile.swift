@@ -5,15 +5,11 @@ import SystemPackage
 enum AtomicFile {
     /// A symbolic link stays one: the file that it leads to is replaced. The mode of a file that is there is kept.
     static func write(_ text: String, to path: FilePath) throws(CommandFailure) {
-        let target = realpath(path.string, nil).map { pointer in
-            defer { free(pointer) }
-            return FilePath(String(cString: pointer))
-        }
-        let destination = target ?? path
+        let destination = path.real
         let temporary = FilePath("\(destination.string).\(getpid()).tmp")
         var mode = FilePermissions(rawValue: 0o666)
         var information = stat()
-        let isThere = target != nil && stat(destination.string, &information) == 0
+        let isThere = stat(destination.string, &information) == 0
         if isThere { mode = FilePermissions(rawValue: information.st_mode & 0o7777) }
         do {
             let descriptor = try FileDescriptor.open(

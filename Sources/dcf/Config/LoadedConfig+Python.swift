@@ -1,6 +1,5 @@
 import Environments
 import FunctionConfig
-import Glibc
 import SystemPackage
 
 extension LoadedConfig {
@@ -11,10 +10,8 @@ extension LoadedConfig {
             !["python", "python3"].contains(python), PythonVersion(python) == nil
         else { return function }
         let place = directory.pushing(FilePath(python))
-        guard FileKind(at: place) != nil, let pointer = realpath(directory.string, nil) else { return function }
-        defer { free(pointer) }
+        guard FileKind(at: place) != nil else { return function }
         // The folder alone is resolved: what a venv's interpreter links to is another interpreter.
-        let folder = FilePath(String(cString: pointer))
-        return function.withPython(folder.pushing(FilePath(python)).lexicallyNormalized().string)
+        return function.withPython(directory.real.pushing(FilePath(python)).lexicallyNormalized().string)
     }
 }
