@@ -74,6 +74,7 @@ struct HandlerCheck {
             tree = ast.parse(source, path)
         except SyntaxError as error:
             print(f"{path}:{error.lineno or 1}: {type(error).__name__}: {error.msg}")
+            print(f'  File "{path}", line {error.lineno or 1}')
             if error.text:
                 text = error.text.rstrip("\n")
                 shown = text.lstrip()
