@@ -1,0 +1,192 @@
+import Environments
+import Glibc
+import Synchronization
+
+/// The log of one function: lines in rotated files `log`, `log.1` (the one before) to `log.4`, in a folder of its own.
+///
+/// A line reads `2026-01-02T03:04:05.678Z 1 stdout 4f2a text`: time, replica, stream, request (or `-`), text. Adding never
+/// fails and never waits for anything but the disk: what comes too fast or finds the disk full is dropped and counted, and the
+/// next line that fits is preceded by one that tells how many. Safe from any thread.
+package final class FunctionLog: Sendable {
+    private struct State: ~Copyable {
+        var file: OwnedDescriptor?
+        var fileBytes = 0
+        var rate: LogRate
+        /// Lines dropped since the last that was written.
+        var droppedForRate = 0
+        var droppedForDisk = 0
+        var lastFollower = 0
+        var followers: [Int: LogFollower] = [:]
+        var isClosed = false
+    }
+
+    package let folder: String
+    private let limits: FunctionLogLimits
+    private let milliseconds: @Sendable () -> Int64
+    private let uptime: @Sendable () -> Duration
+    private let state: Mutex<State>
+
+    /// - Parameters:
+    ///   - folder: made when the first line comes.
+    ///   - milliseconds: the time of day, since 1970.
+    ///   - uptime: time since some fixed moment.
+    package init(
+        folder: String, limits: FunctionLogLimits = FunctionLogLimits(),
+        milliseconds: @escaping @Sendable () -> Int64 = LogTime.now,
+        uptime: @escaping @Sendable () -> Duration = LogTime.uptime
+    ) {
+        self.folder = folder
+        self.limits = limits
+        self.milliseconds = milliseconds
+        self.uptime = uptime
+        state = Mutex(State(rate: LogRate(bytesPerSecond: limits.bytesPerSecond)))
+    }
+
+    /// Adds a line.
+    /// - Parameters:
+    ///   - text: without its line end; of a line that was too long to be kept, the beginning.
+    ///   - fullBytes: how long the line was; nil when `text` is all of it.
+    package func append(
+        _ text: some Collection<UInt8>, replica: Int, stream: LogStream, requestID: String? = nil, fullBytes: Int? = nil
+    ) {
+        state.withLock { state in
+            let kept = min(text.count, limits.lineBytes)
+            guard !state.isClosed, state.rate.take(kept + 40, now: uptime()) else {
+                state.droppedForRate += 1
+                return
+            }
+            var line = prefix(replica, stream, requestID)
+            line.append(contentsOf: text.prefix(kept))
+            let full = fullBytes ?? text.count
+            if full > kept { line += Array(" ... (line cut: \(full) bytes in all)".utf8) }
+            line.append(0x0A)
+            write(line, &state, replica)
+        }
+    }
+
+    /// Adds the lines of a text.
+    package func append(text: String, replica: Int, stream: LogStream, requestID: String? = nil) {
+        for line in text.utf8.split(separator: 0x0A) {
+            append(line, replica: replica, stream: stream, requestID: requestID)
+        }
+    }
+
+    /// The end of the log, at most this many bytes, from the beginning of a line on; invalid UTF-8 replaced.
+    package func tail(bytes: Int = 1 << 20) -> String {
+        let files = state.withLock { _ in LogFiles(folder: folder, count: limits.files) }
+        return String(decoding: files.tail(bytes: bytes), as: UTF8.self)
+    }
+
+    /// The last lines, at most this many.
+    package func tail(lines: Int) -> String {
+        let files = state.withLock { _ in LogFiles(folder: folder, count: limits.files) }
+        return String(decoding: files.tail(lines: lines), as: UTF8.self)
+    }
+
+    /// The last lines and everything from there on, nothing missing between. The stream ends when the log is closed; one that
+    /// is read too slowly loses lines and is told how many.
+    package func follow(lines: Int = 0) -> (earlier: String, later: AsyncStream<String>) {
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: String.self, bufferingPolicy: .bufferingOldest(limits.followerLines))
+        var number = 0
+        let files = state.withLock { state in
+            if !state.isClosed {
+                state.lastFollower += 1
+                number = state.lastFollower
+                state.followers[number] = LogFollower(continuation: continuation)
+            }
+            return LogFiles(folder: folder, count: lines > 0 ? limits.files : 0)
+        }
+        let follower = number
+        continuation.onTermination = { [weak self] _ in
+            self?.state.withLock { _ = $0.followers.removeValue(forKey: follower) }
+        }
+        if follower == 0 { continuation.finish() }
+        return (String(decoding: files.tail(lines: lines), as: UTF8.self), stream)
+    }
+
+    /// How many follow at the moment.
+    package var followers: Int { state.withLock { $0.followers.count } }
+
+    /// Ends the log and every follower's stream; what is added later is dropped.
+    package func close() {
+        let followers = state.withLock { state -> [LogFollower] in
+            state.isClosed = true
+            state.file = nil
+            defer { state.followers = [:] }
+            return Array(state.followers.values)
+        }
+        for follower in followers { follower.continuation.finish() }
+    }
+
+    private func prefix(_ replica: Int, _ stream: LogStream, _ requestID: String?) -> [UInt8] {
+        Array("\(LogTime.text(milliseconds())) \(replica) \(stream.rawValue) \(requestID ?? "-") ".utf8)
+    }
+
+    private func write(_ line: [UInt8], _ state: inout State, _ replica: Int) {
+        var bytes: [UInt8] = []
+        if state.droppedForRate > 0 {
+            let reason = "\(state.droppedForRate) lines dropped: more than \(limits.bytesPerSecond) bytes a second"
+            bytes += prefix(replica, .gateway, nil) + Array((reason + "\n").utf8)
+        }
+        if state.droppedForDisk > 0 {
+            let reason = "\(state.droppedForDisk) lines dropped: the log could not be written"
+            bytes += prefix(replica, .gateway, nil) + Array((reason + "\n").utf8)
+        }
+        let noteBytes = bytes.count
+        bytes += line
+        guard put(bytes, &state) else {
+            state.droppedForDisk += 1
+            return
+        }
+        state.droppedForRate = 0
+        state.droppedForDisk = 0
+        if state.followers.isEmpty { return }
+        var texts = [String(decoding: bytes[noteBytes...], as: UTF8.self)]
+        if noteBytes > 0 { texts.insert(String(decoding: bytes[..<noteBytes], as: UTF8.self), at: 0) }
+        for number in Array(state.followers.keys) {
+            for text in texts { state.followers[number]?.send(text) }
+        }
+    }
+
+    /// Writes all of it, or nothing that stays.
+    private func put(_ bytes: [UInt8], _ state: inout State) -> Bool {
+        do throws(FileError) {
+            if state.file == nil { try open(&state) }
+            if state.fileBytes > 0, state.fileBytes + bytes.count > limits.fileBytes {
+                state.file = nil
+                try rotate()
+                try open(&state)
+            }
+            guard let file = state.file.take() else { return false }
+            do throws(FileError) {
+                try file.write(bytes, path: folder)
+            } catch {
+                // A part of a line may have found room; the file ends with a whole one again.
+                ftruncate(file.rawValue, off_t(state.fileBytes))
+                state.file = consume file
+                throw error
+            }
+            state.file = consume file
+            state.fileBytes += bytes.count
+            return true
+        } catch { return false }
+    }
+
+    private func open(_ state: inout State) throws(FileError) {
+        try Folder.make(folder)
+        let path = folder + "/log"
+        let file = try OwnedDescriptor(path, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o644)
+        state.fileBytes = Int(try file.status(path: path).st_size)
+        state.file = consume file
+    }
+
+    private func rotate() throws(FileError) {
+        for number in stride(from: limits.files - 1, through: 1, by: -1) {
+            let older = "\(folder)/log.\(number)"
+            let newer = number == 1 ? folder + "/log" : "\(folder)/log.\(number - 1)"
+            if Folder.holds(newer) { try Folder.rename(newer, to: older) }
+        }
+        if limits.files == 1 { try Folder.remove(folder + "/log") }
+    }
+}

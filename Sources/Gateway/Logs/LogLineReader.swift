@@ -1,0 +1,75 @@
+/// Turns what a replica writes into lines for its log, holding at most one line's kept part whatever comes.
+///
+/// A line that a watcher wrote for a request begins with a marker, `\x1e<request>\x1f`, which is taken off. Where raw output without a
+/// line end stands before a marker, that is a line of its own.
+struct LogLineReader {
+    struct Line: Equatable {
+        var text: ArraySlice<UInt8>
+        var requestID: String?
+        /// How long the line was, where only its beginning was kept.
+        var fullBytes: Int?
+    }
+
+    private static let markerStart: UInt8 = 0x1E
+    private static let markerEnd: UInt8 = 0x1F
+    private static let requestIDBytesMax = 256
+
+    /// How much of a line is kept, in bytes.
+    let lineBytes: Int
+    private var pending: [UInt8] = []
+    private var pendingFullBytes = 0
+
+    init(lineBytes: Int) {
+        self.lineBytes = lineBytes
+    }
+
+    mutating func add(_ bytes: UnsafeRawBufferPointer, each: (Line) -> Void) {
+        var start = bytes.startIndex
+        while start < bytes.endIndex {
+            let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.endIndex
+            let room = max(0, lineBytes + Self.requestIDBytesMax - pending.count)
+            pending.append(contentsOf: bytes[start..<min(end, start + room)])
+            pendingFullBytes += end - start
+            if end < bytes.endIndex { finish(each: each, always: true) }
+            start = end + 1
+        }
+    }
+
+    /// Hands out what has no line end yet.
+    mutating func finish(each: (Line) -> Void) {
+        finish(each: each, always: false)
+    }
+
+    private mutating func finish(each: (Line) -> Void, always: Bool) {
+        defer {
+            pending.removeAll(keepingCapacity: true)
+            pendingFullBytes = 0
+        }
+        if pending.isEmpty, !always { return }
+        let left = pendingFullBytes - pending.count
+        var rest = pending[...]
+        if left == 0, rest.last == 0x0D { rest.removeLast() }
+        var requestID: String?
+        while let marker = Self.marker(in: rest) {
+            let before = rest[..<marker.start]
+            if !before.isEmpty { each(Line(text: before, requestID: requestID)) }
+            requestID = marker.requestID
+            rest = rest[marker.end...]
+        }
+        each(Line(text: rest, requestID: requestID, fullBytes: left > 0 ? rest.count + left : nil))
+    }
+
+    private static func marker(in bytes: ArraySlice<UInt8>) -> (start: Int, end: Int, requestID: String)? {
+        var search = bytes
+        while let start = search.firstIndex(of: markerStart) {
+            let inside = bytes[(start + 1)...].prefix(requestIDBytesMax + 1)
+            if let end = inside.firstIndex(of: markerEnd), end > start + 1,
+                bytes[(start + 1)..<end].allSatisfy({ (0x21...0x7E).contains($0) })
+            {
+                return (start, end + 1, String(decoding: bytes[(start + 1)..<end], as: UTF8.self))
+            }
+            search = bytes[(start + 1)...]
+        }
+        return nil
+    }
+}

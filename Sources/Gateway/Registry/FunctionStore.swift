@@ -1,0 +1,135 @@
+import GRDB
+
+/// The deployed functions, in SQLite. What a call of this type has returned from is on the disk.
+///
+/// Every call blocks for as long as the disk takes; safe to use from any thread.
+package final class FunctionStore: Sendable {
+    package let path: String
+    private let queue: DatabaseQueue
+
+    /// Opens the registry, making it or bringing its tables up to date first.
+    package init(path: String) throws(RegistryError) {
+        self.path = path
+        queue = try Self.explained(path) {
+            var configuration = Configuration()
+            configuration.journalMode = .wal
+            configuration.label = "registry"
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            // WAL mode comes with NORMAL, which may lose what was committed last when the power goes.
+            try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+            return queue
+        }
+        let found = try explained { queue in
+            try queue.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") ?? "no answer" }
+        }
+        guard found == "ok" else { throw .damaged(path: path, reason: found) }
+        let migrator = Self.migrator
+        guard try !explained({ queue in try queue.read { try migrator.hasBeenSuperseded($0) } }) else {
+            throw .newer(path: path)
+        }
+        try explained { queue in try migrator.migrate(queue) }
+    }
+
+    private static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1 functions") { database in
+            try database.create(table: FunctionRecord.databaseTableName, options: .strict) { table in
+                table.primaryKey("name", .text)
+                table.column("version", .integer).notNull()
+                table.column("image", .text).notNull()
+                table.column("config", .text).notNull()
+                table.column("bundle", .text).notNull()
+                table.column("labels", .text).notNull()
+                table.column("annotations", .text).notNull()
+                table.column("environment", .text).notNull()
+                table.column("replicas", .integer).notNull()
+                table.column("invocations", .integer).notNull()
+                table.column("createdAt", .integer).notNull()
+                table.column("updatedAt", .integer).notNull()
+            }
+        }
+        return migrator
+    }
+
+    /// Every function, by name.
+    package func all() throws(RegistryError) -> [FunctionRecord] {
+        try explained { queue in
+            try queue.read { try FunctionRecord.order(Column("name")).fetchAll($0) }
+        }
+    }
+
+    package func function(named name: String) throws(RegistryError) -> FunctionRecord? {
+        try explained { queue in try queue.read { try FunctionRecord.fetchOne($0, key: name) } }
+    }
+
+    /// Puts the function in, in place of one of the same name.
+    package func save(_ record: FunctionRecord) throws(RegistryError) {
+        try explained { queue in try queue.write { try record.save($0) } }
+    }
+
+    /// Whether there was one.
+    @discardableResult
+    package func delete(_ name: String) throws(RegistryError) -> Bool {
+        try explained { queue in try queue.write { try FunctionRecord.deleteOne($0, key: name) } }
+    }
+
+    package func setReplicas(_ name: String, _ replicas: Int) throws(RegistryError) {
+        let changed = try explained { queue in
+            try queue.write { database in
+                try database.execute(
+                    sql: "UPDATE function SET replicas = ? WHERE name = ?", arguments: [replicas, name])
+                return database.changesCount
+            }
+        }
+        guard changed == 1 else { throw .unknownFunction(name) }
+    }
+
+    /// Adds to the counts, all or none; functions that are no longer there are passed over.
+    package func addInvocations(_ counts: [String: UInt64]) throws(RegistryError) {
+        try explained { queue in
+            try queue.write { database in
+                for (name, count) in counts where count > 0 {
+                    let count = Int64(clamping: count)
+                    try database.execute(
+                        sql: """
+                            UPDATE function SET invocations = invocations + min(?, 9223372036854775807 - invocations)
+                            WHERE name = ?
+                            """,
+                        arguments: [count, name])
+                }
+            }
+        }
+    }
+
+    /// What SQLite says of how far it goes to keep a commit; 2 is FULL.
+    package func synchronousMode() throws(RegistryError) -> Int {
+        try explained { queue in
+            try queue.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA synchronous") ?? -1 }
+        }
+    }
+
+    package func close() throws(RegistryError) {
+        try explained { queue in try queue.close() }
+    }
+
+    private func explained<Result>(_ work: (DatabaseQueue) throws -> Result) throws(RegistryError) -> Result {
+        let queue = queue
+        return try Self.explained(path) { try work(queue) }
+    }
+
+    private static func explained<Result>(_ path: String, _ work: () throws -> Result) throws(RegistryError) -> Result {
+        do {
+            return try work()
+        } catch let error as DatabaseError {
+            switch error.resultCode {
+            case .SQLITE_CORRUPT, .SQLITE_NOTADB: throw .damaged(path: path, reason: error.message ?? "\(error)")
+            case .SQLITE_FULL: throw .diskFull(path: path)
+            default: throw .failed(path: path, reason: error.message ?? "\(error)")
+            }
+        } catch let error as RowDecodingError {
+            throw .damaged(path: path, reason: "\(error)")
+        } catch {
+            throw .failed(path: path, reason: "\(error)")
+        }
+    }
+}

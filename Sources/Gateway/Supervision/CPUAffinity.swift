@@ -1,0 +1,43 @@
+import CLinux
+import Environments
+import Glibc
+import Synchronization
+
+/// Restricts a process to some of the CPUs that we may use ourselves.
+package enum CPUAffinity {
+    /// Masks have room for this many CPUs.
+    private static let cpusMax = 1024
+    private static let wordBits = UInt.bitWidth
+    /// Where the next process's CPUs begin, so that replicas spread over the machine.
+    private static let next = Atomic<Int>(0)
+
+    /// Lets the process run on `count` CPUs. A process that is gone, or a count that is no restriction, changes nothing.
+    package static func restrict(_ pid: Int32, toCPUs count: Int) {
+        let ours = allowed(0)
+        guard count > 0, count < ours.count else { return }
+        let start = next.add(count, ordering: .relaxed).oldValue
+        let chosen = (0..<count).map { ours[abs(start &+ $0) % ours.count] }
+        // A thread inherits its starter's CPUs; threads that were there before are each told, until no new one is found.
+        var told: Set<pid_t> = []
+        while true {
+            let threads = ((try? Folder.names(at: "/proc/\(pid)/task")) ?? []).compactMap { pid_t($0) }
+            let new = threads.filter { told.insert($0).inserted }
+            if new.isEmpty { return }
+            for thread in new { set(thread, chosen) }
+        }
+    }
+
+    /// The CPUs that a process may run on, by number; 0 is the calling thread.
+    package static func allowed(_ pid: Int32) -> [Int] {
+        var mask = [UInt](repeating: 0, count: cpusMax / wordBits)
+        guard dcf_sched_getaffinity(pid, &mask, cpusMax / 8) > 0 else { return [] }
+        return (0..<cpusMax).filter { mask[$0 / wordBits] >> UInt($0 % wordBits) & 1 == 1 }
+    }
+
+    private static func set(_ pid: Int32, _ cpus: [Int]) {
+        var mask = [UInt](repeating: 0, count: cpusMax / wordBits)
+        for cpu in cpus { mask[cpu / wordBits] |= 1 << UInt(cpu % wordBits) }
+        // Fails only for a thread that has just ended.
+        _ = dcf_sched_setaffinity(pid, mask, cpusMax / 8)
+    }
+}

@@ -1,0 +1,133 @@
+package import Environments
+import Glibc
+import Subprocess
+import Synchronization
+import SystemPackage
+
+/// The process of one replica while it runs, and how it ended afterwards.
+///
+/// It leads a process group of its own, which is killed as a whole when it ends, so that nothing it started stays. It is
+/// reaped by `run`, and only after that; until then its number is its own, and signals cannot go astray.
+package final class ReplicaProcess: Sendable {
+    private enum State {
+        case running([CheckedContinuation<ReplicaExit, Never>])
+        /// Ended, and its number may be another's by now.
+        case ending([CheckedContinuation<ReplicaExit, Never>])
+        case ended(ReplicaExit)
+    }
+
+    package let pid: Int32
+    private let state = Mutex(State.running([]))
+
+    private init(pid: pid_t) {
+        self.pid = pid
+    }
+
+    /// Starts a replica and waits for its end; cancelling the task kills it.
+    ///
+    /// - Parameters:
+    ///   - output: the end of a pipe that becomes its standard output; closed here once it is started, or could not be.
+    ///   - error: the same for its standard error.
+    ///   - onStart: gets the process before anything else happens to it. Must not block.
+    package static func run(
+        _ launch: ReplicaLaunch, output: consuming OwnedDescriptor, error: consuming OwnedDescriptor,
+        onStart: (ReplicaProcess) -> Void
+    ) async throws(ReplicaProcessError) -> ReplicaExit {
+        var options = PlatformOptions()
+        options.processGroupID = 0
+        options.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .seconds(5))]
+        var environment: [Subprocess.Environment.Key: String] = [:]
+        for (key, value) in launch.variables { environment[.init(stringLiteral: key)] = value }
+        let outputDescriptor = FileDescriptor(rawValue: output.release())
+        let errorDescriptor = FileDescriptor(rawValue: error.release())
+        var isOpen = true
+        func closePipes() {
+            guard isOpen else { return }
+            isOpen = false
+            try? outputDescriptor.close()
+            try? errorDescriptor.close()
+        }
+        defer { closePipes() }
+        var started: ReplicaProcess?
+        do {
+            let result = try await Subprocess.run(
+                .path(FilePath(launch.launcher)), arguments: Arguments(launch.arguments(parent: getpid())),
+                environment: .custom(environment), workingDirectory: FilePath(launch.folder), platformOptions: options,
+                input: .none, output: .fileDescriptor(outputDescriptor, closeAfterSpawningProcess: false),
+                error: .fileDescriptor(errorDescriptor, closeAfterSpawningProcess: false)
+            ) { execution in
+                closePipes()
+                let process = ReplicaProcess(pid: execution.processIdentifier.value)
+                started = process
+                if let cpus = launch.cpus { CPUAffinity.restrict(process.pid, toCPUs: cpus) }
+                onStart(process)
+                await execution.waitForExit()
+                process.ending()
+            }
+            let exit: ReplicaExit =
+                switch result.terminationStatus {
+                case .exited(let status): .status(status)
+                case .signaled(let number): .signal(number)
+                }
+            started?.ended(exit)
+            return exit
+        } catch {
+            guard let started else { throw ReplicaProcessError(program: launch.launcher, reason: "\(error)") }
+            let exit = ReplicaExit.unknown("\(error)")
+            started.ended(exit)
+            return exit
+        }
+    }
+
+    /// Waits for the end. Answers at once when that is past.
+    package func exit() async -> ReplicaExit {
+        await withCheckedContinuation { continuation in
+            let exit = state.withLock { state -> ReplicaExit? in
+                switch state {
+                case .running(let waiters): state = .running(waiters + [continuation])
+                case .ending(let waiters): state = .ending(waiters + [continuation])
+                case .ended(let exit): return exit
+                }
+                return nil
+            }
+            if let exit { continuation.resume(returning: exit) }
+        }
+    }
+
+    /// Ends it and all it started, at once.
+    package func kill() {
+        whileRunning { _ = Glibc.kill(-pid, SIGKILL) }
+    }
+
+    /// Sends it, and only it, a signal.
+    package func signal(_ number: CInt) {
+        whileRunning { _ = Glibc.kill(pid, number) }
+    }
+
+    private func whileRunning(_ work: () -> Void) {
+        state.withLock { state in
+            if case .running = state { work() }
+        }
+    }
+
+    /// It is a zombie now: its number is still its own, and so its group's.
+    private func ending() {
+        state.withLock { state in
+            if case .running(let waiters) = state {
+                _ = Glibc.kill(-pid, SIGKILL)
+                state = .ending(waiters)
+            }
+        }
+    }
+
+    private func ended(_ exit: ReplicaExit) {
+        let waiters = state.withLock { state -> [CheckedContinuation<ReplicaExit, Never>] in
+            defer { state = .ended(exit) }
+            switch state {
+            case .running(let waiters), .ending(let waiters): return waiters
+            case .ended: return []
+            }
+        }
+        for waiter in waiters { waiter.resume(returning: exit) }
+    }
+}
