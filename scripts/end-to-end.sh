@@ -29,5 +29,11 @@ mkdir -p "$cache"
 venv venv Tests/EndToEnd/requirements.txt
 venv dcfgrpc Tests/EndToEnd/requirements-dcfgrpc.txt
 export DCF_TEST_DCFGRPC=$cache/dcfgrpc/bin/python
+python=$cache/venv/bin/python
+
+# The watcher alone, driven as the gateway does it.
+if [[ $# == 0 ]]; then
+    (cd Tests/Watcher && "$python" -m pytest -p no:cacheprovider --timeout 180)
+fi
 cd Tests/EndToEnd
-exec "$cache/venv/bin/python" -m pytest -p no:cacheprovider "$@"
+exec "$python" -m pytest -p no:cacheprovider "$@"

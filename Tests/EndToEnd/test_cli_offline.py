@@ -71,7 +71,8 @@ def test_run_needs_no_gateway(tmp_path):
 
 def test_run_of_a_constructor_that_raises_ends_with_the_traceback(tmp_path):
     path = write_function(tmp_path / "work", "broken", files={
-        "handler.py": "class Handler:\n    def __init__(self):\n        raise ValueError('bad weights')\n"})
+        "handler.py": "class Handler:\n    def __init__(self):\n        raise ValueError('bad weights')\n"
+                      "    def __call__(self, req): pass\n"})
     done = dcf("function", "run", "broken", "-f", str(path), input=b"x", environment=offline(tmp_path), check=False, timeout=60)
     assert done.returncode == 1 and done.stdout == b""
     assert "Traceback" in done.error and "handler.py" in done.error and "ValueError: bad weights" in done.error
@@ -88,7 +89,7 @@ def test_run_of_a_handler_that_raises(tmp_path):
 @pytest.mark.parametrize(
     "files, said",
     [
-        ({"handler.py": "def Handler(req)\n    pass\n"}, "line 1"),
+        ({"handler.py": "def Handler(req)\n    pass\n"}, "handler.py:1:"),
         ({"other.py": ""}, "handler.py"),
         ({"handler.py": "def Handler(req): pass\n", "requirements.txt": "no-such-package-of-ours-4711\n"}, "4711"),
     ])

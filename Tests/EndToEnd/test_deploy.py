@@ -32,6 +32,9 @@ from parts import load
 class Handler:
     def __init__(self):
         self.model = load("weights.bin")
+
+    def __call__(self, req):
+        return ""
 """, "parts.py": """\
 def load(path):
     raise ValueError(f"bad weights in {path}")
@@ -50,6 +53,8 @@ class Handler:
     def __init__(self):
         open({str(count)!r}, "a").write("ran\\n")
         raise OSError("no")
+    def __call__(self, req):
+        return ""
 """}, config={"replicas": {"min": 3, "max": 3}})
     assert count.read_text() == "ran\n"
 
@@ -65,7 +70,8 @@ def test_a_syntax_error(gateway):
 
 
 def test_a_constructor_that_exits(gateway):
-    said = fails(gateway, "exits", files={"handler.py": "import sys\nclass Handler:\n    def __init__(self):\n        sys.exit(5)\n"})
+    said = fails(gateway, "exits", files={"handler.py": "import sys\nclass Handler:\n    def __init__(self):\n        sys.exit(5)\n"
+                                                "    def __call__(self, req): pass\n"})
     assert "SystemExit" in said
 
 
