@@ -31,7 +31,7 @@ debug:
 
 .PHONY: test
 test: deps check-generated lint debug ## Run every test, at a length that suits every change
-	$(SWIFT) test
+	$(SWIFT) test --skip-build
 	scripts/end-to-end.sh
 
 .PHONY: test-end-to-end

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 action=$1 prefix=$3 root=$2$3
-built=.build/release
+built=${DCF_BIN:-.build/release}
 programs=(dcf dcf-gateway dcf-watcher)
 
 if [[ $action == uninstall ]]; then
