@@ -1,3 +1,5 @@
+import Glibc
+
 /// Turns what a replica writes into lines for its log, holding at most one line's kept part whatever comes.
 ///
 /// A line that a watcher wrote for a request begins with a marker, `\x1e<request>\x1f`, which is taken off. Where raw output without a
@@ -26,9 +28,11 @@ struct LogLineReader {
     mutating func add(_ bytes: UnsafeRawBufferPointer, each: (Line) -> Void) {
         var start = bytes.startIndex
         while start < bytes.endIndex {
-            let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.endIndex
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
+            let length = Self.lineLength(rest)
+            let end = start + length
             let room = max(0, lineBytes + Self.requestIDBytesMax - pending.count)
-            pending.append(contentsOf: bytes[start..<min(end, start + room)])
+            if room > 0 { pending.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[..<min(length, room)])) }
             pendingFullBytes += end - start
             if end < bytes.endIndex { finish(each: each, always: true) }
             start = end + 1
@@ -57,6 +61,12 @@ struct LogLineReader {
             rest = rest[marker.end...]
         }
         each(Line(text: rest, requestID: requestID, fullBytes: left > 0 ? rest.count + left : nil))
+    }
+
+    /// The bytes before the first line end, or all of them.
+    private static func lineLength(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let base = bytes.baseAddress, let end = memchr(base, 0x0A, bytes.count) else { return bytes.count }
+        return UnsafeRawPointer(end) - base
     }
 
     private static func marker(in bytes: ArraySlice<UInt8>) -> (start: Int, end: Int, requestID: String)? {
