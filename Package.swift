@@ -120,6 +120,14 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "GatewayTests",
+            dependencies: [
+                "CLinux", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol", "WatcherLink",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "GatewayProtocolTests",
             dependencies: ["GatewayProtocol", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             swiftSettings: strict),
