@@ -27,6 +27,9 @@ static inline int dcf_pidfd_send_signal(int pidfd, int sig) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+/// A signal that no program uses for something else, and that a watcher answers with the stacks of its threads.
+static inline int dcf_stack_signal(void) { return SIGRTMIN + 8; }
+
 /// The signal this process gets when the thread that started it ends.
 static inline int dcf_prctl_pdeathsig(int sig) { return prctl(PR_SET_PDEATHSIG, (unsigned long)sig, 0, 0, 0); }
 
@@ -56,3 +59,6 @@ static inline int dcf_sched_setaffinity(pid_t pid, const unsigned long *mask, si
 static inline int dcf_sched_getaffinity(pid_t pid, unsigned long *mask, size_t bytes) {
     return (int)syscall(SYS_sched_getaffinity, pid, bytes, mask);
 }
+
+/// Gives the calling thread a table of descriptors of its own, a copy of the process's.
+static inline int dcf_unshare_files(void) { return (int)syscall(SYS_unshare, 0x400 /* CLONE_FILES */); }

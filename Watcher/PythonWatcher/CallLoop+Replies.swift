@@ -40,14 +40,8 @@ extension CallLoop {
             let message = "the reply has \(bytes.count) bytes, the limit is \(WatcherState.maxBodyLength)"
             return try fail(request, ErrorHead(code: 8, executed: .yes, message: message))
         }
-        output.appendPlainReply(
-            id: request.pointee.callID, isText: isText, payloadLength: bytes.count, at: nowNanos)
-        if bytes.count <= OutputBuffer.copyLimit {
-            output.append(bytes)
-        } else {
-            try socket.send(output.bytes, bytes)
-            output.clear()
-        }
+        noteWaiting(
+            try output.addReply(id: request.pointee.callID, isText: isText, payload: bytes, at: nowNanos, to: socket))
     }
 
     /// The handler's exception is set: it becomes an Error.
@@ -70,10 +64,11 @@ extension CallLoop {
         let head = error.head
         let header = FrameHeader(
             kind: .error, id: request.pointee.callID, headLength: head.count, payloadLength: traceback.count)
-        head.withUnsafeBytes { output.append(header, head: $0, at: nowNanos) }
-        try traceback.withMemory { (bytes) throws(WatcherError) in
-            try socket.send(output.bytes, bytes)
+        try head.withMemory { (headBytes) throws(WatcherError) in
+            try traceback.withMemory { (payload) throws(WatcherError) in
+                try output.writeFrame(header, head: headBytes, payload: payload, to: socket)
+            }
         }
-        output.clear()
+        noteWaiting(0)
     }
 }

@@ -6,8 +6,8 @@ import WatcherLink
 /// Reads calls from the link, has the handler answer them one after another, and writes the answers.
 ///
 /// It is the interpreter's main thread. While calls come fast they are answered straight from the input buffer, and
-/// finished answers wait for each other, but never for a call that may be slow: see ``flushIfDue()``. After a call that
-/// took long, all that came meanwhile is read before the next begins, so that cancelled and expired calls never start.
+/// finished answers wait for each other, though never long: the guard's thread writes them when a call lasts. After a call
+/// that took long, all that came meanwhile is read before the next begins, so that cancelled and expired calls never start.
 struct CallLoop: ~Copyable {
     /// A call longer than this may have others behind it that nobody waits for any more.
     private static let longCallNanos: Int64 = 1_000_000
@@ -25,7 +25,10 @@ struct CallLoop: ~Copyable {
     let runtime: RuntimeCallbacks
     private let maxBodyLength = WatcherState.maxBodyLength
     private var input = InputBuffer()
-    var output = OutputBuffer()
+    let output = OutputBuffer()
+    /// Bytes of answers that wait, and since when. The guard may have written them already.
+    private var waitingBytes = 0
+    private var waitingSinceNanos: Int64 = 0
     /// Calls read ahead, oldest first from `pendingBegin` on; owned.
     private var pending: [UnsafeMutablePointer<RequestObject>] = []
     private var pendingBegin = 0
@@ -36,6 +39,8 @@ struct CallLoop: ~Copyable {
     private var isStreaming = true
     /// The time of the last look at the clock: when bytes came, or the last call ended.
     private(set) var nowNanos: Int64 = 0
+    /// When the last bytes came: the time that a call has left counts from here.
+    private var receivedNanos: Int64 = 0
     /// `[scratch, request]`: the callee may use the first slot for `self`.
     private let arguments: UnsafeMutablePointer<PythonObject?>
 
@@ -51,8 +56,17 @@ struct CallLoop: ~Copyable {
         arguments.deallocate()
     }
 
-    /// Serves until a drain is done.
+    /// Serves until a drain is done. What was answered before the link broke is written.
     mutating func run() throws(WatcherError) {
+        do throws(WatcherError) {
+            try serve()
+        } catch {
+            try? flush()
+            throw error
+        }
+    }
+
+    private mutating func serve() throws(WatcherError) {
         while true {
             while let request = try next() {
                 try answer(request)
@@ -66,9 +80,9 @@ struct CallLoop: ~Copyable {
 
     /// Writes the finished answers.
     mutating func flush() throws(WatcherError) {
-        if output.count == 0 { return }
-        try socket.send(output.bytes, UnsafeRawBufferPointer(start: nil, count: 0))
-        output.clear()
+        if waitingBytes == 0 { return }
+        try output.flush(to: socket)
+        waitingBytes = 0
     }
 
     // MARK: - One call
@@ -80,6 +94,7 @@ struct CallLoop: ~Copyable {
         if request.pointee.deadlineNanos != 0 && request.pointee.deadlineNanos <= nowNanos {
             return try refuse(request, code: 4, "the deadline passed before the call began")
         }
+        if waitingBytes > 0 && output.wakesGuard() { LinkGuard.wake(for: output) }
         WatcherState.currentRequest = request
         arguments[1] = request.object
         let result = dcf_call_one(handler, arguments)
@@ -101,7 +116,9 @@ struct CallLoop: ~Copyable {
         if callNanos > Self.longCallNanos {
             try flush()
             try readAhead()
-        } else if output.count > OutputBuffer.highWater || nowNanos - output.oldestNanos > Self.flushNanos {
+        } else if waitingBytes > OutputBuffer.highWater
+            || (waitingBytes > 0 && nowNanos - waitingSinceNanos > Self.flushNanos)
+        {
             try flush()
         }
     }
@@ -110,7 +127,11 @@ struct CallLoop: ~Copyable {
         _ request: UnsafeMutablePointer<RequestObject>, code: UInt8, _ message: String
     ) throws(WatcherError) {
         try fail(request, ErrorHead(code: code, executed: .no, message: message))
-        if output.count > OutputBuffer.highWater { try flush() }
+    }
+
+    mutating func noteWaiting(_ bytes: Int) {
+        if waitingBytes == 0 { waitingSinceNanos = nowNanos }
+        waitingBytes = bytes
     }
 
     // MARK: - Reading
@@ -151,15 +172,20 @@ struct CallLoop: ~Copyable {
             runtime.flushPartialLines()
         }
         input.received(try socket.receive(into: input.freeSpace()))
-        nowNanos = MonotonicClock.nowNanos()
+        noteReceived()
         isStreaming = input.count > Self.streamBytes
     }
 
     private mutating func readNow() throws(WatcherError) -> Bool {
         guard let count = try socket.receiveNow(into: input.freeSpace()) else { return false }
         input.received(count)
-        nowNanos = MonotonicClock.nowNanos()
+        noteReceived()
         return true
+    }
+
+    private mutating func noteReceived() {
+        nowNanos = MonotonicClock.nowNanos()
+        receivedNanos = nowNanos
     }
 
     /// Understands what is in the buffer as far as the next call; nil when more bytes are needed.
@@ -230,7 +256,7 @@ struct CallLoop: ~Copyable {
         request.pointee.callID = header.id
         if micros != 0 {
             let nanos = Int64(clamping: micros).multipliedReportingOverflow(by: 1_000)
-            let (sum, isOver) = nowNanos.addingReportingOverflow(nanos.partialValue)
+            let (sum, isOver) = receivedNanos.addingReportingOverflow(nanos.partialValue)
             request.pointee.deadlineNanos = nanos.overflow || isOver ? 0 : sum
         }
         request.keep(head: head)

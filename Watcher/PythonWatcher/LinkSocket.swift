@@ -50,7 +50,7 @@ struct LinkSocket {
         var sent = 0
         let total = first.count + second.count
         while sent < total {
-            let count = sendOnce(first, second, skipping: sent)
+            let count = sendNow(first, second, skipping: sent)
             if count >= 0 {
                 sent += count
             } else if errno == EAGAIN {
@@ -61,8 +61,11 @@ struct LinkSocket {
         }
     }
 
-    private func sendOnce(
-        _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, skipping sent: Int
+    /// Writes as much as can be had without waiting.
+    ///
+    /// - Returns: bytes written; -1 with errno set when there are none.
+    func sendNow(
+        _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, skipping sent: Int = 0
     ) -> Int {
         let isInFirst = sent < first.count
         let skippedOfSecond = isInFirst ? 0 : sent - first.count

@@ -20,7 +20,7 @@ extension WatcherModule {
         do throws(WatcherError) {
             let socket = try LinkSocket(path: path)
             WatcherState.descriptor = socket.descriptor
-            try LifeGuard.start(link: socket.descriptor, parentPid: parent)
+            try LinkGuard.start(link: socket.descriptor, parentPid: parent)
             return Python.bytes(try Handshake(socket: socket).greet(token: token, pythonVersion: version))
         } catch {
             return raise(error)
@@ -67,7 +67,7 @@ extension WatcherModule {
             do throws(WatcherError) {
                 try loop.run()
             } catch .ended {
-                if WatcherState.isDraining == 0 { LifeGuard.endGroup() }
+                if WatcherState.isDraining == 0 { LinkGuard.endGroup() }
             }
         }
     }

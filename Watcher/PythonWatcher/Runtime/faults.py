@@ -47,7 +47,7 @@ class Fault:
 
     def _where(self, error, frames, form):
         """The innermost line that is the author's; in his file even when a library of his raised."""
-        if isinstance(error, SyntaxError) and error.filename:
+        if isinstance(error, SyntaxError) and error.filename and self._is_own(error.filename):
             return " (%s:%s)" % (relative(error.filename, self._folder), error.lineno)
         own = None
         while frames is not None:

@@ -152,7 +152,8 @@ def _inspect(kind):
 
 def _entry(handler):
     """What the loop calls: an object's bound __call__ is found once, not at every call."""
-    call = getattr(type(handler), "__call__", None)
-    if type(call) is type(load):
-        return call.__get__(handler, type(handler))
+    for kind in type(handler).__mro__:
+        call = kind.__dict__.get("__call__")
+        if call is not None:
+            return call.__get__(handler, type(handler)) if type(call) is type(load) else handler
     return handler
