@@ -25,8 +25,8 @@ package struct FunctionConfig: Sendable, Equatable {
     package var concurrency = 1
     package var batch: BatchConfig?
     package var timeout = TimeoutConfig()
-    /// Calls that may wait.
-    package var queue = 1_000
+    /// Calls that may wait; nil leaves it to the gateway's limit.
+    package var queue: Int?
     /// Nil: what the gateway was started for.
     package var deploy: DeployKind?
 

@@ -1,3 +1,5 @@
+internal import FunctionConfig
+
 /// Every bound of the gateway, by the name that `--limit NAME=VALUE` takes.
 package struct Limits: Sendable, Equatable {
     /// The largest input or reply, in bytes.
@@ -17,11 +19,11 @@ package struct Limits: Sendable, Equatable {
     /// Inputs of all waiting calls together, in bytes.
     package var queuedBytes = 256 << 20
     /// The longest a call may take, unless the function's config says otherwise.
-    package var callTimeout = Duration.seconds(60)
+    package var callTimeout = TimeoutConfig.callDefault
     /// The longest a constructor may take, unless the function's config says otherwise.
-    package var startTimeout = Duration.seconds(60)
+    package var startTimeout = TimeoutConfig.startDefault
     /// The longest an environment's build may take, unless the function's config says otherwise.
-    package var buildTimeout = Duration.seconds(600)
+    package var buildTimeout = TimeoutConfig.buildDefault
     /// How long accepted calls may go on once the gateway is told to stop.
     package var drain = Duration.seconds(30)
     /// How long a process may take to end before it is killed.

@@ -94,15 +94,24 @@ final class LinkServer: Sendable {
         state.withLock { $0.expected[token.text] = nil }
     }
 
-    /// Reads what is left on a link whose process has ended, and closes it: `linkEnded` follows.
-    func finish(_ link: ReplicaLink, reason: String) {
-        perform { $0.finish(link, reason: reason) }
+    /// Reads what is left on a link whose process has ended, closes it, and fails the calls that have no answer.
+    ///
+    /// - Parameter how: the process ended.
+    func finish(_ link: ReplicaLink, how: String) async {
+        let done = Promise<Void>()
+        perform { loop in
+            loop.finish(link, reason: how)
+            link.detach(how: how)
+            done.settle(())
+        }
+        _ = await done.value()
     }
 
     private func redeem(_ token: String) -> (any ReplicaLinkObserver)? {
         state.withLock { $0.expected.removeValue(forKey: token) }
     }
 
+    /// Runs `command` on the links' thread.
     private func perform(_ command: @escaping @Sendable (LinkLoop) -> Void) {
         state.withLock { $0.commands.append(command) }
         eventfd_write(wakeup, 1)

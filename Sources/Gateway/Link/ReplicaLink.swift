@@ -17,6 +17,9 @@ final class ReplicaLink: @unchecked Sendable {
         case serving(any ReplicaLinkObserver)
     }
 
+    /// How the reason begins when the watcher broke the protocol.
+    static let protocolError = "protocol error"
+
     let descriptor: Int32
     private let maxBodyBytes: Int
     /// Who a token belongs to; a token is good once.
@@ -116,7 +119,7 @@ final class ReplicaLink: @unchecked Sendable {
                 }
             }
         } catch let error as LinkError {
-            return "protocol error: \(error)"
+            return "\(Self.protocolError): \(error)"
         } catch {
             return "\(error)"
         }
@@ -125,10 +128,17 @@ final class ReplicaLink: @unchecked Sendable {
     /// The link is closed: no frame is sent or read any more.
     func ended(_ reason: String) {
         writer.close()
+        // No new calls; what it has is lost only when the process is known to have ended, and how.
+        if let (route, replica) = serving.withLock({ $0 }) { route.close(replica) }
         switch phase {
         case .hello: break
         case .starting(let observer), .serving(let observer): observer.linkEnded(self, reason: reason)
         }
+    }
+
+    /// The process has ended: its calls have no answer to come.
+    func detach(how: String) {
+        if let (route, replica) = serving.withLock({ $0 }) { route.detach(replica, how: how) }
     }
 
     private func handle(_ frame: FrameReader.Frame) throws {

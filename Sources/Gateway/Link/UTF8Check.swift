@@ -13,13 +13,15 @@ enum UTF8Check {
     }
 
     private static func skipASCII(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        guard let base = bytes.baseAddress else { return start }
         var index = start
-        let high = SIMD32<UInt8>(repeating: 0x80)
+        // 64 bytes at a time, in words: the compiler makes vectors of them.
         while index + 64 <= bytes.count {
-            let both =
-                bytes.loadUnaligned(fromByteOffset: index, as: SIMD32<UInt8>.self)
-                | bytes.loadUnaligned(fromByteOffset: index + 32, as: SIMD32<UInt8>.self)
-            if (both & high) != SIMD32<UInt8>(repeating: 0) { break }
+            var all: UInt64 = 0
+            for word in 0..<8 {
+                all |= base.loadUnaligned(fromByteOffset: index + 8 * word, as: UInt64.self)
+            }
+            if all & 0x8080_8080_8080_8080 != 0 { break }
             index += 64
         }
         while index < bytes.count, bytes[index] < 0x80 { index += 1 }

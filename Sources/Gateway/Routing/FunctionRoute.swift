@@ -170,6 +170,11 @@ package final class FunctionRoute: Sendable {
         idle?()
     }
 
+    /// The replica cannot be reached any more: it gets no new calls.
+    func close(_ replica: ReplicaSlots) {
+        state.withLock { _ in replica.isOpen = false }
+    }
+
     /// The replica is gone. What it had fails; it is not sent again, since it may have run.
     func detach(_ replica: ReplicaSlots, how: String) {
         var idle: (@Sendable () -> Void)?

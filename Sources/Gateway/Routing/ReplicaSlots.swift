@@ -6,7 +6,6 @@ final class ReplicaSlots: @unchecked Sendable {
     let link: ReplicaLink
     /// For messages.
     let number: Int
-
     var window = ReplicaWindow()
     /// Whether it gets new calls.
     var isOpen = true
@@ -24,9 +23,14 @@ final class ReplicaSlots: @unchecked Sendable {
         let invocation: Invocation
     }
 
-    init(link: ReplicaLink, number: Int) {
+    /// Called while its first call is beyond its deadline, on the sweeper's thread: with the call's id, and how long the
+    /// deadline is past, in nanoseconds.
+    let onOverrun: @Sendable (UInt64, Int64) -> Void
+
+    init(link: ReplicaLink, number: Int, onOverrun: @escaping @Sendable (UInt64, Int64) -> Void) {
         self.link = link
         self.number = number
+        self.onOverrun = onOverrun
     }
 
     func hasRoom(at now: MonotonicTime) -> Bool {

@@ -14,22 +14,15 @@ package final class Sweeper: Sendable {
 
     private let routes: RouteTable
     private let calls: CompletionQueue
-    private let onOverrun: @Sendable (FunctionRoute, ReplicaOverrun) -> Void
     private let isResting = Atomic<Bool>(false)
     private let isStopping = Atomic<Bool>(false)
     private let thread = Mutex<Thread?>(nil)
     private let wakeup: Int32
 
-    /// - Parameters:
-    ///   - calls: the queue whose events nobody waits for; they are completed here.
-    ///   - onOverrun: on the sweeper's thread; must not block.
-    package init(
-        routes: RouteTable, calls: CompletionQueue,
-        onOverrun: @escaping @Sendable (FunctionRoute, ReplicaOverrun) -> Void
-    ) {
+    /// - Parameter calls: the queue whose events nobody waits for; they are completed here.
+    package init(routes: RouteTable, calls: CompletionQueue) {
         self.routes = routes
         self.calls = calls
-        self.onOverrun = onOverrun
         wakeup = eventfd(0, Int32(EFD_CLOEXEC))
     }
 
@@ -66,7 +59,9 @@ package final class Sweeper: Sendable {
             var isBusy = false
             for route in routes.all where route.isBusy {
                 isBusy = true
-                for overrun in route.sweep(at: now, watchAfter: Self.watchAfter) { onOverrun(route, overrun) }
+                for overrun in route.sweep(at: now, watchAfter: Self.watchAfter) {
+                    overrun.replica.onOverrun(overrun.id, overrun.nanoseconds)
+                }
             }
             calls.drain()
             idleLooks = isBusy ? 0 : idleLooks + 1

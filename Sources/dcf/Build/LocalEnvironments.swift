@@ -47,7 +47,7 @@ struct LocalEnvironments {
         func prepare() async throws(EnvironmentError) -> PythonEnvironment {
             try await cache.prepare(
                 interpreter, requirements: directory.appending("requirements.txt").string, folder: directory.string,
-                timeout: function.timeout.build, onLine: onLine)
+                timeout: function.timeout.build ?? TimeoutConfig.buildDefault, onLine: onLine)
         }
         do throws(EnvironmentError) {
             let environment = try await prepare()

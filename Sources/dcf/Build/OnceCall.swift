@@ -46,7 +46,7 @@ struct OnceCall {
         let cpu = function.limits.cpu.map { String($0) } ?? "null"
         return """
             {"name":"\(function.name)","version":0,"parameters":\(function.parameters),\
-            "timeout":{"call":\(function.timeout.call.seconds),"start":\(function.timeout.start.seconds)},\
+            "timeout":{"call":\((function.timeout.call ?? TimeoutConfig.callDefault).seconds),"start":\((function.timeout.start ?? TimeoutConfig.startDefault).seconds)},\
             "limits":{"memory":\(memory),"cpu":\(cpu)}}
             """
     }

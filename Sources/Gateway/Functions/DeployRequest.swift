@@ -1,0 +1,22 @@
+/// What a caller wants deployed.
+struct DeployRequest: Sendable {
+    /// What to do when the name is taken.
+    enum IfExists: Sendable {
+        case refuse
+        case update
+        case replace
+    }
+
+    var name: String
+    var image: String
+    /// The function's part of the config, as YAML.
+    var config: String
+    /// SHA-256 of an uploaded bundle.
+    var bundle: String
+    var environment: [String: String]
+    var labels: [String: String]
+    var annotations: [String: String]
+    var ifExists: IfExists
+    /// Whether the function must be there already.
+    var mustExist: Bool
+}

@@ -1,0 +1,74 @@
+internal import Environments
+internal import FunctionConfig
+internal import GRPC
+
+/// Why something about a function cannot be done. The one place where each becomes a status.
+enum FunctionError: Error {
+    case badName(InvalidFunctionName)
+    case badConfig(ConfigError)
+    case badArgument(String)
+    case alreadyExists(String)
+    case notDeployed(CallFailure)
+    /// Another change of that function is under way.
+    case busy(String)
+    case draining
+    case bundle(BundleStoreError)
+    case registry(RegistryError)
+    case environment(EnvironmentError)
+    case constructor(function: String, ConstructorFailure)
+    case unsupported(String)
+    case cancelled
+
+    var status: Status {
+        switch self {
+        case .badName(let error): Self.status(.invalidArgument, "\(error)")
+        case .badConfig(let error): Self.status(.invalidArgument, "\(error)")
+        case .badArgument(let message): Self.status(.invalidArgument, message)
+        case .alreadyExists(let name):
+            Self.status(
+                .alreadyExists,
+                "function \"\(name)\" is deployed already; --update changes it without a break, --replace removes it first")
+        case .notDeployed(let failure): failure.status
+        case .busy(let name): Self.status(.aborted, "another change of function \"\(name)\" is under way; try again after it")
+        case .draining: CallFailure.draining.status
+        case .bundle(let error): Self.status(Self.code(error), "\(error)")
+        case .registry(let error): Self.status(Self.code(error), "\(error)")
+        case .environment(let error):
+            Self.status(error.isDiskFull ? .resourceExhausted : .failedPrecondition, "\(error)")
+        case .constructor(let function, let failure):
+            Self.status(.failedPrecondition, Self.message(function, failure))
+        case .unsupported(let message): Self.status(.unimplemented, message)
+        case .cancelled: Self.status(.cancelled, "the caller has left; nothing was changed")
+        }
+    }
+
+    private static func status(_ code: Status.Code, _ message: String) -> Status {
+        Status(code, message, metadata: ["dcf-executed": "no"])
+    }
+
+    private static func code(_ error: BundleStoreError) -> Status.Code {
+        switch error {
+        case .badName, .wrongSize, .wrongContent, .bundle: .invalidArgument
+        case .tooLarge, .diskFull: .resourceExhausted
+        case .unknown: .failedPrecondition
+        case .file: .internal
+        }
+    }
+
+    private static func code(_ error: RegistryError) -> Status.Code {
+        switch error {
+        case .diskFull: .resourceExhausted
+        case .unknownFunction: .notFound
+        case .newer, .damaged, .failed: .internal
+        }
+    }
+
+    /// Lines of a traceback that go along with a status; the whole goes another way.
+    private static let tracebackLinesMax = 12
+
+    private static func message(_ function: String, _ failure: ConstructorFailure) -> String {
+        let lines = failure.traceback.split(separator: "\n").suffix(tracebackLinesMax)
+        let head = "function \"\(function)\" did not start: \(failure.summary)"
+        return lines.isEmpty ? head : head + "\n" + lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,97 @@
+internal import Environments
+internal import FunctionConfig
+internal import Glibc
+
+/// Turns what is asked for into what can be started: checks the config, unpacks the bundle, prepares the environment.
+final class FunctionPlanner: Sendable {
+    static let replicasMax: UInt64 = 256
+
+    private let bundles: BundleStore
+    private let interpreters: InterpreterFinder
+    private let environments: EnvironmentCache
+    /// The interpreter of functions that name none.
+    private let defaultPython: String?
+    private let limits: Limits
+
+    init(
+        bundles: BundleStore, interpreters: InterpreterFinder, environments: EnvironmentCache, defaultPython: String?,
+        limits: Limits
+    ) {
+        self.bundles = bundles
+        self.interpreters = interpreters
+        self.environments = environments
+        self.defaultPython = defaultPython
+        self.limits = limits
+    }
+
+    /// The record that a deploy will leave, checked as far as that is possible without starting anything.
+    func record(
+        for request: DeployRequest, name: FunctionName, after previous: FunctionRecord?
+    ) throws(FunctionError) -> FunctionRecord {
+        let config = try parse(request.config, name)
+        guard !request.bundle.isEmpty else {
+            throw .unsupported(
+                "function \"\(name)\" has no bundle: deploys of images are not supported yet; dcf function create ships the "
+                    + "function's folder")
+        }
+        guard bundles.contains(request.bundle) else { throw .bundle(.unknown(request.bundle)) }
+        guard config.replicas.max <= Int(Self.replicasMax) else {
+            throw .badArgument("replicas: \(config.replicas.max) is more than \(Self.replicasMax)")
+        }
+        let now = Self.millisecondsSince1970()
+        return FunctionRecord(
+            name: name.text, version: (previous?.version ?? 0) + 1,
+            image: request.image.isEmpty ? config.image : request.image, config: request.config,
+            bundle: request.bundle, labels: request.labels, annotations: request.annotations,
+            environment: request.environment, replicas: config.replicas.max,
+            invocations: previous?.invocations ?? 0, createdAt: previous?.createdAt ?? now, updatedAt: now)
+    }
+
+    /// Makes everything that a record needs to be started.
+    ///
+    /// - Parameter unpacking: whether to unpack the bundle also where it is unpacked already. Never while replicas run in
+    ///   that folder.
+    func plan(
+        _ record: FunctionRecord, unpacking: Bool, progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> FunctionPlan {
+        let name: FunctionName
+        do throws(InvalidFunctionName) { name = try FunctionName(record.name) } catch { throw .badName(error) }
+        let config = try parse(record.config, name)
+        let folder = bundles.folder(of: record.name, version: record.version)
+        if unpacking || access(folder, F_OK) != 0 {
+            progress(.step("unpacking"))
+            do throws(BundleStoreError) {
+                try bundles.unpack(record.bundle, function: record.name, version: record.version)
+            } catch { throw .bundle(error) }
+        }
+        let handler = folder + "/" + config.handler.file
+        guard access(handler, R_OK) == 0 else {
+            throw .badConfig(
+                config.failure(at: "handler.file", "the function's folder holds no file \"\(config.handler.file)\""))
+        }
+        do throws(EnvironmentError) {
+            let interpreter = try await interpreters.find(config.python ?? defaultPython, relativeTo: folder)
+            progress(.step("preparing the environment"))
+            let python = try await environments.prepare(
+                interpreter, requirements: folder + "/requirements.txt", folder: folder,
+                timeout: config.timeout.build ?? limits.buildTimeout
+            ) { progress(.output($0)) }
+            return FunctionPlan(
+                record: record, config: config, folder: folder, python: python,
+                callTimeout: config.timeout.call ?? limits.callTimeout,
+                startTimeout: config.timeout.start ?? limits.startTimeout, queueBound: config.queue ?? limits.queue)
+        } catch { throw .environment(error) }
+    }
+
+    private func parse(_ yaml: String, _ name: FunctionName) throws(FunctionError) -> FunctionConfig {
+        do throws(ConfigError) {
+            let config = try FunctionConfig.parse(yaml: yaml, name: name)
+            try config.requireSupported()
+            return config
+        } catch { throw .badConfig(error) }
+    }
+
+    private static func millisecondsSince1970() -> Int64 {
+        LogTime.now()
+    }
+}

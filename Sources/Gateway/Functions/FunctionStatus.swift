@@ -1,0 +1,26 @@
+/// What a function's replicas add up to. Derived each time it is asked for, never stored.
+enum FunctionStatus: String, Sendable {
+    /// No replica is Ready, and none has failed to become so.
+    case starting = "Starting"
+    /// As many replicas are Ready as are wanted.
+    case ready = "Ready"
+    /// Fewer are.
+    case degraded = "Degraded"
+    /// It has been given up, until an update, a replace or a restart.
+    case failed = "Failed"
+
+    /// - Parameters:
+    ///   - failure: why it was given up, if so.
+    init(replicas: [ReplicaState], wanted: Int, failure: String?) {
+        let ready = replicas.count { $0.phase == .ready }
+        if failure != nil {
+            self = .failed
+        } else if ready >= wanted {
+            self = .ready
+        } else if ready == 0, replicas.allSatisfy({ $0.restarts == 0 && $0.reason.isEmpty }) {
+            self = .starting
+        } else {
+            self = .degraded
+        }
+    }
+}

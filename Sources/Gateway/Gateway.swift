@@ -1,0 +1,159 @@
+internal import Environments
+internal import GRPC
+package import Logging
+internal import ServiceLifecycle
+internal import Synchronization
+
+/// The daemon: all parts, put together here and nowhere else, and the order in which they start and stop.
+package final class Gateway: Service {
+    /// How often invocation counts are written.
+    private static let countsInterval = Duration.seconds(5)
+
+    private let configuration: GatewayConfiguration
+    private let logger: Logger
+    private let folder: DataFolder
+    private let acceptor: Acceptor
+    private let queue: CompletionQueue
+    private let calls: CompletionQueue
+    private let server: Server
+    private let links: LinkServer
+    private let logs: LogPump
+    private let sweeper: Sweeper
+    private let gate = CallGate()
+    private let changes = Changes()
+    private let tasks = TaskPool()
+    private let store: FunctionStore
+    private let registry: FunctionRegistry
+    private let service: GatewayService
+
+    /// Takes the data folder and the address; nothing is served yet.
+    package init(_ configuration: GatewayConfiguration, logger: Logger) throws {
+        self.configuration = configuration
+        self.logger = logger
+        let limits = configuration.limits
+        folder = try DataFolder(configuration.dataFolder)
+        acceptor = Acceptor(try ListeningSocket(host: configuration.host, port: configuration.port))
+        let address = "\(configuration.host):\(acceptor.port)"
+        guard acceptor.isLoopback || configuration.allowsPlaintext else { throw GatewayError.plaintext(address: address) }
+
+        store = try FunctionStore(path: "\(folder.path)/registry.sqlite")
+        let bundles = try BundleStore(
+            dataFolder: folder.path,
+            limits: BundleLimits(contentBytes: UInt64(limits.bundleBytes), entries: limits.bundleFiles))
+        let environments = EnvironmentCache(
+            root: "\(folder.path)/environments", launcher: configuration.launcher, variables: configuration.variables)
+        let interpreters = InterpreterFinder(
+            cacheFolder: "\(folder.path)/environments", launcher: configuration.launcher,
+            variables: configuration.variables)
+        links = try LinkServer(path: folder.socket, maxBodyBytes: limits.messageBytes, logger: logger)
+        logs = try LogPump()
+
+        queue = CompletionQueue(name: "grpc", threads: 2)
+        calls = CompletionQueue(name: "calls", threads: 0)
+        server = Server(
+            configuration: ServerConfiguration(
+                maxReceiveBytes: limits.messageBytes + (64 << 10), maxMetadataBytes: limits.metadataBytes,
+                maxStreamsPerConnection: limits.streams, memoryQuotaBytes: limits.memoryQuotaBytes),
+            queue: queue)
+        let routes = RouteTable()
+        sweeper = Sweeper(routes: routes, calls: calls)
+        InvokeService(routes: routes, sweeper: sweeper, gate: gate, maxInputBytes: limits.messageBytes)
+            .register(on: server, boundTo: calls)
+
+        let context = SupervisionContext(
+            links: links, logs: logs, limits: limits, launcher: configuration.launcher,
+            variables: configuration.variables, logger: logger, changes: changes, tasks: tasks)
+        registry = FunctionRegistry(
+            store: store, bundles: bundles,
+            planner: FunctionPlanner(
+                bundles: bundles, interpreters: interpreters, environments: environments,
+                defaultPython: configuration.python, limits: limits),
+            routes: routes, queuedBytes: QueuedBytes(limit: limits.queuedBytes),
+            logs: LogFolder(path: "\(folder.path)/logs"), context: context)
+        service = GatewayService(
+            management: ManagementService(
+                registry: registry, gate: gate, about: GatewayInfo(dataFolder: folder.path)),
+            deploys: DeployService(registry: registry), uploads: UploadService(bundles: bundles),
+            logs: LogService(registry: registry),
+            invokes: InvokesService(
+                routes: routes, sweeper: sweeper, gate: gate, maxInputBytes: limits.messageBytes),
+            health: HealthService(registry: registry, gate: gate, changes: changes),
+            reflection: try ReflectionService())
+    }
+
+    /// Serves until it is told to shut down, then drains: accepted calls are finished as far as the limits allow.
+    package func run() async throws {
+        links.start()
+        sweeper.start()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [tasks] in await tasks.run() }
+            group.addTask { [self] in await writeCounts() }
+            do {
+                try await registry.restore()
+            } catch {
+                logger.error("\(error)")
+            }
+            server.start()
+            group.addTask { [self] in await service.run(server.calls) }
+            listen()
+            await Self.waitForShutdown()
+            await drain()
+            group.cancelAll()
+        }
+        finish()
+    }
+
+    private func listen() {
+        let limits = configuration.limits
+        let most = AcceptorLimits.descriptorMax(
+            Int32(clamping: limits.descriptors), reserve: Int32(clamping: limits.descriptorReserve))
+        acceptor.start(
+            limits: AcceptorLimits(prefaceTimeout: limits.prefaceTimeout, descriptorMax: most)
+        ) { [server] in server.adopt($0) }
+        let address = "\(configuration.host):\(acceptor.port)"
+        if !acceptor.isLoopback {
+            logger.warning("calls to \(address) are not encrypted (--allow-plaintext)")
+        }
+        logger.info("listening on \(address)")
+    }
+
+    private static func waitForShutdown() async {
+        try? await gracefulShutdown()
+    }
+
+    private func writeCounts() async {
+        while !Task.isCancelled {
+            do { try await Task.sleep(for: Self.countsInterval) } catch { return }
+            await registry.writeInvocations()
+        }
+    }
+
+    private func drain() async {
+        logger.info("draining: \(gate.count) calls")
+        acceptor.stop()
+        gate.close()
+        changes.announce()
+        await registry.beginDrain()
+        let deadline = MonotonicTime.now.advanced(by: configuration.limits.drain)
+        while gate.count > 0, MonotonicTime.now < deadline {
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        await registry.stopAll(within: configuration.limits.stop)
+        await registry.writeInvocations()
+        tasks.finish()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [server] in await server.shutdown() }
+            // Whoever still holds a stream open, a health watcher say, has been told by now.
+            group.addTask { [server] in server.cancelAllCalls() }
+        }
+    }
+
+    private func finish() {
+        sweeper.stop()
+        links.stop()
+        logs.stop()
+        queue.shutdown()
+        do { try store.close() } catch { logger.warning("\(error)") }
+        logger.info("stopped")
+    }
+}

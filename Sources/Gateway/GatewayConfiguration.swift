@@ -1,0 +1,41 @@
+internal import Environments
+internal import FunctionConfig
+
+/// What a gateway is started with.
+package struct GatewayConfiguration: Sendable {
+    package var host: String
+    /// 0 picks a free one.
+    package var port: UInt16
+    package var dataFolder: String
+    package var limits: Limits
+    /// The interpreter of functions that name none; nil is `python3` on the PATH.
+    package var python: String?
+    /// Whether an address that other machines can reach is all right without encryption.
+    package var allowsPlaintext: Bool
+    /// The path of `dcf-watcher`.
+    package var launcher: String
+    /// The gateway's own environment.
+    package var variables: [String: String]
+
+    package init(
+        host: String, port: UInt16, dataFolder: String, limits: Limits = Limits(), python: String? = nil,
+        allowsPlaintext: Bool = false, launcher: String, variables: [String: String]
+    ) {
+        self.host = host
+        self.port = port
+        self.dataFolder = dataFolder
+        self.limits = limits
+        self.python = python
+        self.allowsPlaintext = allowsPlaintext
+        self.launcher = launcher
+        self.variables = variables
+    }
+}
+
+extension GatewayConfiguration {
+    /// The release that this gateway is of.
+    package static var version: String { Release.version }
+
+    /// The environment of this process, read now.
+    package static func ownVariables() -> [String: String] { EnvironmentVariables.ours() }
+}

@@ -1,0 +1,22 @@
+/// Why a gateway does not start. Each says what to do.
+package enum GatewayError: Error, CustomStringConvertible {
+    case dataFolder(path: String, reason: String)
+    /// Another process uses the folder.
+    case dataFolderInUse(path: String, pid: String)
+    /// The address can be reached by others, and nobody said that this is meant.
+    case plaintext(address: String)
+    case component(String)
+
+    package var description: String {
+        switch self {
+        case .dataFolder(let path, let reason):
+            "the data folder \(path) cannot be used: \(reason); choose another with --data-dir"
+        case .dataFolderInUse(let path, let pid):
+            "the data folder \(path) is in use by process \(pid); stop it, or choose another with --data-dir"
+        case .plaintext(let address):
+            "\(address) can be reached from other machines, and calls to it are not encrypted; if that is meant, say "
+                + "--allow-plaintext, else listen on 127.0.0.1"
+        case .component(let reason): reason
+        }
+    }
+}

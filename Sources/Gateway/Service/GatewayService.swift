@@ -1,0 +1,82 @@
+internal import FunctionConfig
+internal import GRPC
+internal import GatewayProtocol
+internal import SwiftProtobuf
+
+/// Every RPC but the hot two: finds what a call is for, and answers it.
+final class GatewayService: Sendable {
+    private let management: ManagementService
+    private let deploys: DeployService
+    private let uploads: UploadService
+    private let logs: LogService
+    private let invokes: InvokesService
+    private let health: HealthService
+    private let reflection: ReflectionService
+
+    init(
+        management: ManagementService, deploys: DeployService, uploads: UploadService,
+        logs: LogService, invokes: InvokesService, health: HealthService, reflection: ReflectionService
+    ) {
+        self.management = management
+        self.deploys = deploys
+        self.uploads = uploads
+        self.logs = logs
+        self.invokes = invokes
+        self.health = health
+        self.reflection = reflection
+    }
+
+    /// Serves the calls that arrive until the server shuts down.
+    func run(_ calls: AsyncStream<ServerCall>) async {
+        await withDiscardingTaskGroup { group in
+            for await call in calls {
+                group.addTask { [self] in await serve(call) }
+            }
+        }
+    }
+
+    /// Answers one call; the work is cancelled when the caller leaves.
+    private func serve(_ call: ServerCall) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in
+                let status: Status
+                do throws(Status) {
+                    status = try await dispatch(call)
+                } catch {
+                    status = error
+                }
+                await call.finish(status)
+            }
+            group.addTask { await call.closed() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func dispatch(_ call: ServerCall) async throws(Status) -> Status {
+        switch call.method {
+        case GatewayMethod.invokes: return await invokes.serve(call)
+        case GatewayMethod.upload: try await uploads.serve(call)
+        case GatewayMethod.deployWatch: try await deploys.watch(call)
+        case GatewayMethod.deploy: try await deploys.unary(call, isUpdate: false)
+        case GatewayMethod.update: try await deploys.unary(call, isUpdate: true)
+        case GatewayMethod.followLog: try await logs.follow(call)
+        case GatewayMethod.getLog: try await logs.get(call)
+        case GatewayMethod.check: try await health.check(call)
+        case GatewayMethod.watch: try await health.watch(call)
+        case GatewayMethod.reflection, GatewayMethod.reflectionAlpha: try await reflection.serve(call)
+        case GatewayMethod.list: try await management.list(call)
+        case GatewayMethod.getMeta: try await management.getMeta(call)
+        case GatewayMethod.delete: try await management.delete(call)
+        case GatewayMethod.replicaUpdate: try await management.scale(call)
+        case GatewayMethod.restart: try await management.restart(call)
+        case GatewayMethod.info: try await management.info(call)
+        case GatewayMethod.healthCheck: try await management.healthCheck(call)
+        default:
+            throw Status(
+                .unimplemented, "there is no method \(call.method); the server's reflection lists what there is",
+                metadata: ["dcf-executed": "no"])
+        }
+        return .ok
+    }
+}

@@ -1,0 +1,81 @@
+internal import FunctionConfig
+internal import GRPC
+internal import GatewayProtocol
+
+/// The calls that look at functions and change what is deployed.
+final class ManagementService: Sendable {
+    private let registry: FunctionRegistry
+    private let gate: CallGate
+    private let about: GatewayInfo
+
+    init(registry: FunctionRegistry, gate: CallGate, about: GatewayInfo) {
+        self.registry = registry
+        self.gate = gate
+        self.about = about
+    }
+
+    func list(_ call: ServerCall) async throws(Status) {
+        let _: Pb_Empty = try await call.request()
+        var reply = Pb_Functions()
+        reply.functions = await registry.all.map { Pb_Function($0, detail: false) }
+        try await call.send(reply)
+    }
+
+    func getMeta(_ call: ServerCall) async throws(Status) {
+        let request: Pb_FunctionRequest = try await call.request()
+        let function = try await find(request.functionName)
+        try await call.send(Pb_Function(function, detail: true))
+    }
+
+    func delete(_ call: ServerCall) async throws(Status) {
+        let request: Pb_DeleteFunctionRequest = try await call.request()
+        let name = request.functionName
+        try await change(call, "function \"\(name)\" is deleted") { [registry] () throws(FunctionError) in
+            try await registry.delete(name)
+        }
+    }
+
+    func scale(_ call: ServerCall) async throws(Status) {
+        let request: Pb_ScaleServiceRequest = try await call.request()
+        let (name, count) = (request.serviceName, request.replicas)
+        try await change(call, "function \"\(name)\" has \(count) replicas") { [registry] () throws(FunctionError) in
+            try await registry.scale(name, to: count)
+        }
+    }
+
+    func restart(_ call: ServerCall) async throws(Status) {
+        let request: Pb_FunctionRequest = try await call.request()
+        let name = request.functionName
+        try await change(call, "function \"\(name)\" is restarted") { [registry] () throws(FunctionError) in
+            try await registry.restart(name)
+        }
+    }
+
+    func info(_ call: ServerCall) async throws(Status) {
+        let _: Pb_Empty = try await call.request()
+        var reply = Pb_Message()
+        reply.msg = about.text(functions: await registry.all.count)
+        try await call.send(reply)
+    }
+
+    func healthCheck(_ call: ServerCall) async throws(Status) {
+        let _: Pb_Empty = try await call.request()
+        guard gate.isOpen else { throw CallFailure.draining.status }
+        var reply = Pb_Message()
+        reply.msg = "OK"
+        try await call.send(reply)
+    }
+
+    private func find(_ name: String) async throws(Status) -> DeployedFunction {
+        do throws(FunctionError) { return try await registry.function(named: name) } catch { throw error.status }
+    }
+
+    private func change(
+        _ call: ServerCall, _ done: String, _ work: @Sendable () async throws(FunctionError) -> Void
+    ) async throws(Status) {
+        do throws(FunctionError) { try await work() } catch { throw error.status }
+        var reply = Pb_Message()
+        reply.msg = done
+        try await call.send(reply)
+    }
+}

@@ -1,0 +1,113 @@
+internal import GRPC
+internal import GatewayProtocol
+internal import SwiftProtobuf
+
+/// Server reflection, v1 and v1alpha: the two differ in their package's name alone, so one reading serves both
+/// (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md).
+final class ReflectionService: Sendable {
+    private let files: [String: Google_Protobuf_FileDescriptorProto]
+    /// Which file a full name is defined in.
+    private let symbols: [String: String]
+    private let services: [String]
+
+    init() throws {
+        let all = try DescriptorSet.files()
+        files = Dictionary(all.map { ($0.name, $0) }) { first, _ in first }
+        var symbols: [String: String] = [:]
+        for file in all {
+            for name in Self.names(in: file) { symbols[name] = file.name }
+        }
+        self.symbols = symbols
+        services = all.flatMap { file in file.service.map { Self.join(file.package, $0.name) } }.sorted()
+    }
+
+    func serve(_ call: ServerCall) async throws(Status) {
+        while let request: Grpc_Reflection_V1_ServerReflectionRequest = try await call.nextRequest() {
+            var reply = answer(request)
+            reply.validHost = request.host
+            reply.originalRequest = request
+            try await call.send(reply)
+        }
+    }
+
+    private func answer(
+        _ request: Grpc_Reflection_V1_ServerReflectionRequest
+    ) -> Grpc_Reflection_V1_ServerReflectionResponse {
+        var reply = Grpc_Reflection_V1_ServerReflectionResponse()
+        switch request.messageRequest {
+        case .listServices:
+            reply.listServicesResponse.service = services.map { name in
+                var service = Grpc_Reflection_V1_ServiceResponse()
+                service.name = name
+                return service
+            }
+        case .fileByFilename(let name):
+            reply.messageResponse = descriptors(name, "file \"\(name)\"")
+        case .fileContainingSymbol(let symbol):
+            reply.messageResponse = descriptors(symbols[symbol], "symbol \"\(symbol)\"")
+        case .fileContainingExtension(let wanted):
+            reply.messageResponse = .errorResponse(
+                Self.error(.notFound, "there are no extensions of \"\(wanted.containingType)\""))
+        case .allExtensionNumbersOfType(let type):
+            guard symbols[type] != nil else {
+                reply.messageResponse = .errorResponse(Self.error(.notFound, "there is no type \"\(type)\""))
+                break
+            }
+            reply.allExtensionNumbersResponse.baseTypeName = type
+        case nil:
+            reply.messageResponse = .errorResponse(Self.error(.invalidArgument, "the request asks for nothing"))
+        }
+        return reply
+    }
+
+    /// A file and all it imports.
+    private func descriptors(
+        _ name: String?, _ what: String
+    ) -> Grpc_Reflection_V1_ServerReflectionResponse.OneOf_MessageResponse {
+        guard let name, files[name] != nil else {
+            return .errorResponse(Self.error(.notFound, "there is no \(what)"))
+        }
+        var response = Grpc_Reflection_V1_FileDescriptorResponse()
+        var todo = [name]
+        var seen: Set<String> = []
+        while let next = todo.popLast() {
+            guard seen.insert(next).inserted, let file = files[next] else { continue }
+            do {
+                response.fileDescriptorProto.append(try file.serializedData())
+            } catch {
+                return .errorResponse(Self.error(.internal, "\(error)"))
+            }
+            todo += file.dependency
+        }
+        return .fileDescriptorResponse(response)
+    }
+
+    private static func error(_ code: Status.Code, _ message: String) -> Grpc_Reflection_V1_ErrorResponse {
+        var error = Grpc_Reflection_V1_ErrorResponse()
+        error.errorCode = Int32(code.rawValue)
+        error.errorMessage = message
+        return error
+    }
+
+    /// The full names of all that a file defines.
+    private static func names(in file: Google_Protobuf_FileDescriptorProto) -> [String] {
+        var names = file.enumType.map { join(file.package, $0.name) }
+        for service in file.service {
+            let name = join(file.package, service.name)
+            names.append(name)
+            names += service.method.map { join(name, $0.name) }
+        }
+        var messages = file.messageType.map { (join(file.package, $0.name), $0) }
+        while let (name, message) = messages.popLast() {
+            names.append(name)
+            names += message.field.map { join(name, $0.name) }
+            names += message.enumType.map { join(name, $0.name) }
+            messages += message.nestedType.map { (join(name, $0.name), $0) }
+        }
+        return names
+    }
+
+    private static func join(_ scope: String, _ name: String) -> String {
+        scope.isEmpty ? name : "\(scope).\(name)"
+    }
+}

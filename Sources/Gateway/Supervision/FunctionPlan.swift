@@ -1,0 +1,56 @@
+internal import Environments
+internal import FunctionConfig
+
+/// One version of a function, ready to be started: its config checked, its folder unpacked, its environment prepared.
+struct FunctionPlan: Sendable {
+    var record: FunctionRecord
+    var config: FunctionConfig
+    /// The unpacked bundle.
+    var folder: String
+    var python: PythonEnvironment
+    var callTimeout: Duration
+    var startTimeout: Duration
+    /// Calls that may wait.
+    var queueBound: Int
+
+    var name: String { record.name }
+
+    /// What the watcher gets in Welcome.
+    var settings: [UInt8] {
+        let memory = config.limits.memory.map { "\($0)" } ?? "null"
+        let cpu = config.limits.cpu.map { "\($0)" } ?? "null"
+        let json =
+            "{\"name\":\"\(name)\",\"version\":\(record.version),\"parameters\":\(config.parameters),"
+            + "\"timeout\":{\"call\":\(callTimeout.inSeconds),\"start\":\(startTimeout.inSeconds)},"
+            + "\"limits\":{\"memory\":\(memory),\"cpu\":\(cpu)}}"
+        return Array(json.utf8)
+    }
+
+    /// The environment of its watchers, less what belongs to one of them.
+    ///
+    /// - Parameter inherited: the gateway's own, of which only a few pass.
+    func variables(inherited: [String: String]) -> [String: String] {
+        var variables = inherited.filter { Self.passes($0.key) }
+        if let cpu = config.limits.cpu { variables["OMP_NUM_THREADS"] = "\(max(Int(cpu.rounded(.up)), 1))" }
+        variables.merge(record.environment) { $1 }
+        for variable in config.environment { variables[variable.name] = variable.value }
+        variables["HANDLER_DIR"] = folder
+        variables["HANDLER_FILE"] = config.handler.file
+        variables["HANDLER_NAME"] = config.handler.name
+        return variables
+    }
+
+    private static func passes(_ name: String) -> Bool {
+        switch name.lowercased() {
+        case "path", "home", "lang", "tz", "http_proxy", "https_proxy", "no_proxy", "all_proxy": true
+        default: name.hasPrefix("CUDA_") || name.hasPrefix("NVIDIA_") || name.hasPrefix("LC_")
+        }
+    }
+}
+
+extension Duration {
+    var inSeconds: Double {
+        let (seconds, attoseconds) = components
+        return Double(seconds) + Double(attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,148 @@
+internal import GRPC
+internal import Glibc
+internal import Synchronization
+
+/// One of a version's replicas, through all the processes that it has one after another.
+final class Replica: Sendable {
+    /// What its first process came to.
+    typealias FirstOutcome = Result<Void, ConstructorFailure>
+
+    private struct State {
+        var shown: ReplicaState
+        var run: ReplicaRun?
+        /// Ready, and not given any calls yet.
+        var waiting: ReplicaSlots?
+        var isActive: Bool
+        var isStopping = false
+        var stopLimit: Duration?
+    }
+
+    let number: Int
+    private let plan: FunctionPlan
+    private let context: SupervisionContext
+    private let log: FunctionLog
+    private let route: FunctionRoute
+    private let state: Mutex<State>
+    private let stopped = Promise<Void>()
+    private let ended = Promise<Void>()
+    /// Settled when the first process is Ready, or has ended.
+    let firstOutcome = Promise<FirstOutcome>()
+
+    /// - Parameter isActive: whether it gets calls as soon as it is Ready; else once `activate` is called, and until then
+    ///   it is not started again.
+    init(
+        number: Int, plan: FunctionPlan, context: SupervisionContext, log: FunctionLog, route: FunctionRoute,
+        isActive: Bool
+    ) {
+        self.number = number
+        self.plan = plan
+        self.context = context
+        self.log = log
+        self.route = route
+        state = Mutex(State(shown: ReplicaState(number: number), isActive: isActive))
+    }
+
+    /// What is shown of it.
+    var shown: ReplicaState { state.withLock { $0.shown } }
+
+    /// It gets calls from now on.
+    func activate() {
+        let waiting = state.withLock { state in
+            state.isActive = true
+            defer { state.waiting = nil }
+            return state.waiting
+        }
+        if let waiting { route.attach(waiting) }
+    }
+
+    /// Ends it in good order.
+    ///
+    /// - Parameter limit: how long its calls may go on; nil leaves it to their own deadlines.
+    func stop(within limit: Duration? = nil) {
+        let run = state.withLock { state in
+            state.isStopping = true
+            state.stopLimit = limit
+            state.shown.phase = .stopping
+            return state.run
+        }
+        stopped.settle(())
+        run?.stop(within: limit)
+        context.changes.announce()
+    }
+
+    /// Returns when it has ended.
+    func waitUntilEnded() async {
+        _ = await ended.value()
+    }
+
+    /// Starts it, again and again, until it is told to stop or `died` says that it is enough.
+    ///
+    /// - Parameter died: a process of it ended: how long to wait before the next; nil ends the replica.
+    func supervise(_ died: @Sendable (_ how: String, _ hadAnswered: Bool) -> Duration?) async {
+        while let run = begin() {
+            let end = await run.run()
+            state.withLock { state in
+                state.run = nil
+                state.waiting = nil
+                state.shown.pid = 0
+                state.shown.readySince = nil
+            }
+            guard case .died(let how, let hadAnswered, let failure) = end else { break }
+            firstOutcome.settle(.failure(failure ?? ConstructorFailure(summary: how, traceback: "")))
+            let mayRestart = state.withLock { $0.isActive && !$0.isStopping }
+            guard mayRestart, let pause = died(how, hadAnswered) else { break }
+            state.withLock { state in
+                state.shown.phase = .waiting
+                state.shown.restarts += 1
+                state.shown.reason = how
+            }
+            context.changes.announce()
+            await wait(pause)
+        }
+        state.withLock { $0.shown.phase = .stopping }
+        firstOutcome.settle(.failure(ConstructorFailure(summary: "it was stopped", traceback: "")))
+        context.changes.announce()
+        ended.settle(())
+    }
+
+    private func begin() -> ReplicaRun? {
+        let run = ReplicaRun(
+            plan: plan, number: number, context: context, log: log, route: route,
+            onStart: { [self] pid in state.withLock { $0.shown.pid = pid } },
+            onReady: { [self] in becameReady($0, constructorMicros: $1) })
+        let mayStart = state.withLock { state in
+            guard !state.isStopping else { return false }
+            state.run = run
+            state.shown.phase = .starting
+            return true
+        }
+        context.changes.announce()
+        return mayStart ? run : nil
+    }
+
+    private func becameReady(_ slots: ReplicaSlots, constructorMicros: UInt64) {
+        let isActive = state.withLock { state in
+            if !state.isStopping { state.shown.phase = .ready }
+            state.shown.readySince = .now
+            state.shown.constructorMicros = constructorMicros
+            state.shown.reason = ""
+            guard !state.isStopping else { return false }
+            if !state.isActive { state.waiting = slots }
+            return state.isActive
+        }
+        if isActive { route.attach(slots) }
+        firstOutcome.settle(.success(()))
+        context.changes.announce()
+    }
+
+    /// The pause before the next start; ends early when the replica is told to stop.
+    private func wait(_ pause: Duration) async {
+        guard pause > .zero else { return }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: pause) }
+            group.addTask { [stopped] in _ = await stopped.value() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+}

@@ -1,0 +1,147 @@
+internal import GRPC
+internal import Logging
+internal import Synchronization
+
+/// The replicas of one version of a function.
+final class ReplicaSet: Sendable {
+    private struct State {
+        var replicas: [Replica] = []
+        var next = 1
+        var isActive = false
+        var policy = RestartPolicy()
+        /// Why it is given up.
+        var failure: String?
+    }
+
+    let plan: FunctionPlan
+    private let context: SupervisionContext
+    private let log: FunctionLog
+    private let route: FunctionRoute
+    private let state: Mutex<State>
+
+    init(plan: FunctionPlan, context: SupervisionContext, log: FunctionLog, route: FunctionRoute, isActive: Bool) {
+        self.plan = plan
+        self.context = context
+        self.log = log
+        self.route = route
+        state = Mutex(State(isActive: isActive))
+    }
+
+    /// What is shown of its replicas, by number.
+    var shown: [ReplicaState] { state.withLock { $0.replicas }.map(\.shown) }
+
+    /// Why the function is Failed, if it is.
+    var failure: String? { state.withLock { $0.failure } }
+
+    /// Starts `count` replicas and returns when all are Ready.
+    ///
+    /// The first one goes ahead alone, so a constructor that raises runs once.
+    /// - Throws: what the first that failed said; then all are stopped.
+    func start(_ count: Int, progress: (String) -> Void) async throws(ConstructorFailure) {
+        progress("starting")
+        do throws(ConstructorFailure) {
+            try await ready(add(1))
+            guard count > 1 else { return }
+            progress("starting \(count - 1) more replica\(count == 2 ? "" : "s")")
+            try await ready(add(count - 1))
+        } catch {
+            stop()
+            await waitUntilEnded()
+            throw error
+        }
+    }
+
+    private func ready(_ replicas: [Replica]) async throws(ConstructorFailure) {
+        for replica in replicas {
+            guard let outcome = await replica.firstOutcome.value() else {
+                throw ConstructorFailure(summary: "the deploy was given up", traceback: "")
+            }
+            try outcome.get()
+        }
+    }
+
+    /// Adds replicas and starts them.
+    @discardableResult
+    func add(_ count: Int) -> [Replica] {
+        let added = state.withLock { state in
+            let added = (0..<count).map { offset in
+                Replica(
+                    number: state.next + offset, plan: plan, context: context, log: log, route: route,
+                    isActive: state.isActive)
+            }
+            state.next += count
+            state.replicas += added
+            return added
+        }
+        for replica in added {
+            context.tasks.add { [self] in
+                await replica.supervise { how, hadAnswered in died(how: how, hadAnswered: hadAnswered) }
+                removeEnded(replica)
+            }
+        }
+        context.changes.announce()
+        return added
+    }
+
+    /// Its replicas get calls from now on, and are started again when they die.
+    func activate() {
+        let replicas = state.withLock { state in
+            state.isActive = true
+            return state.replicas
+        }
+        for replica in replicas { replica.activate() }
+    }
+
+    /// Makes the number of replicas `count`, newest ones ending first.
+    func scale(to count: Int) {
+        let (missing, surplus) = state.withLock { state -> (Int, [Replica]) in
+            let living = state.replicas.filter { $0.shown.phase != .stopping }
+            return (max(count - living.count, 0), Array(living.dropFirst(count)))
+        }
+        for replica in surplus { replica.stop() }
+        if missing > 0 { add(missing) }
+    }
+
+    /// Ends all of them in good order.
+    func stop(within limit: Duration? = nil) {
+        for replica in state.withLock({ $0.replicas }) { replica.stop(within: limit) }
+    }
+
+    func waitUntilEnded() async {
+        for replica in state.withLock({ $0.replicas }) { await replica.waitUntilEnded() }
+    }
+
+    private func removeEnded(_ replica: Replica) {
+        state.withLock { state in
+            guard state.failure == nil else { return }
+            state.replicas.removeAll { $0 === replica }
+        }
+        context.changes.announce()
+    }
+
+    /// A process ended that should not have.
+    ///
+    /// - Returns: the pause before the next start; nil when the function is given up.
+    private func died(how: String, hadAnswered: Bool) -> Duration? {
+        let now = Duration.nanoseconds(MonotonicTime.now.nanoseconds)
+        let (pause, failure) = state.withLock { state -> (Duration?, String?) in
+            if state.failure != nil { return (nil, nil) }
+            if hadAnswered { state.policy.answered() }
+            let chance = Double.random(in: 0..<1)
+            switch state.policy.died(hadAnswered: hadAnswered, now: now, chance: chance) {
+            case .restart(let after): return (after, nil)
+            case .giveUp(let deaths, let window):
+                let failure = "\(deaths) deaths within \(Int(window.inSeconds)) s, the last: \(how)"
+                state.failure = failure
+                return (nil, failure)
+            }
+        }
+        if let failure {
+            log.append(text: "dcf: given up: \(failure)", replica: 0, stream: .gateway)
+            context.logger.error("\(plan.name): given up: \(failure)")
+            route.fail(reason: failure)
+            stop()
+        }
+        return pause
+    }
+}

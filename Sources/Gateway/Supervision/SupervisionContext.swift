@@ -1,0 +1,15 @@
+internal import Logging
+
+/// What every replica's supervision uses, and none of it owns.
+struct SupervisionContext: Sendable {
+    let links: LinkServer
+    let logs: LogPump
+    let limits: Limits
+    /// The path of `dcf-watcher`.
+    let launcher: String
+    /// The gateway's own environment.
+    let variables: [String: String]
+    let logger: Logger
+    let changes: Changes
+    let tasks: TaskPool
+}

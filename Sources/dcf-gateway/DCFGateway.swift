@@ -1,0 +1,95 @@
+import ArgumentParser
+import Gateway
+import Logging
+import ServiceLifecycle
+
+/// The daemon's command line: flags in, a gateway composed, run until a signal.
+@main
+struct DCFGateway: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dcf-gateway",
+        abstract: "Serves functions: keeps each warm in a process of its own, and gives them calls over gRPC.",
+        discussion: """
+            Example:
+              dcf-gateway --listen 127.0.0.1:32222 --data-dir /var/lib/dcf --limit queue=200
+
+            SIGTERM and SIGINT finish accepted calls and then stop; a second signal stops at once.
+            """,
+        version: GatewayConfiguration.version)
+
+    @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
+    var listen = "127.0.0.1:32222"
+
+    @Option(
+        help: ArgumentHelp("Everything the gateway keeps (default: $XDG_DATA_HOME/dcf, else ~/.local/share/dcf).", valueName: "dir"))
+    var dataDir: String?
+
+    @Option(help: ArgumentHelp("Sets a limit; may be given several times.", valueName: "name=value"))
+    var limit: [String] = []
+
+    @Flag(help: "Lists the limits with their values, and ends.")
+    var limits = false
+
+    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    var logLevel = "info"
+
+    @Option(help: ArgumentHelp("The interpreter of functions that name none.", valueName: "python"))
+    var python: String?
+
+    @Flag(help: "Listen also where other machines can reach the gateway, without encryption.")
+    var allowPlaintext = false
+
+    func run() async throws {
+        var values = Limits()
+        for assignment in limit {
+            do throws(Limits.NamedError) {
+                try values.set(assignment)
+            } catch {
+                throw ValidationError("\(error)")
+            }
+        }
+        if limits {
+            for limit in Limits.named { print("\(limit.name)=\(limit.value(in: values))\t\(limit.meaning)") }
+            return
+        }
+        guard let level = Logger.Level(rawValue: logLevel) else {
+            throw ValidationError(
+                "--log-level: \"\(logLevel)\" is none of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        let (host, port) = try address()
+        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "dcf-gateway")
+        logger.logLevel = level
+        let variables = GatewayConfiguration.ownVariables()
+        do {
+            let gateway = try Gateway(
+                GatewayConfiguration(
+                    host: host, port: port, dataFolder: try dataFolder(variables), limits: values, python: python,
+                    allowsPlaintext: allowPlaintext, launcher: try Programs.watcher(), variables: variables),
+                logger: logger)
+            try await SignalledRun(gateway, logger: logger).run()
+        } catch {
+            logger.critical("\(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    private func address() throws -> (host: String, port: UInt16) {
+        guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...]) else {
+            throw ValidationError("--listen: \"\(listen)\" is not HOST:PORT")
+        }
+        var host = String(listen[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        guard !host.isEmpty else { throw ValidationError("--listen: \"\(listen)\" has no host") }
+        return (host, port)
+    }
+
+    private func dataFolder(_ variables: [String: String]) throws -> String {
+        if let dataDir { return Programs.absolute(dataDir) }
+        if let data = variables["XDG_DATA_HOME"], data.hasPrefix("/") { return "\(data)/dcf" }
+        guard let home = variables["HOME"], !home.isEmpty else {
+            throw ValidationError("neither --data-dir nor HOME says where to keep things")
+        }
+        return "\(home)/.local/share/dcf"
+    }
+}
