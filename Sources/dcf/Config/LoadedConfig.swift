@@ -36,7 +36,8 @@ struct LoadedConfig {
 
     /// The folder of a function's code.
     func directory(of function: FunctionConfig) -> FilePath {
-        directory.pushing(FilePath(function.handler.directory)).lexicallyNormalized()
+        let path = directory.pushing(FilePath(function.handler.directory)).lexicallyNormalized()
+        return path.isEmpty ? FilePath(".") : path
     }
 
     /// The folder that a path lies in; the current one for a bare name.
