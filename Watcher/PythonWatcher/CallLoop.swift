@@ -6,8 +6,9 @@ import WatcherLink
 /// Reads calls from the link, has the handler answer them one after another, and writes the answers.
 ///
 /// It is the interpreter's main thread. While calls come fast they are answered straight from the input buffer, and
-/// finished answers wait for each other, though never long: the guard's thread writes them when a call lasts. After a call
-/// that took long, all that came meanwhile is read before the next begins, so that cancelled and expired calls never start.
+/// finished answers wait for each other, though never long: the guard's thread writes them when a call lasts. After a
+/// call that took long, all that came meanwhile is read before the next begins, so that cancelled and expired calls
+/// never start.
 struct CallLoop: ~Copyable {
     /// A call longer than this may have others behind it that nobody waits for any more.
     private static let longCallNanos: Int64 = 1_000_000
@@ -163,8 +164,8 @@ struct CallLoop: ~Copyable {
         }
     }
 
-    /// A look without waiting spares giving the GIL away while calls stream in; where the last look was in vain, as with
-    /// one call at a time, the next is spared.
+    /// A look without waiting spares giving the GIL away while calls stream in. With few bytes at a time, as with one
+    /// caller, it would be in vain.
     private mutating func waitForBytes() throws(WatcherError) {
         if isStreaming, try readNow() { return }
         if WatcherState.hasPartialLine {
@@ -266,7 +267,8 @@ struct CallLoop: ~Copyable {
         if let target, here > 0 { memcpy(target, input.start + headEnd, here) }
         input.consume(headEnd + here)
         if here < header.payloadLength {
-            try receiveRest(UnsafeMutableRawBufferPointer(start: target.map { $0 + here }, count: header.payloadLength - here))
+            try receiveRest(
+                UnsafeMutableRawBufferPointer(start: target.map { $0 + here }, count: header.payloadLength - here))
         }
         return request
     }

@@ -21,7 +21,8 @@ struct Handshake {
                 try Welcome(head: UnsafeRawBufferPointer(rebasing: bytes[..<header.headLength]))
             }
             guard LinkVersion.supported.contains(welcome.version) else {
-                throw .version("the gateway chose version \(welcome.version) of the link, which this watcher does not know")
+                throw .version(
+                    "the gateway chose version \(welcome.version) of the link, which this watcher does not know")
             }
             WatcherState.maxBodyLength = Int(clamping: welcome.maxBodyLength)
         } catch {

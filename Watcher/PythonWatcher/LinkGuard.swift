@@ -4,9 +4,9 @@ import Glibc
 /// A thread that does what the interpreter's main thread cannot while it is inside the handler; it needs no GIL.
 ///
 /// It ends the watcher's whole process group when the gateway is gone: a handler that keeps the GIL for ever, or closes
-/// every descriptor (the thread has a table of its own), cannot keep the process alive. This is the process's tie to the
-/// gateway from the handshake on; the kernel's parent-death signal, which comes when the *thread* that started this
-/// process ends and spares the handler's own children, is only for the time before.
+/// every descriptor (the thread has a table of its own), cannot keep the process alive. This is the process's tie to
+/// the gateway from the handshake on; the kernel's parent-death signal, which comes when the *thread* that started
+/// this process ends and spares the handler's own children, is only for the time before.
 ///
 /// And it writes finished answers that wait behind a call that lasts.
 enum LinkGuard {
@@ -84,8 +84,8 @@ enum LinkGuard {
         return code == 0
     }
 
-    /// A table of descriptors for this thread alone, with nothing in it but its own three, so that nothing of the handler's
-    /// stays open here. Where a container forbids that the handler's table must do.
+    /// A table of descriptors for this thread alone, with nothing in it but its own three, so that nothing of the
+    /// handler's stays open here. Where a container forbids that the handler's table must do.
     private static func keepOwnDescriptors() {
         guard dcf_unshare_files() == 0 else { return }
         for number in 0..<descriptorsMax where number != link && number != parent && number != wakeUp {

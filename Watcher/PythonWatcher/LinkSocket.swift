@@ -120,7 +120,8 @@ struct LinkSocket {
         }
     }
 
-    /// A copy of a descriptor at a high number, closed by exec; the old one is closed. The old one when there is no room.
+    /// A copy of a descriptor at a high number, closed by exec; the old one is closed. The old one when there is no
+    /// room.
     static func moveUp(_ descriptor: Int32) -> Int32 {
         let moved = copyUp(descriptor)
         if moved < 0 { return descriptor }

@@ -4,7 +4,8 @@ import WatcherLink
 /// Finished frames that wait to be written together. The loop fills and writes it; the guard's thread writes what has
 /// waited too long because the handler is at a call that lasts.
 ///
-/// A handle: copies share the memory, which lives as long as the process. What is mutable is touched under the lock only.
+/// A handle: copies share the memory, which lives as long as the process. What is mutable is touched under the lock
+/// only.
 struct OutputBuffer {
     /// Payloads up to this length are copied, longer ones are written from where they lie.
     static let copyLimit = 16 << 10
@@ -82,7 +83,8 @@ struct OutputBuffer {
 
     // MARK: - The guard's side
 
-    /// Writes what came before a moment, as far as it can be done without waiting. Does nothing while the loop is at it.
+    /// Writes what came before a moment, as far as it can be done without waiting. Does nothing while the loop is at
+    /// it.
     ///
     /// - Returns: whether anything waits.
     func flushOverdue(before nanos: Int64, to socket: LinkSocket) -> Bool {

@@ -51,10 +51,19 @@ enum RequestType {
 
     private static func properties() -> UnsafeMutablePointer<PyGetSetDef> {
         let entries: [(StaticString, getter, StaticString)] = [
-            ("request_id", { object, _ in object.flatMap { RequestType.view($0).requestID() } }, "The call's id, as in the log."),
-            ("metadata", { object, _ in object.flatMap { RequestType.view($0).metadata() } }, "What the caller sent beside input."),
+            (
+                "request_id", { object, _ in object.flatMap { RequestType.view($0).requestID() } },
+                "The call's id, as in the log."
+            ),
+            (
+                "metadata", { object, _ in object.flatMap { RequestType.view($0).metadata() } },
+                "What the caller sent beside input."
+            ),
             ("info", { _, _ in RequestType.information() }, "The function's name, version, timeout and limits."),
-            ("deadline", { object, _ in object.flatMap { RequestType.deadline(RequestType.view($0)) } }, "On time.monotonic's clock, or None."),
+            (
+                "deadline", { object, _ in object.flatMap { RequestType.deadline(RequestType.view($0)) } },
+                "On time.monotonic's clock, or None."
+            ),
         ]
         let table = UnsafeMutablePointer<PyGetSetDef>.allocate(capacity: entries.count + 1)
         for (index, entry) in entries.enumerated() {
@@ -68,7 +77,8 @@ enum RequestType {
     private static func methods() -> UnsafeMutablePointer<PyMethodDef> {
         let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: 2)
         table[0] = PyMethodDef(
-            ml_name: literal("remaining"), ml_meth: { object, _ in object.flatMap { RequestType.remaining(RequestType.view($0)) } },
+            ml_name: literal("remaining"),
+            ml_meth: { object, _ in object.flatMap { RequestType.remaining(RequestType.view($0)) } },
             ml_flags: Int32(METH_NOARGS), ml_doc: literal("Seconds that the caller still waits, or None."))
         table[1] = PyMethodDef()
         return table

@@ -33,7 +33,8 @@ extension WatcherModule {
         let count = PyLong_AsUnsignedLongLong(micros)
         guard PyErr_Occurred() == nil else { return nil }
         return attempt { () throws(WatcherError) in
-            try Handshake(socket: LinkSocket(descriptor: WatcherState.descriptor)).ready(constructorMicros: UInt64(count))
+            try Handshake(socket: LinkSocket(descriptor: WatcherState.descriptor)).ready(
+                constructorMicros: UInt64(count))
         }
     }
 
@@ -87,13 +88,15 @@ extension WatcherModule {
         return request.requestID()
     }
 
-    /// `line_is_partial()`: a log stream holds a line without its end; it is asked to write it when nothing else is to do.
+    /// `line_is_partial()`: a log stream holds a line without its end, and is asked to write it when nothing else is to
+    /// do.
     static func lineIsPartial() -> PythonObject? {
         WatcherState.hasPartialLine = true
         return Python.none()
     }
 
-    /// `copy_descriptor(number) -> int`: a copy out of the way of the handler's own, closed by exec; -1 when there is none.
+    /// `copy_descriptor(number) -> int`: a copy out of the way of the handler's own, closed by exec; -1 when there is
+    /// none.
     static func copyDescriptor(_ number: PythonObject?) -> PythonObject? {
         guard let number else { return nil }
         return PyLong_FromLong(Int(LinkSocket.copyUp(Int32(clamping: PyLong_AsLong(number)))))

@@ -87,7 +87,7 @@ class LineWriter(io.BufferedIOBase):
             self._spill(marker)
 
     def _spill(self, marker):
-        """Writes the finished lines of a long text; of the last, unfinished one no more than a line may have is kept."""
+        """Writes the finished lines of a long text; of the unfinished one no more than a line may have is kept."""
         head, newline, last = b"".join(self._pending).rpartition(b"\n")
         if newline:
             self._pending = [head]
