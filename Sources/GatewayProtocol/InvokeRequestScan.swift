@@ -77,12 +77,14 @@ package struct InvokeRequestScan: Equatable {
 
         var ignored: [UInt8] = []
         while true {
-            if offset == current.count, segment + 1 >= message.segmentCount { return }
-            guard let key = varint(), key <= UInt64(UInt32.max) else {
-                // Nothing but empty segments was left.
-                return nil
+            // The last segments may be empty: so is the data frame that ends a client's stream.
+            while offset == current.count {
+                guard segment + 1 < message.segmentCount else { return }
+                segment += 1
+                current = message.segment(segment)
+                offset = 0
             }
-            guard key >> 3 != 0 else { return nil }
+            guard let key = varint(), key <= UInt64(UInt32.max), key >> 3 != 0 else { return nil }
             switch (key >> 3, key & 7) {
             case (1, 2):
                 guard let count = varint(), let length = Int(exactly: count) else { return nil }
