@@ -1,5 +1,5 @@
 internal import CGRPC
-internal import Glibc
+internal import CLinux
 
 /// A moment on the monotonic clock, in nanoseconds. The hot path's clock: one call into the vDSO, no allocation.
 package struct MonotonicTime: Comparable, Sendable {
@@ -13,9 +13,7 @@ package struct MonotonicTime: Comparable, Sendable {
     package static let never = MonotonicTime(nanoseconds: .max)
 
     package static var now: MonotonicTime {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return MonotonicTime(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+        MonotonicTime(nanoseconds: dcf_monotonic_nanoseconds())
     }
 
     /// A deadline as the core gives it.

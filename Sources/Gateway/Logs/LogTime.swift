@@ -1,19 +1,15 @@
-import Glibc
+import CLinux
 
 /// Moments as logs need them.
 package enum LogTime {
     /// Milliseconds since 1970.
     package static func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+        dcf_realtime_milliseconds()
     }
 
     /// Time since some fixed moment, never going back.
     package static func uptime() -> Duration {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return .seconds(Int64(time.tv_sec)) + .nanoseconds(Int64(time.tv_nsec))
+        .nanoseconds(dcf_monotonic_nanoseconds())
     }
 
     /// `2026-01-02T03:04:05.678Z`, for years up to 9999.
