@@ -41,8 +41,7 @@ def statuses(calls):
 def test_a_full_queue_refuses_at_once_with_pushback(own_gateway):
     gateway = own_gateway("--limit", "queue=5")
     gateway.deploy("sleeper")
-    running = gateway.client.begin("sleeper", b"3")
-    assert refused(gateway.client.invoke, "sleeper", b"0", timeout=0.3).name == "DEADLINE_EXCEEDED"
+    running = gateway.client.occupy("sleeper", b"3", b"0")
     waiting = [gateway.client.begin("sleeper", b"0") for _ in range(20)]
     began = time.monotonic()
     seen = statuses(waiting[5:])
@@ -55,8 +54,7 @@ def test_a_full_queue_refuses_at_once_with_pushback(own_gateway):
 
 def test_queue_in_the_config(gateway, client):
     gateway.deploy("sleeper", config={"queue": 2})
-    running = client.begin("sleeper", b"1.5")
-    assert refused(client.invoke, "sleeper", b"0", timeout=0.3).name == "DEADLINE_EXCEEDED"
+    running = client.occupy("sleeper", b"1.5", b"0")
     seen = statuses([client.begin("sleeper", b"0") for _ in range(6)] + [running])
     assert [s if s == "OK" else s.name for s in seen].count("RESOURCE_EXHAUSTED") == 4
 
@@ -65,8 +63,7 @@ def test_queued_bytes(own_gateway):
     gateway = own_gateway("--limit", "queued-bytes=10MiB")
     gateway.deploy("sleeper")
     gateway.deploy("echo")
-    running = gateway.client.begin("sleeper", b"2")
-    assert refused(gateway.client.invoke, "sleeper", b"0", timeout=0.3).name == "DEADLINE_EXCEEDED"
+    running = gateway.client.occupy("sleeper", b"2", b"0")
     waiting = [gateway.client.begin("sleeper", b"0 " + b"x" * (3 << 20)) for _ in range(6)]
     seen = statuses(waiting)
     refusals = [s for s in seen if s != "OK" and s.name == "RESOURCE_EXHAUSTED"]
@@ -168,7 +165,7 @@ def test_an_address_that_is_none(tmp_path, address):
     done = subprocess.run(
         [str(BIN / "dcf-gateway"), f"--listen={address}", "--data-dir", str(tmp_path / "d")],
         capture_output=True, text=True, timeout=30)
-    assert done.returncode not in (0, -4, -6, -11) and address in done.stderr
+    assert done.returncode not in (0, -4, -6, -11) and address.rpartition(":")[0] in done.stderr
 
 
 def test_an_address_that_is_taken(gateway, tmp_path):

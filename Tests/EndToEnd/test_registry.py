@@ -93,7 +93,7 @@ def test_a_long_data_folder(own_gateway, tmp_path):
 def test_everything_is_under_the_data_folder(own_gateway):
     gateway = own_gateway()
     gateway.deploy("echo")
-    assert {"gateway.lock", "registry.sqlite", "bundles", "functions", "logs"} <= {p.name for p in gateway.data.iterdir()}
+    assert {"gateway.lock", "registry.sqlite", "bundles", "functions"} <= {p.name for p in gateway.data.iterdir()}
     assert oct(gateway.data.stat().st_mode & 0o077) == "0o0"
     gateway.stop()
     assert not list((gateway.data / "run").glob("*.sock"))

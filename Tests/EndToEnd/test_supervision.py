@@ -3,9 +3,10 @@ import os
 import signal
 import time
 
+import grpc
 import pytest
 
-from support.client import pb, refused
+from support.client import Refused, pb, refused
 from support.processes import exists, kill, threads
 from support.waiting import wait_until
 
@@ -20,15 +21,9 @@ def test_a_replica_that_was_killed_is_replaced(gateway, client):
 
 def test_a_call_that_was_with_the_dead_watcher(gateway, client):
     gateway.deploy("sleeper")
-    call = client.begin("sleeper", b"30")
-    pid = gateway.replicas("sleeper")[0]
-    # That the call has reached the watcher shows in the next one, which has to wait.
-    assert refused(client.invoke, "sleeper", b"0", timeout=0.3).name == "DEADLINE_EXCEEDED"
+    call = client.occupy("sleeper", b"30", b"0")
     queued = client.begin("sleeper", b"0")
-    kill(pid)
-    from support.client import Refused
-    import grpc
-
+    kill(gateway.replicas("sleeper")[0])
     with pytest.raises(grpc.RpcError) as caught:
         call.result()
     error = Refused(caught.value)

@@ -26,7 +26,8 @@ def entries(*made):
     return out.getvalue()
 
 
-def entry(name, kind=tarfile.REGTYPE, link=""):
+def entry(name, kind=tarfile.REGTYPE, link="", pax=None):
     made = tarfile.TarInfo(name)
+    made.pax_headers = pax or {}
     made.type, made.linkname, made.mode = kind, link, 0o644
     return made

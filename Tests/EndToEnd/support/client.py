@@ -76,6 +76,17 @@ class Client:
         """An InvokeBytes that is under way: a grpc future."""
         return self.stub.InvokeBytes.future(pb.InvokeServiceRequest(Service=name, Input=data), timeout=timeout)
 
+    def occupy(self, name, data, probe):
+        """Begins a long call of a function with one replica; returns when others have to wait behind it."""
+        call = self.begin(name, data)
+        for _ in range(50):
+            try:
+                self.invoke_bytes(name, probe, timeout=0.3)
+            except Refused as error:
+                assert error.name == "DEADLINE_EXCEEDED", error
+                return call
+        raise AssertionError(f"{name} answers others while it works on {data!r}")
+
     def meta(self, name):
         return self.call("GetMeta", pb.FunctionRequest(FunctionName=name))
 
