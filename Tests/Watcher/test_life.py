@@ -136,7 +136,7 @@ def test_what_a_child_started_dies_with_the_parent_too(folder):
     """As pip's own children must: the group goes, not only the first of it."""
     reading, writing = os.pipe()
     source = ("import os, subprocess, sys\n"
-              "nested = 'sleep 600 & sh -c \"sleep 601 & sleep 602\" & echo started >&%s; wait' % sys.argv[2]\n"
+              "nested = 'sleep 600 & sh -c \"sleep 601 & sleep 602\" & echo started >/dev/fd/%s; wait' % sys.argv[2]\n"
               "subprocess.Popen([sys.argv[1], '--child', '--parent', str(os.getpid()), '--', 'sh', '-c', nested],\n"
               "                 pass_fds=[int(sys.argv[2])])\nsys.stdin.read()\n")
     gateway = subprocess.Popen([sys.executable, "-c", source, WATCHER, str(writing)], stdin=subprocess.PIPE, cwd=folder,
@@ -148,6 +148,11 @@ def test_what_a_child_started_dies_with_the_parent_too(folder):
     # The pipe ends once the last that holds it is gone.
     assert select.select([reading], [], [], PATIENCE)[0] and os.read(reading, 1) == b""
     os.close(reading)
+
+
+def test_what_a_child_started_ends_with_it():
+    done = launch("--child", "--", "sh", "-c", "sleep 600 & exit 3")
+    assert done.returncode == 3  # `launch` has waited for the end of the pipe, which the sleeper held too.
 
 
 def receive(link):

@@ -1,13 +1,15 @@
 import CLinux
 import Glibc
 
-/// Turns this process into the one asked for: first it is tied to its parent's life, then it calls `exec`.
+/// Turns this process into the one asked for: first it is tied to its parent's life, then it calls `exec`. Only a program other
+/// than a function's interpreter gets a guard instead, see `GroupGuard`.
 ///
 /// A function's interpreter gets a bootstrap with `-c` that loads libPythonWatcher.so as an extension module: one way for
 /// interpreters with and without a shared libpython, and prefix and site-packages are the interpreter's own.
 enum Launcher {
     /// Runs only as far as `exec`.
     static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
+        if arguments.mode == .child { try GroupGuard.run(arguments.command, parent: arguments.parent) }
         try tieToParent(arguments)
         resetSignals()
         switch (arguments.mode, arguments.python) {
@@ -19,7 +21,7 @@ enum Launcher {
         case (.once, let python?):
             try become(python: python, mode: "once", parent: arguments.parent)
         default:
-            try exec(arguments.command) { reason in .notRunnable(arguments.command[0], reason) }
+            throw .usage("--python is missing")
         }
     }
 
