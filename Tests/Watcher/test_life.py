@@ -157,8 +157,16 @@ def test_what_a_child_started_ends_with_it():
 
 def receive(link):
     """A frame's kind."""
-    length, kind, _, _, _ = frames.HEADER.unpack(link.recv(frames.HEADER.size, socket.MSG_WAITALL))
-    assert len(link.recv(length, socket.MSG_WAITALL)) == length
+    def exactly(count):
+        data = b""
+        while len(data) < count:
+            piece = link.recv(count - len(data))
+            assert piece
+            data += piece
+        return data
+
+    length, kind, _, _, _ = frames.HEADER.unpack(exactly(frames.HEADER.size))
+    exactly(length)
     return kind
 
 
