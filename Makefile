@@ -9,6 +9,8 @@ SOURCES := Package.swift Sources Tests Watcher
 
 # A release build looks for its libraries beside itself, then where `make install` puts them.
 RELEASE := -c release -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/dcf'
+# Named one by one: a plain `swift build` also builds the tools of every dependency, protoc among them.
+PRODUCTS := dcf-gateway dcf dcf-watcher PythonWatcher
 # The modules with C or threads of their own.
 SANITIZED := '^(GRPCTests|WatcherLinkTests|EnvironmentsTests|GatewayTests)\.'
 
@@ -23,11 +25,11 @@ deps: ## Install the missing Debian packages (what building and testing need)
 .PHONY: build
 build: ## Build the programs: .build/release/{dcf,dcf-gateway,dcf-watcher}
 	@scripts/install-dependencies.sh build
-	$(SWIFT) build $(RELEASE)
+	@for product in $(PRODUCTS); do $(SWIFT) build $(RELEASE) --product $$product || exit; done
 
 .PHONY: debug
 debug:
-	$(SWIFT) build --build-tests
+	@for product in $(PRODUCTS) dcfPackageTests; do $(SWIFT) build --product $$product || exit; done
 
 .PHONY: test
 test: deps check-generated lint debug ## Run every test, at a length that suits every change
