@@ -7,8 +7,6 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dcf-test
 VENV := $(CACHE)/venv
 SOURCES := Package.swift Sources Tests Watcher
 
-# A release build looks for its libraries beside itself, then where `make install` puts them.
-RELEASE := -c release -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/dcf'
 # Named one by one: a plain `swift build` also builds the tools of every dependency, protoc among them.
 PRODUCTS := dcf-gateway dcf dcf-watcher PythonWatcher
 # The modules with C or threads of their own.
@@ -25,7 +23,7 @@ deps: ## Install the missing Debian packages (what building and testing need)
 .PHONY: build
 build: ## Build the programs: .build/release/{dcf,dcf-gateway,dcf-watcher}
 	@scripts/install-dependencies.sh build
-	@for product in $(PRODUCTS); do $(SWIFT) build $(RELEASE) --product $$product || exit; done
+	@for product in $(PRODUCTS); do $(SWIFT) build -c release --product $$product || exit; done
 
 .PHONY: debug
 debug:

@@ -18,6 +18,9 @@ let lean: [SwiftSetting] =
         ])
     ]
 
+/// Programs find their libraries beside themselves, or where `make install` puts them.
+let installed: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../lib/dcf"])]
+
 let package = Package(
     name: "dcf",
     products: [
@@ -87,7 +90,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
-            swiftSettings: strict),
+            swiftSettings: strict, linkerSettings: installed),
 
         // The command line.
         .executableTarget(
@@ -99,7 +102,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
-            swiftSettings: strict),
+            swiftSettings: strict, linkerSettings: installed),
 
         // The function's process.
         .systemLibrary(name: "CPython", path: "Watcher/CPython"),
@@ -110,7 +113,8 @@ let package = Package(
             resources: [.embedInCode("Runtime")],
             swiftSettings: lean),
         .executableTarget(
-            name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean),
+            name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean,
+            linkerSettings: installed),
 
         .testTarget(
             name: "EnvironmentsTests",
