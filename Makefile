@@ -3,8 +3,6 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 SWIFT ?= swift
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dcf-test
-VENV := $(CACHE)/venv
 SOURCES := Package.swift Sources Tests Watcher
 
 # Named one by one: a plain `swift build` also builds the tools of every dependency, protoc among them.
