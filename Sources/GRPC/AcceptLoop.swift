@@ -84,9 +84,14 @@ final class AcceptLoop {
                 default: continue
                 }
             }
-            if descriptor > limits.descriptorMax || pending.count >= limits.pendingMax {
+            guard descriptor <= limits.descriptorMax else {
                 close(descriptor)
                 continue
+            }
+            // Who has been silent longest makes room: silence must not keep others out.
+            if pending.count >= limits.pendingMax, let oldest = pending.min(by: { $0.value < $1.value })?.key {
+                pending[oldest] = nil
+                close(oldest)
             }
             var yes: Int32 = 1
             setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))

@@ -69,7 +69,7 @@ package final class Gateway: Service {
                 bundles: bundles, interpreters: interpreters, environments: environments,
                 defaultPython: configuration.python, limits: limits),
             routes: routes, queuedBytes: QueuedBytes(limit: limits.queuedBytes),
-            logs: LogFolder(path: "\(folder.path)/logs"), context: context)
+            logs: LogFolder(path: "\(folder.path)/logs", limits: limits), context: context)
         service = GatewayService(
             management: ManagementService(
                 registry: registry, gate: gate, about: GatewayInfo(dataFolder: folder.path)),

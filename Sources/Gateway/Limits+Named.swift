@@ -49,6 +49,10 @@ extension Limits {
         duration("stop", "how long a process may take to end before it is killed", \.stop),
         duration("overrun-grace", "how long a handler may overrun its deadline before its replica is killed", \.overrunGrace),
         duration("preface-timeout", "how long a connection may take to begin HTTP/2", \.prefaceTimeout),
+        size("log-line", "a longer line of a log is cut", \.logLineBytes),
+        size("log-file", "the size of one of a log's files", \.logFileBytes),
+        count("log-files", "the files of a log together", \.logFiles),
+        size("log-rate", "what comes faster into a log in a second is dropped", \.logRateBytes),
         size("bundle", "a bundle's size", \.bundleBytes),
         count("bundle-files", "files in a bundle", \.bundleFiles),
     ]

@@ -32,6 +32,14 @@ package struct Limits: Sendable, Equatable {
     package var overrunGrace = Duration.seconds(1)
     /// How long a connection may take to send the first 24 bytes.
     package var prefaceTimeout = Duration.seconds(10)
+    /// A longer line of a log is cut, in bytes.
+    package var logLineBytes = 64 << 10
+    /// The size of one of a log's files, in bytes.
+    package var logFileBytes = 10_000_000
+    /// The files of a log together.
+    package var logFiles = 5
+    /// What comes faster into a log is dropped, in bytes a second.
+    package var logRateBytes = 1 << 20
     /// A bundle's size, in bytes.
     package var bundleBytes = 8 << 30
     /// Files in a bundle.

@@ -16,10 +16,27 @@ struct SignalledRun {
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
-        let group = ServiceGroup(
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let services = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup)],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        try await group.run()
+                logger: logger))
+        try await withThrowingTaskGroup(of: Void.self) { [logger] tasks in
+            tasks.addTask { try await services.run() }
+            tasks.addTask {
+                // Ends when the services have ended and the task is cancelled.
+                var isStopping = false
+                for await signal in signals {
+                    if isStopping {
+                        logger.warning("a second signal (\(signal)): stopping at once")
+                        _exit(1)
+                    }
+                    isStopping = true
+                    await services.triggerGracefulShutdown()
+                }
+            }
+            try await tasks.next()
+            tasks.cancelAll()
+        }
     }
 }

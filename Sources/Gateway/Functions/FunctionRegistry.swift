@@ -126,9 +126,9 @@ actor FunctionRegistry {
         if existing == nil, request.mustExist { throw .notDeployed(routes.unknown(name.text)) }
         if existing != nil, request.ifExists == .refuse { throw .alreadyExists(name.text) }
         let record = try planner.record(for: request, name: name, after: existing?.record)
-        let plan = try await planner.plan(record, unpacking: true, progress: progress)
-        if let existing, request.ifExists == .replace { await retire(existing) }
         do throws(FunctionError) {
+            let plan = try await planner.plan(record, unpacking: true, progress: progress)
+            if let existing, request.ifExists == .replace { await retire(existing) }
             return try await start(plan, existing: existing, progress: progress)
         } catch {
             discard(record, keeping: existing?.record)
@@ -139,7 +139,7 @@ actor FunctionRegistry {
 
     /// Removes a function. What its replicas have is finished; what waits is refused.
     func delete(_ name: String) async throws(FunctionError) {
-        guard let function = try begin(name) else { throw .notDeployed(routes.unknown(name)) }
+        let function = try beginExisting(name)
         defer { busy.remove(name) }
         do throws(RegistryError) { try store.delete(name) } catch { throw .registry(error) }
         routes.remove(name)
@@ -158,7 +158,7 @@ actor FunctionRegistry {
             throw .badArgument(
                 "\(count) replicas: 1 to \(FunctionPlanner.replicasMax) are possible; dcf function delete removes a function")
         }
-        guard let function = try begin(name) else { throw .notDeployed(routes.unknown(name)) }
+        let function = try beginExisting(name)
         defer { busy.remove(name) }
         do throws(RegistryError) { try store.setReplicas(name, Int(count)) } catch { throw .registry(error) }
         function.setReplicas(Int(count))
@@ -168,7 +168,7 @@ actor FunctionRegistry {
 
     /// Starts new replicas of the same version; also of a function that is Failed.
     func restart(_ name: String) async throws(FunctionError) {
-        guard let function = try begin(name) else { throw .notDeployed(routes.unknown(name)) }
+        let function = try beginExisting(name)
         defer { busy.remove(name) }
         let plan = try await planner.plan(function.record, unpacking: false) { _ in }
         _ = try await start(plan, existing: function) { _ in }
@@ -179,6 +179,13 @@ actor FunctionRegistry {
         guard !isDraining else { throw .draining }
         guard busy.insert(name).inserted else { throw .busy(name) }
         return functions[name]
+    }
+
+    /// The same for one that must be there.
+    private func beginExisting(_ name: String) throws(FunctionError) -> DeployedFunction {
+        let function = try self.function(named: name)
+        _ = try begin(name)
+        return function
     }
 
     private static func name(_ text: String) throws(FunctionError) -> FunctionName {
@@ -253,7 +260,7 @@ actor FunctionRegistry {
 
     /// A replace whose new version does not start: the old one comes back.
     private func bringBack(_ function: DeployedFunction) {
-        guard let old = function.set else { return }
+        guard let old = function.set, old.isStopped else { return }
         let set = ReplicaSet(
             plan: old.plan, context: context, log: function.log, route: function.route, isActive: true)
         _ = function.become(function.record, set)

@@ -15,6 +15,7 @@ final class ReplicaLink: @unchecked Sendable {
         case hello
         case starting(any ReplicaLinkObserver)
         case serving(any ReplicaLinkObserver)
+        case ended
     }
 
     /// How the reason begins when the watcher broke the protocol.
@@ -131,14 +132,20 @@ final class ReplicaLink: @unchecked Sendable {
         // No new calls; what it has is lost only when the process is known to have ended, and how.
         if let (route, replica) = serving.withLock({ $0 }) { route.close(replica) }
         switch phase {
-        case .hello: break
+        case .hello, .ended: break
         case .starting(let observer), .serving(let observer): observer.linkEnded(self, reason: reason)
         }
+        phase = .ended
     }
 
     /// The process has ended: its calls have no answer to come.
     func detach(how: String) {
-        if let (route, replica) = serving.withLock({ $0 }) { route.detach(replica, how: how) }
+        let last = serving.withLock { serving in
+            // The two know each other: this lets both go.
+            defer { serving = nil }
+            return serving
+        }
+        if let (route, replica) = last { route.detach(replica, how: how) }
     }
 
     private func handle(_ frame: FrameReader.Frame) throws {

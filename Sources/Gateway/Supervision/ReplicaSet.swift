@@ -8,6 +8,7 @@ final class ReplicaSet: Sendable {
         var replicas: [Replica] = []
         var next = 1
         var isActive = false
+        var isStopped = false
         var policy = RestartPolicy()
         /// Why it is given up.
         var failure: String?
@@ -104,8 +105,15 @@ final class ReplicaSet: Sendable {
 
     /// Ends all of them in good order.
     func stop(within limit: Duration? = nil) {
-        for replica in state.withLock({ $0.replicas }) { replica.stop(within: limit) }
+        let replicas = state.withLock { state in
+            state.isStopped = true
+            return state.replicas
+        }
+        for replica in replicas { replica.stop(within: limit) }
     }
+
+    /// Whether it was told to stop.
+    var isStopped: Bool { state.withLock { $0.isStopped } }
 
     func waitUntilEnded() async {
         for replica in state.withLock({ $0.replicas }) { await replica.waitUntilEnded() }
