@@ -116,6 +116,8 @@ let package = Package(
             name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean,
             linkerSettings: installed),
 
+        .testTarget(name: "WatcherLinkTests", dependencies: ["WatcherLink"], swiftSettings: strict),
+        .testTarget(name: "GRPCTests", dependencies: ["CLinux", "GRPC"], swiftSettings: strict),
         .testTarget(
             name: "EnvironmentsTests",
             dependencies: ["Environments", .product(name: "SystemPackage", package: "swift-system")],

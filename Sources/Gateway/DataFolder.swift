@@ -52,7 +52,8 @@ final class DataFolder: Sendable {
         }
         var template = Array("/tmp/dcf-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
-            throw .dataFolder(path: path, reason: "no folder for the socket in /tmp: \(String(cString: strerror(errno)))")
+            throw .dataFolder(
+                path: path, reason: "no folder for the socket in /tmp: \(String(cString: strerror(errno)))")
         }
         return (String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self), true)
     }

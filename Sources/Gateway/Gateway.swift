@@ -34,7 +34,9 @@ package final class Gateway: Service {
         folder = try DataFolder(configuration.dataFolder)
         acceptor = Acceptor(try ListeningSocket(host: configuration.host, port: configuration.port))
         let address = "\(configuration.host):\(acceptor.port)"
-        guard acceptor.isLoopback || configuration.allowsPlaintext else { throw GatewayError.plaintext(address: address) }
+        guard acceptor.isLoopback || configuration.allowsPlaintext else {
+            throw GatewayError.plaintext(address: address)
+        }
 
         store = try FunctionStore(path: "\(folder.path)/registry.sqlite")
         let bundles = try BundleStore(

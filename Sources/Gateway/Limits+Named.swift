@@ -43,11 +43,15 @@ extension Limits {
         count("queue", "waiting calls of a function, unless its config says otherwise", \.queue),
         size("queued-bytes", "inputs of all waiting calls together", \.queuedBytes),
         duration("call-timeout", "the longest a call may take, unless the config says otherwise", \.callTimeout),
-        duration("start-timeout", "the longest a constructor may take, unless the config says otherwise", \.startTimeout),
-        duration("build-timeout", "the longest an environment's build may take, unless the config says otherwise", \.buildTimeout),
+        duration(
+            "start-timeout", "the longest a constructor may take, unless the config says otherwise", \.startTimeout),
+        duration(
+            "build-timeout", "the longest an environment's build may take, unless the config says otherwise",
+            \.buildTimeout),
         duration("drain", "how long accepted calls may go on at a stop", \.drain),
         duration("stop", "how long a process may take to end before it is killed", \.stop),
-        duration("overrun-grace", "how long a handler may overrun its deadline before its replica is killed", \.overrunGrace),
+        duration(
+            "overrun-grace", "how long a handler may overrun its deadline before its replica is killed", \.overrunGrace),
         duration("preface-timeout", "how long a connection may take to begin HTTP/2", \.prefaceTimeout),
         size("log-line", "a longer line of a log is cut", \.logLineBytes),
         size("log-file", "the size of one of a log's files", \.logFileBytes),
@@ -83,11 +87,20 @@ extension Limits {
     private static func size(
         _ name: String, _ meaning: String, _ path: any WritableKeyPath<Limits, Int> & Sendable
     ) -> Named {
-        Named(name: name, meaning: meaning, get: { ByteSize.text(UInt64($0[keyPath: path])).filter { $0 != " " } }) { limits, text in
-            guard let bytes = ByteSize.bytes(of: text), let value = Int(exactly: bytes), value >= 1 else { return false }
+        Named(name: name, meaning: meaning, get: { text(bytes: $0[keyPath: path]) }) {
+            limits, text in
+            guard let bytes = ByteSize.bytes(of: text), let value = Int(exactly: bytes), value >= 1 else {
+                return false
+            }
             limits[keyPath: path] = value
             return true
         }
+    }
+
+    /// `64MiB`, or the plain number where that would not be exact.
+    private static func text(bytes: Int) -> String {
+        let text = ByteSize.text(UInt64(bytes)).filter { $0 != " " }
+        return ByteSize.bytes(of: text) == UInt64(bytes) ? text : "\(bytes)"
     }
 
     private static func duration(

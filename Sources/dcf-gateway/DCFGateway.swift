@@ -21,7 +21,8 @@ struct DCFGateway: AsyncParsableCommand {
     var listen = "127.0.0.1:32222"
 
     @Option(
-        help: ArgumentHelp("Everything the gateway keeps (default: $XDG_DATA_HOME/dcf, else ~/.local/share/dcf).", valueName: "dir"))
+        help: ArgumentHelp(
+            "Everything the gateway keeps (default: $XDG_DATA_HOME/dcf, else ~/.local/share/dcf).", valueName: "dir"))
     var dataDir: String?
 
     @Option(help: ArgumentHelp("Sets a limit; may be given several times.", valueName: "name=value"))
@@ -54,7 +55,8 @@ struct DCFGateway: AsyncParsableCommand {
         }
         guard let level = Logger.Level(rawValue: logLevel) else {
             throw ValidationError(
-                "--log-level: \"\(logLevel)\" is none of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+                "--log-level: \"\(logLevel)\" is none of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
+            )
         }
         let (host, port) = try address()
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }

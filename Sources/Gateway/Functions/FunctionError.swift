@@ -27,9 +27,11 @@ enum FunctionError: Error {
         case .alreadyExists(let name):
             Self.status(
                 .alreadyExists,
-                "function \"\(name)\" is deployed already; --update changes it without a break, --replace removes it first")
+                "function \"\(name)\" is deployed already; --update changes it without a break, --replace removes it first"
+            )
         case .notDeployed(let failure): failure.status
-        case .busy(let name): Self.status(.aborted, "another change of function \"\(name)\" is under way; try again after it")
+        case .busy(let name):
+            Self.status(.aborted, "another change of function \"\(name)\" is under way; try again after it")
         case .draining: CallFailure.draining.status
         case .bundle(let error): Self.status(Self.code(error), "\(error)")
         case .registry(let error): Self.status(Self.code(error), "\(error)")

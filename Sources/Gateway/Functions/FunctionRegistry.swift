@@ -156,7 +156,8 @@ actor FunctionRegistry {
     func scale(_ name: String, to count: UInt64) async throws(FunctionError) {
         guard (1...FunctionPlanner.replicasMax).contains(count) else {
             throw .badArgument(
-                "\(count) replicas: 1 to \(FunctionPlanner.replicasMax) are possible; dcf function delete removes a function")
+                "\(count) replicas: 1 to \(FunctionPlanner.replicasMax) are possible; dcf function delete removes a function"
+            )
         }
         let function = try beginExisting(name)
         defer { busy.remove(name) }

@@ -46,7 +46,8 @@ final class LinkServer: Sendable {
             return true
         }
         guard fits else { throw .pathTooLong(path) }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        let descriptor = socket(
+            AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .refused(path, reason: String(cString: strerror(errno))) }
         // A socket that a killed gateway left; the data folder's lock says that nobody listens on it.
         unlink(path)

@@ -11,7 +11,8 @@ final class UploadService: Sendable {
 
     func serve(_ call: ServerCall) async throws(Status) {
         guard let first: Pb_UploadPiece = try await call.nextRequest() else {
-            throw Status(.invalidArgument, "an upload begins with the bundle's SHA-256", metadata: ["dcf-executed": "no"])
+            throw Status(
+                .invalidArgument, "an upload begins with the bundle's SHA-256", metadata: ["dcf-executed": "no"])
         }
         var reply = Pb_UploadReply()
         if bundles.contains(first.sha256) {

@@ -191,8 +191,10 @@ final class ReplicaRun: ReplicaLinkObserver {
             return .died(how: how, hadAnswered: hadAnswered, failure: nil)
         }
         if life.isStopping { return .stopped }
-        let failure = life.failure ?? ConstructorFailure(
-            summary: "the process ended before the handler was constructed: \(how)", traceback: "")
+        let failure =
+            life.failure
+            ?? ConstructorFailure(
+                summary: "the process ended before the handler was constructed: \(how)", traceback: "")
         note("not started: \(failure.summary)")
         return .died(how: failure.summary, hadAnswered: false, failure: failure)
     }

@@ -1,0 +1,71 @@
+import GRPC
+import Glibc
+import Testing
+
+@Suite struct AcceptorTests {
+    /// A connection to the server, as a stranger makes it.
+    private func connect(_ port: UInt16) -> Int32 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        #expect(result == 0)
+        return descriptor
+    }
+
+    /// Waits for the end of a connection; true when the server closed it without a word.
+    private func isClosedByServer(_ descriptor: Int32) -> Bool {
+        var byte: UInt8 = 0
+        let count = recv(descriptor, &byte, 1, 0)
+        close(descriptor)
+        return count <= 0
+    }
+
+    @Test func garbageIsClosedAndOthersAreServed() async throws {
+        let running = try RunningServer()
+        try await running.run(serve: { _ in .ok }) {
+            let stranger = connect(running.acceptor.port)
+            let words = "GET / HTTP/1.1\r\n\r\n"
+            #expect(send(stranger, words, words.utf8.count, 0) == words.utf8.count)
+            #expect(isClosedByServer(stranger))
+            let channel = Channel(target: running.target)
+            let reply = try await channel.unary(RunningServer.echo, [1])
+            #expect(reply == [1])
+            channel.close()
+        }
+    }
+
+    @Test func silenceIsClosedAfterItsTime() async throws {
+        let running = try RunningServer(
+            limits: AcceptorLimits(prefaceTimeout: .milliseconds(50), descriptorMax: 4096))
+        try await running.run(serve: { _ in .ok }) {
+            #expect(isClosedByServer(connect(running.acceptor.port)))
+        }
+    }
+
+    @Test func manySilentOnesDoNotKeepOthersOut() async throws {
+        let running = try RunningServer(limits: AcceptorLimits(pendingMax: 4, descriptorMax: 4096))
+        try await running.run(serve: { _ in .ok }) {
+            let strangers = (0..<20).map { _ in connect(running.acceptor.port) }
+            let channel = Channel(target: running.target)
+            let reply = try await channel.unary(RunningServer.echo, [1])
+            #expect(reply == [1])
+            channel.close()
+            for stranger in strangers { close(stranger) }
+        }
+    }
+
+    @Test func anAddressInUseSaysSo() throws {
+        let first = try ListeningSocket(host: "127.0.0.1", port: 0)
+        let port = first.port
+        #expect(throws: AcceptorError.self) { _ = try ListeningSocket(host: "127.0.0.1", port: port) }
+        let isLoopback = first.isLoopback
+        #expect(isLoopback)
+    }
+}
