@@ -8,6 +8,8 @@ internal import Synchronization
 package final class Gateway: Service {
     /// How often invocation counts are written.
     private static let countsInterval = Duration.seconds(5)
+    /// How long the last answers may take to reach their callers.
+    private static let flushTime = Duration.milliseconds(500)
 
     private let configuration: GatewayConfiguration
     private let logger: Logger
@@ -80,7 +82,7 @@ package final class Gateway: Service {
             invokes: InvokesService(
                 routes: routes, sweeper: sweeper, gate: gate, maxInputBytes: limits.messageBytes),
             health: HealthService(registry: registry, gate: gate, changes: changes),
-            reflection: try ReflectionService())
+            reflection: ReflectionService())
     }
 
     /// Serves until it is told to shut down, then drains: accepted calls are finished as far as the limits allow.
@@ -143,10 +145,20 @@ package final class Gateway: Service {
         await registry.stopAll(within: configuration.limits.stop)
         await registry.writeInvocations()
         tasks.finish()
+        await closeConnections()
+    }
+
+    /// Lets the last answers reach their callers, then ends what is still open: a health watcher's stream, say, or the
+    /// connection of a peer that does not answer.
+    private func closeConnections() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [server] in await server.shutdown() }
-            // Whoever still holds a stream open, a health watcher say, has been told by now.
-            group.addTask { [server] in server.cancelAllCalls() }
+            group.addTask { [server] in
+                do { try await Task.sleep(for: Self.flushTime) } catch { return }
+                server.cancelAllCalls()
+            }
+            await group.next()
+            group.cancelAll()
         }
     }
 

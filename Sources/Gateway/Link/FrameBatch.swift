@@ -32,7 +32,8 @@ final class FrameBatch {
     }
 
     /// A frame without a payload worth a thought.
-    func append(_ kind: FrameKind, flags: FrameFlags = [], id: UInt64 = 0, head: [UInt8] = [], payload: [UInt8] = []) {
+    func append(_ kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, head: [UInt8] = [], payload: [UInt8] = [])
+    {
         append(
             FrameHeader(kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: payload.count))
         bytes.append(contentsOf: head)

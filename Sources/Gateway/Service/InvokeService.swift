@@ -28,6 +28,8 @@ final class InvokeService: Sendable {
 
     private func accept(_ call: UnaryCall, method: String, wantsText: Bool) {
         let arrived = MonotonicTime.now
+        // Also for a call that is refused: its last event is completed there.
+        sweeper.wake()
         let metadata = CallMetadata(call)
         let responder = UnaryResponder(call, gate: gate)
         guard gate.enter() else {
@@ -46,7 +48,6 @@ final class InvokeService: Sendable {
             responder.fail(routes.unknown(scan.service), requestID: metadata.requestID)
             return
         }
-        sweeper.wake()
         route.admit(
             Invocation(
                 responder: responder,

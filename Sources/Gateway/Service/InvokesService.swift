@@ -1,6 +1,5 @@
 internal import GRPC
 internal import GatewayProtocol
-internal import WatcherLink
 
 /// `Invokes`: calls one after another over one stream. The next request is read while one runs, and not begun.
 final class InvokesService: Sendable {
@@ -18,13 +17,12 @@ final class InvokesService: Sendable {
 
     /// Serves the stream until the caller ends it, leaves it, or a request fails, which ends it with that status.
     func serve(_ call: ServerCall) async -> Status {
-        let requestID = call.metadata[CallMetadata.requestIDKey] ?? RequestID.make()
-        let metadata = Self.encode(call.metadata)
+        let metadata = CallMetadata(call.metadata)
         guard var request = await call.receive() else { return .ok }
         var number: UInt64 = 0
         while true {
             async let upcoming = call.receive()
-            switch await answer(request, requestID: requestID, metadata: metadata, deadline: call.deadline) {
+            switch await answer(request, metadata, deadline: call.deadline) {
             case .failure(let failure):
                 // Ends the read that is under way too.
                 await call.finish(failure.status)
@@ -48,7 +46,7 @@ final class InvokesService: Sendable {
     }
 
     private func answer(
-        _ bytes: [UInt8], requestID: String, metadata: [UInt8], deadline: MonotonicTime
+        _ bytes: [UInt8], _ metadata: CallMetadata, deadline: MonotonicTime
     ) async -> AwaitedResponder.Answer {
         guard gate.enter() else { return .failure(.draining) }
         defer { gate.leave() }
@@ -64,7 +62,8 @@ final class InvokesService: Sendable {
         let invocation = Invocation(
             responder: responder,
             input: InvocationInput(message: message, offset: scan.inputOffset, count: scan.inputCount),
-            requestID: requestID, metadata: metadata, wantsText: false, arrived: .now, deadline: deadline)
+            requestID: metadata.requestID, metadata: metadata.encoded, wantsText: false, arrived: .now,
+            deadline: deadline)
         return await withTaskCancellationHandler {
             sweeper.wake()
             route.admit(invocation)
@@ -72,17 +71,6 @@ final class InvokesService: Sendable {
         } onCancel: {
             route.callerLeft(invocation)
         }
-    }
-
-    private static func encode(_ metadata: Metadata) -> [UInt8] {
-        let pairs = metadata.pairs.filter { pair in
-            !pair.key.hasPrefix("grpc-") && !pair.key.hasPrefix(":") && pair.key != CallMetadata.requestIDKey
-                && !["user-agent", "te", "content-type"].contains(pair.key)
-        }
-        guard !pairs.isEmpty else { return [] }
-        var writer = HeadWriter()
-        writer.write(pairs)
-        return writer.bytes
     }
 
     /// Adds `Request` and `Last` to an encoded `Messages`: in this encoding, fields may simply follow.

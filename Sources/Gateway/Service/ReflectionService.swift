@@ -1,55 +1,71 @@
 internal import GRPC
 internal import GatewayProtocol
 internal import SwiftProtobuf
+internal import Synchronization
 
 /// Server reflection, v1 and v1alpha: the two differ in their package's name alone, so one reading serves both
 /// (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md).
 final class ReflectionService: Sendable {
-    private let files: [String: Google_Protobuf_FileDescriptorProto]
-    /// Which file a full name is defined in.
-    private let symbols: [String: String]
-    private let services: [String]
-
-    init() throws {
-        let all = try DescriptorSet.files()
-        files = Dictionary(all.map { ($0.name, $0) }) { first, _ in first }
-        var symbols: [String: String] = [:]
-        for file in all {
-            for name in Self.names(in: file) { symbols[name] = file.name }
-        }
-        self.symbols = symbols
-        services = all.flatMap { file in file.service.map { Self.join(file.package, $0.name) } }.sorted()
+    /// What is served. Read from the descriptors when somebody first asks: most gateways are never asked.
+    private struct Index {
+        let files: [String: Google_Protobuf_FileDescriptorProto]
+        /// Which file a full name is defined in.
+        let symbols: [String: String]
+        let services: [String]
     }
 
+    private let index = Mutex<Index?>(nil)
+
     func serve(_ call: ServerCall) async throws(Status) {
+        let index = try readIndex()
         while let request: Grpc_Reflection_V1_ServerReflectionRequest = try await call.nextRequest() {
-            var reply = answer(request)
+            var reply = Self.answer(request, index)
             reply.validHost = request.host
             reply.originalRequest = request
             try await call.send(reply)
         }
     }
 
-    private func answer(
-        _ request: Grpc_Reflection_V1_ServerReflectionRequest
+    private func readIndex() throws(Status) -> Index {
+        do {
+            return try index.withLock { index in
+                if let index { return index }
+                let all = try DescriptorSet.files()
+                var symbols: [String: String] = [:]
+                for file in all {
+                    for name in Self.names(in: file) { symbols[name] = file.name }
+                }
+                let read = Index(
+                    files: Dictionary(all.map { ($0.name, $0) }) { first, _ in first }, symbols: symbols,
+                    services: all.flatMap { file in file.service.map { Self.join(file.package, $0.name) } }.sorted())
+                index = read
+                return read
+            }
+        } catch {
+            throw Status(.internal, "the embedded descriptors cannot be read: \(error)")
+        }
+    }
+
+    private static func answer(
+        _ request: Grpc_Reflection_V1_ServerReflectionRequest, _ index: Index
     ) -> Grpc_Reflection_V1_ServerReflectionResponse {
         var reply = Grpc_Reflection_V1_ServerReflectionResponse()
         switch request.messageRequest {
         case .listServices:
-            reply.listServicesResponse.service = services.map { name in
+            reply.listServicesResponse.service = index.services.map { name in
                 var service = Grpc_Reflection_V1_ServiceResponse()
                 service.name = name
                 return service
             }
         case .fileByFilename(let name):
-            reply.messageResponse = descriptors(name, "file \"\(name)\"")
+            reply.messageResponse = descriptors(name, "file \"\(name)\"", index)
         case .fileContainingSymbol(let symbol):
-            reply.messageResponse = descriptors(symbols[symbol], "symbol \"\(symbol)\"")
+            reply.messageResponse = descriptors(index.symbols[symbol], "symbol \"\(symbol)\"", index)
         case .fileContainingExtension(let wanted):
             reply.messageResponse = .errorResponse(
                 Self.error(.notFound, "there are no extensions of \"\(wanted.containingType)\""))
         case .allExtensionNumbersOfType(let type):
-            guard symbols[type] != nil else {
+            guard index.symbols[type] != nil else {
                 reply.messageResponse = .errorResponse(Self.error(.notFound, "there is no type \"\(type)\""))
                 break
             }
@@ -61,17 +77,17 @@ final class ReflectionService: Sendable {
     }
 
     /// A file and all it imports.
-    private func descriptors(
-        _ name: String?, _ what: String
+    private static func descriptors(
+        _ name: String?, _ what: String, _ index: Index
     ) -> Grpc_Reflection_V1_ServerReflectionResponse.OneOf_MessageResponse {
-        guard let name, files[name] != nil else {
-            return .errorResponse(Self.error(.notFound, "there is no \(what)"))
+        guard let name, index.files[name] != nil else {
+            return .errorResponse(error(.notFound, "there is no \(what)"))
         }
         var response = Grpc_Reflection_V1_FileDescriptorResponse()
         var todo = [name]
         var seen: Set<String> = []
         while let next = todo.popLast() {
-            guard seen.insert(next).inserted, let file = files[next] else { continue }
+            guard seen.insert(next).inserted, let file = index.files[next] else { continue }
             do {
                 response.fileDescriptorProto.append(try file.serializedData())
             } catch {
