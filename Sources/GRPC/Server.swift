@@ -33,6 +33,10 @@ package final class Server: @unchecked Sendable {
             dcf_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
             dcf_arg_int(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
             dcf_arg_int(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5_000),
+            // Large inputs come in large frames and reads: fewer slices, fewer system calls.
+            dcf_arg_int(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20),
+            dcf_arg_int(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 20),
+            dcf_arg_int(GRPC_ARG_TCP_READ_CHUNK_SIZE, 64 << 10),
             // Deadlines are the gateway's: it also tells the watcher. The others cost time on each call for nothing.
             dcf_arg_int(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
             dcf_arg_int(GRPC_ARG_ENABLE_CHANNELZ, 0),
