@@ -40,8 +40,6 @@ actor FunctionRegistry {
         return function
     }
 
-    func contains(_ name: String) -> Bool { functions[name] != nil }
-
     // MARK: Start and stop
 
     /// Puts the functions of the last time back to work. They become Ready in their own time.

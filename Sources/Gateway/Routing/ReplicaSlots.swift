@@ -4,8 +4,6 @@ internal import GRPC
 final class ReplicaSlots: @unchecked Sendable {
     // @unchecked: touched with the route's lock held, but for the two constants.
     let link: ReplicaLink
-    /// For messages.
-    let number: Int
     var window = ReplicaWindow()
     /// Whether it gets new calls.
     var isOpen = true
@@ -27,9 +25,8 @@ final class ReplicaSlots: @unchecked Sendable {
     /// deadline is past, in nanoseconds.
     let onOverrun: @Sendable (UInt64, Int64) -> Void
 
-    init(link: ReplicaLink, number: Int, onOverrun: @escaping @Sendable (UInt64, Int64) -> Void) {
+    init(link: ReplicaLink, onOverrun: @escaping @Sendable (UInt64, Int64) -> Void) {
         self.link = link
-        self.number = number
         self.onOverrun = onOverrun
     }
 

@@ -124,7 +124,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     private func handle(_ event: Event, _ life: inout Life, _ group: inout TaskGroup<Void>) async -> ReplicaEnd? {
         switch event {
         case .ready(let link, let constructorMicros):
-            let slots = ReplicaSlots(link: link, number: number) { [self] in overran($0, nanoseconds: $1) }
+            let slots = ReplicaSlots(link: link) { [self] in overran($0, nanoseconds: $1) }
             link.serve(slots, of: route)
             life.slots = slots
             onReady(slots, constructorMicros)
