@@ -8,6 +8,9 @@ final class LinkLoop {
     /// How long a watcher may take to say who it is.
     private static let helloTimeout = Duration.seconds(10)
 
+    /// The system doubles it, for its own bookkeeping.
+    private static let sendBufferBytes: Int32 = 2 << 20
+
     private let listener: Int32
     private let wakeup: Int32
     private let maxBodyBytes: Int
@@ -109,6 +112,7 @@ final class LinkLoop {
                 Glibc.close(descriptor)
                 continue
             }
+            Self.widen(descriptor)
             let poll = poll
             links[descriptor] = ReplicaLink(
                 descriptor: descriptor, maxBodyBytes: maxBodyBytes,
@@ -118,6 +122,12 @@ final class LinkLoop {
             strangers[descriptor] = MonotonicTime.now.advanced(by: Self.helloTimeout)
             control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue)
         }
+    }
+
+    /// Lets a large input go in one write, if the system allows; each one that does not fit costs a round of waiting.
+    private static func widen(_ descriptor: Int32) {
+        var size = sendBufferBytes
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     }
 
     private func expireStrangers() {
