@@ -33,6 +33,16 @@ static inline const grpc_slice *dcf_byte_buffer_slices(const grpc_byte_buffer *b
     return buffer->data.raw.slice_buffer.slices;
 }
 
+/// A queue that has no part in the connections' input and output: its events come from what other threads do.
+static inline grpc_completion_queue *dcf_completion_queue_create_quiet(void) {
+    grpc_completion_queue_attributes attributes;
+    memset(&attributes, 0, sizeof attributes);
+    attributes.version = 1;
+    attributes.cq_completion_type = GRPC_CQ_NEXT;
+    attributes.cq_polling_type = GRPC_CQ_NON_POLLING;
+    return grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
+}
+
 /// What the core writes to while a server call is under way. One block, so that its addresses stay.
 typedef struct dcf_call_storage {
     grpc_call *call;

@@ -9,10 +9,12 @@ package final class CompletionQueue: @unchecked Sendable {
     let handle: OpaquePointer
     private let threads: [Thread]
 
-    /// - Parameter threads: how many threads drain it; 0 for a queue that is drained by `drain()` alone.
+    /// - Parameter threads: how many threads drain it; 0 for a queue of finished work that is drained by `drain()`
+    ///   alone, and does nothing for the connections.
     package init(name: String, threads count: Int) {
         _ = Core.started
-        guard let handle = grpc_completion_queue_create_for_next(nil) else {
+        let made = count == 0 ? dcf_completion_queue_create_quiet() : grpc_completion_queue_create_for_next(nil)
+        guard let handle = made else {
             preconditionFailure("the gRPC core made no completion queue")
         }
         self.handle = handle

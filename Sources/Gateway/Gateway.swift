@@ -49,11 +49,13 @@ package final class Gateway: Service {
         let interpreters = InterpreterFinder(
             cacheFolder: "\(folder.path)/environments", launcher: configuration.launcher,
             variables: configuration.variables)
-        links = try LinkServer(path: folder.socket, maxBodyBytes: limits.messageBytes, logger: logger)
+        // A call is put away where it was answered, while its memory is still in that thread's cache.
+        calls = CompletionQueue(name: "calls", threads: 0)
+        links = try LinkServer(
+            path: folder.socket, maxBodyBytes: limits.messageBytes, logger: logger, onTurn: { [calls] in calls.drain() })
         logs = try LogPump()
 
         queue = CompletionQueue(name: "grpc", threads: 2)
-        calls = CompletionQueue(name: "calls", threads: 0)
         server = Server(
             configuration: ServerConfiguration(
                 maxReceiveBytes: limits.messageBytes + (64 << 10), maxMetadataBytes: limits.metadataBytes,

@@ -18,6 +18,7 @@ final class LinkLoop {
     private let logger: Logger
     private let redeem: (String) -> (any ReplicaLinkObserver)?
     private let takeCommands: () -> [@Sendable (LinkLoop) -> Void]
+    private let onTurn: () -> Void
     private let poll: Int32
     private var links: [Int32: ReplicaLink] = [:]
     /// Those that have not said who they are, and until when they may.
@@ -27,8 +28,9 @@ final class LinkLoop {
     init(
         listener: Int32, wakeup: Int32, maxBodyBytes: Int, strangersMax: Int, logger: Logger,
         redeem: @escaping (String) -> (any ReplicaLinkObserver)?,
-        commands: @escaping () -> [@Sendable (LinkLoop) -> Void]
+        commands: @escaping () -> [@Sendable (LinkLoop) -> Void], onTurn: @escaping () -> Void
     ) {
+        self.onTurn = onTurn
         self.listener = listener
         self.wakeup = wakeup
         self.maxBodyBytes = maxBodyBytes
@@ -64,6 +66,7 @@ final class LinkLoop {
                     handle(events[index])
                 }
                 if !strangers.isEmpty { expireStrangers() }
+                onTurn()
             }
         }
         for link in Array(links.values) { close(link, reason: "the gateway stops") }

@@ -20,12 +20,18 @@ final class LinkServer: Sendable {
     private let listener: Int32
     private let wakeup: Int32
     private let maxBodyBytes: Int
+    private let onTurn: @Sendable () -> Void
     private let logger: Logger
     private let state = Mutex(State())
 
     /// Binds the socket; its folder must be the gateway's alone.
-    init(path: String, maxBodyBytes: Int, logger: Logger) throws(LinkServerError) {
+    ///
+    /// - Parameter onTurn: called on the links' thread when what was there has been read.
+    init(
+        path: String, maxBodyBytes: Int, logger: Logger, onTurn: @escaping @Sendable () -> Void = {}
+    ) throws(LinkServerError) {
         self.path = path
+        self.onTurn = onTurn
         self.maxBodyBytes = maxBodyBytes
         self.logger = logger
         listener = try Self.listen(at: path)
@@ -68,7 +74,8 @@ final class LinkServer: Sendable {
         let thread = Thread(name: "links") { [self] in
             let loop = LinkLoop(
                 listener: listener, wakeup: wakeup, maxBodyBytes: maxBodyBytes, strangersMax: Self.strangersMax,
-                logger: logger, redeem: { [self] in redeem($0) }, commands: { [self] in takeCommands() })
+                logger: logger, redeem: { [self] in redeem($0) }, commands: { [self] in takeCommands() },
+                onTurn: onTurn)
             loop.run()
         }
         state.withLock { $0.thread = thread }
