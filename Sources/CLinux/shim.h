@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,3 +78,11 @@ static inline int dcf_sched_getaffinity(pid_t pid, unsigned long *mask, size_t b
 
 /// Gives the calling thread a table of descriptors of its own, a copy of the process's.
 static inline int dcf_unshare_files(void) { return (int)syscall(SYS_unshare, 0x400 /* CLONE_FILES */); }
+
+/// Has malloc keep up to so many free bytes an arena, and serve blocks up to that size from arenas.
+static inline void dcf_malloc_keep(int bytes) {
+    mallopt(M_MMAP_THRESHOLD, bytes);
+    mallopt(M_TRIM_THRESHOLD, bytes);
+}
+
+static inline void dcf_malloc_trim(void) { malloc_trim(0); }

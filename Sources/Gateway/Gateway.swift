@@ -30,6 +30,7 @@ package final class Gateway: Service {
 
     /// Takes the data folder and the address; nothing is served yet.
     package init(_ configuration: GatewayConfiguration, logger: Logger) throws {
+        MessageMemory.prepare()
         self.configuration = configuration
         self.logger = logger
         let limits = configuration.limits

@@ -81,6 +81,7 @@ package final class Sweeper: Sendable {
             isResting.store(false, ordering: .sequentiallyConsistent)
             return
         }
+        MessageMemory.giveBack()
         var count: UInt64 = 0
         eventfd_read(wakeup, &count)
         isResting.store(false, ordering: .sequentiallyConsistent)
