@@ -21,6 +21,17 @@ let lean: [SwiftSetting] =
 /// Programs find their libraries beside themselves, or where `make install` puts them.
 let installed: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../lib/dcf"])]
 
+/// Programs without the watcher carry Swift's runtime in themselves and only what they use of it, and have their
+/// relocations packed (glibc 2.36 and later): a sixth less resident memory, and no Swift on the machine they run on.
+let standalone: [LinkerSetting] = [
+    .unsafeFlags(
+        [
+            "-static-stdlib", "-lFoundation", "-lFoundationInternationalization", "-l_FoundationICU",
+            "-lFoundationEssentials", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-lstdc++",
+            "-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs",
+        ], .when(configuration: .release))
+]
+
 let package = Package(
     name: "dcf",
     products: [
@@ -90,7 +101,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
-            swiftSettings: strict, linkerSettings: installed),
+            swiftSettings: strict, linkerSettings: installed + standalone),
 
         // The command line.
         .executableTarget(
@@ -102,7 +113,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
-            swiftSettings: strict, linkerSettings: installed),
+            swiftSettings: strict, linkerSettings: installed + standalone),
 
         // The function's process.
         .systemLibrary(name: "CPython", path: "Watcher/CPython"),
