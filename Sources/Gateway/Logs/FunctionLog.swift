@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// A line reads `2026-01-02T03:04:05.678Z 1 stdout 4f2a text`: time, replica, stream, request (or `-`), text. Adding never
 /// fails and never waits for anything but the disk: what comes too fast or finds the disk full is dropped and counted, and the
-/// next line that fits is preceded by one that tells how many. Safe from any thread.
+/// next line that fits is preceded by one that tells how many. The last line of what came too fast is not lost: it is
+/// held until it is quiet. Safe from any thread.
 package final class FunctionLog: Sendable {
     private struct State: ~Copyable {
         var file: OwnedDescriptor?
@@ -14,6 +15,8 @@ package final class FunctionLog: Sendable {
         var rate: LogRate
         /// Lines dropped since the last that was written.
         var droppedForRate = 0
+        /// The last of them, and when it came.
+        var held: (line: LogLine, since: Duration)?
         var droppedForDisk = 0
         var lastFollower = 0
         var followers: [Int: LogFollower] = [:]
@@ -50,19 +53,37 @@ package final class FunctionLog: Sendable {
         _ text: some Collection<UInt8>, replica: Int, stream: LogStream, requestID: String? = nil, fullBytes: Int? = nil
     ) {
         state.withLock { state in
-            let kept = min(text.count, limits.lineBytes)
-            guard !state.isClosed, state.rate.take(kept + 40, now: uptime()) else {
+            if state.isClosed { return }
+            let line = LogLine(
+                text: Array(text.prefix(limits.lineBytes)), fullBytes: fullBytes ?? text.count, replica: replica,
+                stream: stream, requestID: requestID, milliseconds: milliseconds())
+            let now = uptime()
+            guard state.rate.take(line.text.count + 40, now: now) else {
                 state.droppedForRate += 1
+                state.held = (line, now)
                 return
             }
-            var line = prefix(replica, stream, requestID)
-            line.append(contentsOf: text.prefix(kept))
-            let full = fullBytes ?? text.count
-            if full > kept { line += Array(" ... (line cut: \(full) bytes in all)".utf8) }
-            line.append(0x0A)
-            write(line, &state, replica)
+            state.held = nil
+            write(line, &state)
         }
     }
+
+    /// Writes the line that is held, if none came too fast for `quiet`.
+    /// - Returns: whether a line is still held.
+    @discardableResult
+    package func settle(after quiet: Duration) -> Bool {
+        state.withLock { state in
+            guard let held = state.held else { return false }
+            guard uptime() - held.since >= quiet else { return true }
+            state.held = nil
+            state.droppedForRate -= 1
+            write(held.line, &state)
+            return false
+        }
+    }
+
+    /// Whether a line waits for `settle`.
+    var holdsLine: Bool { state.withLock { $0.held != nil } }
 
     /// Adds the lines of a text.
     package func append(text: String, replica: Int, stream: LogStream, requestID: String? = nil) {
@@ -119,22 +140,21 @@ package final class FunctionLog: Sendable {
         for follower in followers { follower.continuation.finish() }
     }
 
-    private func prefix(_ replica: Int, _ stream: LogStream, _ requestID: String?) -> [UInt8] {
-        Array("\(LogTime.text(milliseconds())) \(replica) \(stream.rawValue) \(requestID ?? "-") ".utf8)
-    }
-
-    private func write(_ line: [UInt8], _ state: inout State, _ replica: Int) {
+    private func write(_ line: LogLine, _ state: inout State) {
         var bytes: [UInt8] = []
+        func note(_ text: String) {
+            let note = LogLine(
+                text: Array(text.utf8), replica: line.replica, stream: .gateway, milliseconds: milliseconds())
+            bytes += note.bytes
+        }
         if state.droppedForRate > 0 {
-            let reason = "\(state.droppedForRate) lines dropped: more than \(limits.bytesPerSecond) bytes a second"
-            bytes += prefix(replica, .gateway, nil) + Array((reason + "\n").utf8)
+            note("\(state.droppedForRate) lines dropped: more than \(limits.bytesPerSecond) bytes a second")
         }
         if state.droppedForDisk > 0 {
-            let reason = "\(state.droppedForDisk) lines dropped: the log could not be written"
-            bytes += prefix(replica, .gateway, nil) + Array((reason + "\n").utf8)
+            note("\(state.droppedForDisk) lines dropped: the log could not be written")
         }
         let noteBytes = bytes.count
-        bytes += line
+        bytes += line.bytes
         guard put(bytes, &state) else {
             state.droppedForDisk += 1
             return

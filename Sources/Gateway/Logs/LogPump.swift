@@ -16,6 +16,10 @@ package final class LogPump: Sendable {
         var isStopped = false
     }
 
+    /// How long nothing too much may have come to a log before the last line of what did is written.
+    private static let quiet = Duration.milliseconds(100)
+    private static let quietMillis: Int32 = 100
+
     private let epoll: OwnedDescriptor
     private let wake: OwnedDescriptor
     private let state = Mutex(State())
@@ -103,17 +107,22 @@ package final class LogPump: Sendable {
     private func run() {
         var events = [epoll_event](repeating: epoll_event(), count: 64)
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        /// Logs that hold the last line of what came too fast.
+        var holding: [ObjectIdentifier: FunctionLog] = [:]
         while true {
-            let count = Int(epoll_wait(epoll.rawValue, &events, Int32(events.count), -1))
+            let timeout = holding.isEmpty ? -1 : Self.quietMillis
+            let count = Int(epoll_wait(epoll.rawValue, &events, Int32(events.count), timeout))
             for event in events.prefix(max(0, count)) {
                 let number = event.data.u64
                 if number == 0 {
                     var value: UInt64 = 0
                     _ = read(wake.rawValue, &value, 8)
-                } else if let source = state.withLock({ $0.added[number] }), source.read(&buffer) == .ended {
-                    remove(number)
+                } else if let source = state.withLock({ $0.added[number] }) {
+                    if source.read(&buffer) == .ended { remove(number) }
+                    if source.log.holdsLine { holding[ObjectIdentifier(source.log)] = source.log }
                 }
             }
+            holding = holding.filter { $0.value.settle(after: Self.quiet) }
             let (finishing, isStopped) = state.withLock { state in
                 defer { state.finishing = [] }
                 return (state.isStopped ? Array(state.added.keys) : state.finishing, state.isStopped)

@@ -16,7 +16,7 @@ final class LogSource: Sendable {
 
     let descriptor: CInt
     private let pipe: OwnedDescriptor
-    private let log: FunctionLog
+    let log: FunctionLog
     private let replica: Int
     private let stream: LogStream
     private let onEnd: @Sendable () -> Void

@@ -116,6 +116,19 @@ import Testing
         #expect(found[11].hasSuffix("again"))
     }
 
+    @Test func theLastLineOfAFloodIsWrittenWhenItIsQuiet() {
+        let log = log { $0.bytesPerSecond = 100 }
+        for number in 1...5 { log.append(text: "line \(number)", replica: 1, stream: .stdout) }
+        #expect(log.settle(after: .milliseconds(100)))
+        #expect(!log.tail().contains("line 5"))
+        clock.advance(.milliseconds(100))
+        #expect(!log.settle(after: .milliseconds(100)))
+        let written = lines(log.tail())
+        #expect(written.last?.hasSuffix("line 5") == true)
+        #expect(written.contains { $0.contains("lines dropped") })
+        #expect(!log.settle(after: .milliseconds(100)))
+    }
+
     @Test func aDiskThatTakesNothingIsNoError() throws {
         let log = log()
         log.append(text: "first", replica: 1, stream: .stdout)
