@@ -53,7 +53,8 @@ package final class Gateway: Service {
         // A call is put away where it was answered, while its memory is still in that thread's cache.
         calls = CompletionQueue(name: "calls", threads: 0)
         links = try LinkServer(
-            path: folder.socket, maxBodyBytes: limits.messageBytes, logger: logger, onTurn: { [calls] in calls.drain() })
+            path: folder.socket, maxBodyBytes: limits.messageBytes, logger: logger, onTurn: { [calls] in calls.drain() }
+        )
         logs = try LogPump()
 
         queue = CompletionQueue(name: "grpc", threads: 2)
