@@ -11,14 +11,11 @@ package struct ErrorHead: Sendable, Equatable {
     package var code: UInt8
     package var executed: Executed
     package var message: String
-    /// Metadata for the caller.
-    package var metadata: [Metadatum]
 
-    package init(code: UInt8, executed: Executed, message: String, metadata: [Metadatum] = []) {
+    package init(code: UInt8, executed: Executed, message: String) {
         self.code = code
         self.executed = executed
         self.message = message
-        self.metadata = metadata
     }
 
     package init(head: UnsafeRawBufferPointer) throws(LinkError) {
@@ -30,7 +27,6 @@ package struct ErrorHead: Sendable, Equatable {
         }
         self.executed = executed
         message = try reader.readString()
-        metadata = try reader.readPairs()
     }
 
     package var head: [UInt8] {
@@ -38,7 +34,6 @@ package struct ErrorHead: Sendable, Equatable {
         writer.write(code)
         writer.write(executed.rawValue)
         writer.write(message)
-        writer.write(metadata)
         return writer.bytes
     }
 }

@@ -26,11 +26,11 @@ package struct HeadReader {
         return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]), as: UTF8.self)
     }
 
-    package mutating func readPairs() throws(LinkError) -> [Metadatum] {
+    package mutating func readPairs() throws(LinkError) -> [(key: String, value: String)] {
         let count = Int(try read(UInt16.self))
-        var pairs: [Metadatum] = []
+        var pairs: [(key: String, value: String)] = []
         for _ in 0..<count {
-            pairs.append(Metadatum(key: try readString(), value: try readString()))
+            pairs.append((key: try readString(), value: try readString()))
         }
         return pairs
     }

@@ -15,7 +15,7 @@ package struct HeadWriter {
         bytes.append(contentsOf: utf8)
     }
 
-    package mutating func write(_ pairs: [Metadatum]) {
+    package mutating func write(_ pairs: [(key: String, value: String)]) {
         write(UInt16(pairs.count))
         for pair in pairs {
             write(pair.key)

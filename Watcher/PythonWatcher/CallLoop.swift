@@ -217,12 +217,12 @@ struct CallLoop: ~Copyable {
         case .drain:
             isDraining = true
             dcf_atomic_store(&WatcherState.isDraining, 1)
+        case .hello, .welcome, .ready, .failed, .call, .reply, .error:
+            throw .link(LinkError.malformed(kind: header.kind, "it must not come here").description)
         case nil:
             guard header.flags.contains(.optional) else {
                 throw .link(LinkError.unknownKind(header.kind).description)
             }
-        default:
-            throw .link(LinkError.malformed(kind: header.kind, "it must not come here").description)
         }
         input.consume(FrameHeader.size)
         bytesToSkip = header.bodyLength
