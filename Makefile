@@ -49,6 +49,11 @@ bench: build ## Measure this gateway against a bare server on the same gRPC libr
 	@scripts/install-dependencies.sh bench
 	python3 Tests/Benchmark/bench.py $(ARGS)
 
+.PHONY: bench-execution
+bench-execution: build ## Measure batching, cold starts, streams, chains, overruns, updates and scale against their goals
+	@scripts/install-dependencies.sh bench
+	python3 Tests/Benchmark/execution.py $(ARGS)
+
 .PHONY: generate
 generate: ## Generate the Swift messages and the descriptor set from Protos/
 	scripts/generate.sh

@@ -147,6 +147,8 @@ let package = Package(
             dependencies: [
                 "CLinux", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol", "WatcherLink",
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),

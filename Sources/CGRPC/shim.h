@@ -9,6 +9,7 @@
 #include <grpc/support/alloc.h>
 #include <grpc/support/string_util.h>
 #include <grpc/support/time.h>
+#include <stddef.h>
 #include <string.h>
 
 /// Where a slice's bytes are. The slice must stay where it is while they are used: short ones lie inside it.
@@ -54,14 +55,28 @@ typedef struct dcf_call_storage {
     grpc_byte_buffer *reply;
     /// What is sent must stay until its batch is complete.
     grpc_slice status_message;
-    grpc_metadata trailing[8];
+    size_t initial_count;
     size_t trailing_count;
+    size_t trailing_capacity;
+    /// `few`, or memory of its own when there are more.
+    grpc_metadata *trailing;
+    grpc_metadata few[6];
+    grpc_metadata initial[2];
 } dcf_call_storage;
 
 static inline void dcf_call_storage_init(dcf_call_storage *storage) {
-    memset(storage, 0, sizeof *storage);
+    memset(storage, 0, offsetof(dcf_call_storage, few));
     storage->status_message = grpc_empty_slice();
+    storage->trailing = storage->few;
+    storage->trailing_capacity = sizeof storage->few / sizeof *storage->few;
     grpc_call_details_init(&storage->details);
+}
+
+static inline void dcf_metadata_unref(const grpc_metadata *entries, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        grpc_slice_unref(entries[i].key);
+        grpc_slice_unref(entries[i].value);
+    }
 }
 
 static inline void dcf_call_storage_destroy(dcf_call_storage *storage) {
@@ -70,23 +85,38 @@ static inline void dcf_call_storage_destroy(dcf_call_storage *storage) {
     if (storage->reply) grpc_byte_buffer_destroy(storage->reply);
     grpc_call_details_destroy(&storage->details);
     grpc_slice_unref(storage->status_message);
-    for (size_t i = 0; i < storage->trailing_count; i++) {
-        grpc_slice_unref(storage->trailing[i].key);
-        grpc_slice_unref(storage->trailing[i].value);
-    }
+    dcf_metadata_unref(storage->initial, storage->initial_count);
+    dcf_metadata_unref(storage->trailing, storage->trailing_count);
+    if (storage->trailing != storage->few) gpr_free(storage->trailing);
     if (storage->call) grpc_call_unref(storage->call);
 }
 
+static inline void dcf_metadata_set(grpc_metadata *entry, grpc_slice key, grpc_slice value) {
+    memset(entry, 0, sizeof *entry);
+    entry->key = key;
+    entry->value = value;
+}
+
 static inline void dcf_call_storage_add_trailing(dcf_call_storage *storage, grpc_slice key, grpc_slice value) {
-    if (storage->trailing_count == sizeof storage->trailing / sizeof *storage->trailing) {
+    if (storage->trailing_count == storage->trailing_capacity) {
+        size_t used = storage->trailing_count * sizeof *storage->trailing;
+        grpc_metadata *larger = (grpc_metadata *)gpr_malloc(2 * used);
+        memcpy(larger, storage->trailing, used);
+        if (storage->trailing != storage->few) gpr_free(storage->trailing);
+        storage->trailing = larger;
+        storage->trailing_capacity *= 2;
+    }
+    dcf_metadata_set(&storage->trailing[storage->trailing_count++], key, value);
+}
+
+/// There is room for two.
+static inline void dcf_call_storage_add_initial(dcf_call_storage *storage, grpc_slice key, grpc_slice value) {
+    if (storage->initial_count == sizeof storage->initial / sizeof *storage->initial) {
         grpc_slice_unref(key);
         grpc_slice_unref(value);
         return;
     }
-    grpc_metadata *entry = &storage->trailing[storage->trailing_count++];
-    memset(entry, 0, sizeof *entry);
-    entry->key = key;
-    entry->value = value;
+    dcf_metadata_set(&storage->initial[storage->initial_count++], key, value);
 }
 
 /// Posts a request for the next call of a method that is registered with its first message.
@@ -110,7 +140,11 @@ static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial,
     grpc_op ops[3];
     size_t count = 0;
     memset(ops, 0, sizeof ops);
-    if (initial) ops[count++].op = GRPC_OP_SEND_INITIAL_METADATA;
+    if (initial) {
+        ops[count].op = GRPC_OP_SEND_INITIAL_METADATA;
+        ops[count].data.send_initial_metadata.count = storage->initial_count;
+        ops[count++].data.send_initial_metadata.metadata = storage->initial;
+    }
     if (storage->reply) {
         ops[count].op = GRPC_OP_SEND_MESSAGE;
         ops[count++].data.send_message.send_message = storage->reply;
@@ -131,6 +165,24 @@ static inline grpc_call_error dcf_watch_close(dcf_call_storage *storage, void *t
     op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     op.data.recv_close_on_server.cancelled = &storage->cancelled;
     return grpc_call_start_batch(storage->call, &op, 1, tag, NULL);
+}
+
+/// `storage->reply`, with the initial metadata before it if `initial`.
+///
+/// With `more`, another message follows in any case: this one may wait for it, so that both leave in one write.
+static inline grpc_call_error dcf_send_reply(dcf_call_storage *storage, int initial, int more, void *tag) {
+    grpc_op ops[2];
+    size_t count = 0;
+    memset(ops, 0, sizeof ops);
+    if (initial) {
+        ops[count].op = GRPC_OP_SEND_INITIAL_METADATA;
+        ops[count].data.send_initial_metadata.count = storage->initial_count;
+        ops[count++].data.send_initial_metadata.metadata = storage->initial;
+    }
+    ops[count].op = GRPC_OP_SEND_MESSAGE;
+    ops[count].flags = more ? GRPC_WRITE_BUFFER_HINT : 0;
+    ops[count++].data.send_message.send_message = storage->reply;
+    return grpc_call_start_batch(storage->call, ops, count, tag, NULL);
 }
 
 static inline grpc_call_error dcf_send_message(grpc_call *call, int initial, grpc_byte_buffer *message, void *tag) {

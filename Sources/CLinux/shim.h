@@ -8,12 +8,15 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +37,17 @@ static inline int64_t dcf_monotonic_nanoseconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/// Waits until the descriptor can be read, at most so many nanoseconds; negative: as long as it takes.
+static inline void dcf_wait_readable(int fd, int64_t nanoseconds) {
+    // As in poll.h, which is not included: its types would come from this module then, and not from Glibc.
+    struct {
+        int fd;
+        short events, revents;
+    } one = {.fd = fd, .events = 1 /* POLLIN */};
+    struct timespec time = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+    (void)syscall(SYS_ppoll, &one, 1UL, nanoseconds < 0 ? (struct timespec *)0 : &time, (void *)0, 8UL);
 }
 
 /// Milliseconds since 1970.
@@ -59,6 +73,60 @@ static inline int dcf_dup_from(int fd, int minimum) { return fcntl(fd, F_DUPFD_C
 static inline int32_t dcf_atomic_load(const int32_t *value) { return __atomic_load_n(value, __ATOMIC_ACQUIRE); }
 static inline void dcf_atomic_store(int32_t *value, int32_t new_value) {
     __atomic_store_n(value, new_value, __ATOMIC_RELEASE);
+}
+
+static inline int64_t dcf_atomic_load64(const int64_t *value) { return __atomic_load_n(value, __ATOMIC_ACQUIRE); }
+static inline void dcf_atomic_store64(int64_t *value, int64_t new_value) {
+    __atomic_store_n(value, new_value, __ATOMIC_RELEASE);
+}
+static inline int64_t dcf_atomic_add64(int64_t *value, int64_t more) {
+    return __atomic_add_fetch(value, more, __ATOMIC_ACQ_REL);
+}
+
+/// Stores before whatever this thread loads next, for two threads that each tell the other something and then look.
+static inline void dcf_atomic_tell(int32_t *value, int32_t new_value) {
+    __atomic_store_n(value, new_value, __ATOMIC_SEQ_CST);
+}
+static inline void dcf_atomic_tell64(int64_t *value, int64_t new_value) {
+    __atomic_store_n(value, new_value, __ATOMIC_SEQ_CST);
+}
+static inline int32_t dcf_atomic_exchange(int32_t *value, int32_t new_value) {
+    return __atomic_exchange_n(value, new_value, __ATOMIC_SEQ_CST);
+}
+
+/// Sends a message with copies of `count` descriptors, 8 at most, without waiting; the answer is sendmsg's.
+static inline ssize_t dcf_send_descriptors(int socket, const void *bytes, size_t length, const int *fds, size_t count) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(8 * sizeof(int))];
+    } control;
+    struct iovec part = {(void *)bytes, length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (count > 8) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (count > 0) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
+    }
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/// Reaps a process that has ended if it is a child of this one; the answer is its number, or 0.
+///
+/// `status`: its exit status, or minus the signal that ended it.
+static inline pid_t dcf_reap_pidfd(int pidfd, int *status) {
+    siginfo_t info;
+    info.si_pid = 0;
+    if (waitid((idtype_t)3 /* P_PIDFD */, (id_t)pidfd, &info, WEXITED | WNOHANG) != 0) return 0;
+    *status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    return info.si_pid;
 }
 
 static inline int dcf_pipe2(int ends[2], int flags) { return pipe2(ends, flags); }

@@ -15,17 +15,19 @@ extension FunctionConfig {
     static let keys = [
         "runtime", "desc", "maintainer", "handler", "image", "docker_registry", "environment", "limits", "build_args",
         "build_packages", "skip_build", "parameters", "python", "replicas", "concurrency", "batch", "timeout", "queue",
-        "deploy",
+        "cancel", "warmup", "preload", "strategy", "deploy",
     ]
     static let handlerKeys = ["dir", "file", "name"]
     static let limitsKeys = ["memory", "cpu", "gpu"]
     static let replicasKeys = ["min", "max"]
     static let batchKeys = ["max_size", "max_wait", "retry"]
     static let timeoutKeys = ["build", "start", "call", "idle"]
+    static let warmupKeys = ["input", "file"]
 
     private static let nestedKeys: [String] =
         handlerKeys.map { "handler.\($0)" } + limitsKeys.map { "limits.\($0)" }
         + replicasKeys.map { "replicas.\($0)" } + batchKeys.map { "batch.\($0)" } + timeoutKeys.map { "timeout.\($0)" }
+        + warmupKeys.map { "warmup.\($0)" }
 
     private static let durations = Duration.milliseconds(1)...Duration.seconds(24 * 3_600)
 
@@ -65,8 +67,23 @@ extension FunctionConfig {
         case "batch": try readBatch(value)
         case "timeout": try readTimeout(value)
         case "queue": queue = try value.integer(in: 1...1_000_000)
-        default: try readDeploy(value)
+        case "cancel": cancel = try Self.choice(value) ?? cancel
+        case "warmup": try readWarmup(value)
+        case "preload": try readPreload(value)
+        case "strategy": strategy = try Self.choice(value) ?? strategy
+        default: deploy = try Self.choice(value)
         }
+    }
+
+    /// One of a few words.
+    private static func choice<Choice: RawRepresentable & CaseIterable>(
+        _ value: ConfigNode
+    ) throws(ConfigError) -> Choice? where Choice.RawValue == String {
+        guard let text = try value.optionalText() else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            throw value.mismatch(Choice.allCases.map(\.rawValue.quoted).joined(separator: " or "))
+        }
+        return choice
     }
 
     private mutating func readRuntime(_ value: ConfigNode) throws(ConfigError) {
@@ -99,7 +116,7 @@ extension FunctionConfig {
             case "dir":
                 handler.directory = text
             case "file":
-                guard !text.hasPrefix("/"), !text.split(separator: "/").contains("..") else {
+                guard Self.staysInside(text) else {
                     throw entry.value.mismatch("a file inside handler.dir, as handler.py")
                 }
                 handler.file = text
@@ -139,7 +156,7 @@ extension FunctionConfig {
     private mutating func readReplicas(_ value: ConfigNode) throws(ConfigError) {
         let range = 0...1_024
         guard value.isMapping else {
-            let count = try value.integer(in: range)
+            let count = try value.integer(in: 1...range.upperBound)
             lines["replicas.min"] = value.line
             replicas = ReplicaRange(min: count, max: count)
             return
@@ -184,12 +201,31 @@ extension FunctionConfig {
         }
     }
 
-    private mutating func readDeploy(_ value: ConfigNode) throws(ConfigError) {
-        guard let text = try value.optionalText() else { return }
-        guard let kind = DeployKind(rawValue: text) else {
-            throw value.mismatch(DeployKind.allCases.map(\.rawValue.quoted).joined(separator: " or "))
+    private mutating func readWarmup(_ value: ConfigNode) throws(ConfigError) {
+        let entries = try nested(value, "warmup", known: Self.warmupKeys)
+        guard entries.count <= 1 else { throw value.failure("\(value.path): give input or file, not both") }
+        for entry in entries {
+            if entry.key == "input" {
+                warmup = .input(try entry.value.text())
+                continue
+            }
+            guard let path = try entry.value.optionalText() else { continue }
+            guard Self.staysInside(path) else { throw entry.value.mismatch("a file inside handler.dir, as sample.png") }
+            warmup = .file(path)
         }
-        deploy = kind
+    }
+
+    private mutating func readPreload(_ value: ConfigNode) throws(ConfigError) {
+        for item in try value.items() {
+            let name = try item.optionalText() ?? ""
+            guard name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy({ Self.isIdentifier($0) })
+            else { throw item.mismatch("the name of a module, as numpy or torch.nn") }
+            preload.append(name)
+        }
+    }
+
+    private static func staysInside(_ path: String) -> Bool {
+        !path.hasPrefix("/") && !path.split(separator: "/").contains("..")
     }
 
     /// A list of `NAME=VALUE`. `reserved`: the names that the gateway sets itself are refused.
@@ -214,7 +250,7 @@ extension FunctionConfig {
     }
 
     /// An ASCII identifier, as Python and shells have them.
-    private static func isIdentifier(_ text: String) -> Bool {
+    private static func isIdentifier(_ text: some StringProtocol) -> Bool {
         guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
             return false
         }

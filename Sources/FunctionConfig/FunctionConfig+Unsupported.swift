@@ -12,14 +12,7 @@ extension FunctionConfig {
         if !buildArguments.isEmpty { refuse("build_args") }
         if !buildPackages.isEmpty { refuse("build_packages") }
         if skipBuild { refuse("skip_build") }
-        if replicas.min == 0 {
-            refuse("replicas.min", ": 0 (scaling to zero)")
-        } else if replicas.min != replicas.max {
-            refuse("replicas", ": min \(replicas.min) unlike max \(replicas.max) (scaling by load)")
-        }
-        if concurrency > 1 { refuse("concurrency", " above 1") }
-        if batch != nil { refuse("batch") }
-        if timeout.idle != nil { refuse("timeout.idle") }
+        if concurrency > 1, batch != nil { refuse("concurrency", " above 1 together with batch") }
         if deploy == .image { refuse("deploy", ": image") }
         return found
     }

@@ -24,6 +24,14 @@ package struct FunctionConfig: Sendable, Equatable {
     /// Calls that one replica works on at a time.
     package var concurrency = 1
     package var batch: BatchConfig?
+    /// What a running handler notices when nobody waits for its call any more.
+    package var cancel = CancelKind.flag
+    /// A call that each new replica must answer before it gets others.
+    package var warmup: WarmupConfig?
+    /// Modules that are imported once, before the replicas are forked from the process that has them.
+    package var preload: [String] = []
+    /// How a new version takes over.
+    package var strategy = UpdateStrategy.rolling
     package var timeout = TimeoutConfig()
     /// Calls that may wait; nil leaves it to the gateway's limit.
     package var queue: Int?

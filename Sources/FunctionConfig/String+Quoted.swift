@@ -27,7 +27,7 @@ extension String {
     }
 
     /// The text as a JSON string, which is a double-quoted YAML scalar as well.
-    var asJSONString: String {
+    package var asJSONString: String {
         var result = "\""
         for scalar in unicodeScalars {
             switch scalar {

@@ -28,14 +28,26 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// A message whose first slice is a copy of `prefix`, and whose second is `memory`, without a copy.
-    package init(prefix: [UInt8], _ memory: consuming SliceMemory) {
-        var slices = (grpc_slice_from_copied_buffer(prefix, prefix.count), memory.take())
+    /// A message of a copy of `prefix`, then `memory`, which is not copied, then a copy of `suffix`.
+    package init(prefix: [UInt8], _ memory: consuming SliceMemory, suffix: [UInt8] = []) {
+        var slices = (
+            grpc_slice_from_copied_buffer(prefix, prefix.count), memory.take(),
+            grpc_slice_from_copied_buffer(suffix, suffix.count)
+        )
         handle = withUnsafeMutableBytes(of: &slices) { raw in
-            grpc_raw_byte_buffer_create(raw.assumingMemoryBound(to: grpc_slice.self).baseAddress, 2)
+            grpc_raw_byte_buffer_create(
+                raw.assumingMemoryBound(to: grpc_slice.self).baseAddress, suffix.isEmpty ? 2 : 3)
         }
         grpc_slice_unref(slices.0)
         grpc_slice_unref(slices.1)
+        grpc_slice_unref(slices.2)
+    }
+
+    /// A message that is `memory`, which is not copied.
+    package init(_ memory: consuming SliceMemory) {
+        var slice = memory.take()
+        handle = grpc_raw_byte_buffer_create(&slice, 1)
+        grpc_slice_unref(slice)
     }
 
     /// Gives the C buffer up: whoever takes it destroys it.

@@ -75,17 +75,15 @@ package final class ClientCall: @unchecked Sendable {
 
     /// Sends one message, and returns when the core has taken it.
     ///
-    /// - Throws: the call's status, when it has ended.
+    /// - Throws: the call's status, when it has ended and that is known. What is sent to a call that has ended goes
+    ///   nowhere.
     package func send(_ message: [UInt8]) async throws(Status) {
         let buffer = ByteBuffer(message).release()
         let success = await cancelling {
             await withContinuationTag { dcf_send_message(storage.pointee.call, 0, buffer, $0) }
         }
         grpc_byte_buffer_destroy(buffer)
-        guard !success else { return }
-        let status = await status()
-        // A server may answer before it has read everything: then there is a reply to be received.
-        if status.code != .ok { throw status }
+        if !success { try checkStatus() }
     }
 
     /// Says that nothing more will be sent.
@@ -93,9 +91,14 @@ package final class ClientCall: @unchecked Sendable {
         let success = await cancelling {
             await withContinuationTag { dcf_client_close_send(storage.pointee.call, $0) }
         }
-        guard !success else { return }
-        let status = await status()
-        if status.code != .ok { throw status }
+        if !success { try checkStatus() }
+    }
+
+    /// The call has ended before the server had everything. The core tells its status only when all messages that came
+    /// are received: it is not waited for here, `receive` throws it in its turn.
+    private func checkStatus() throws(Status) {
+        let status = outcome.withLock { $0.status }
+        if let status, status.code != .ok { throw status }
     }
 
     /// The next message; nil when the call has ended with OK.

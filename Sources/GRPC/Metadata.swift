@@ -16,6 +16,11 @@ package struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         pairs = (0..<array.count).map { (key: array.metadata[$0].key.text, value: array.metadata[$0].value.text) }
     }
 
+    /// The size by HTTP/2's measure (RFC 9113, 10.5.1): a pair counts as its name, its value and 32 bytes.
+    package var bytes: Int {
+        pairs.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count + 32 }
+    }
+
     /// The first value of a key; setting replaces every value of it.
     package subscript(key: String) -> String? {
         get { pairs.first { $0.key == key }?.value }

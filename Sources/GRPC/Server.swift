@@ -12,6 +12,7 @@ package final class Server: @unchecked Sendable {
     let queue: CompletionQueue
     private let credentials: OpaquePointer
     private var methods: [UnaryMethod] = []
+    private var streamingMethods: [StreamingMethod] = []
 
     /// The calls of methods that are not registered. They end when the server shuts down.
     package let calls: AsyncStream<ServerCall>
@@ -78,6 +79,20 @@ package final class Server: @unchecked Sendable {
             UnaryMethod(server: handle, method: method, bound: bound, notified: queue, handler: handler))
     }
 
+    /// Names a method whose calls have any number of messages each way. Before `start`.
+    ///
+    /// - Parameters:
+    ///   - path: `/package.Service/Method`.
+    ///   - serve: makes the one who serves a call; runs on a thread of the queue, and must not block.
+    package func registerStreaming(
+        _ path: String, serve: @escaping @Sendable (StreamingCall) -> any StreamingCallHandler
+    ) {
+        guard let method = grpc_server_register_method(handle, path, nil, GRPC_SRM_PAYLOAD_NONE, 0) else {
+            preconditionFailure("the gRPC core did not register \(path)")
+        }
+        streamingMethods.append(StreamingMethod(server: handle, method: method, queue: queue, serve: serve))
+    }
+
     /// Begins to take calls.
     ///
     /// - Parameter depth: how many calls of a method may arrive before the first of them is looked at.
@@ -85,6 +100,9 @@ package final class Server: @unchecked Sendable {
         grpc_server_start(handle)
         for method in methods {
             for _ in 0..<depth { method.post() }
+        }
+        for method in streamingMethods {
+            for _ in 0..<8 { method.post() }
         }
         for _ in 0..<8 { ServerCall.post(on: self) }
     }

@@ -4,7 +4,7 @@ internal import Synchronization
 /// A call for async code: any number of messages each way.
 ///
 /// One task receives and one sends at a time. It must be finished exactly once.
-package final class ServerCall: CompletionTag, @unchecked Sendable {
+package final class ServerCall: CoreCall, @unchecked Sendable {
     // @unchecked: the storage is written by the core alone, and read after the event that says so.
 
     private enum Event {
@@ -13,7 +13,6 @@ package final class ServerCall: CompletionTag, @unchecked Sendable {
     }
 
     private let server: Server
-    private let storage: UnsafeMutablePointer<dcf_call_storage>
     private let sentInitial = Atomic<Bool>(false)
     private let closing = Mutex(Closing())
 
@@ -29,13 +28,6 @@ package final class ServerCall: CompletionTag, @unchecked Sendable {
 
     private init(server: Server) {
         self.server = server
-        storage = .allocate(capacity: 1)
-        dcf_call_storage_init(storage)
-    }
-
-    deinit {
-        dcf_call_storage_destroy(storage)
-        storage.deallocate()
     }
 
     /// Asks the core for one more call of a method that is not registered.
@@ -129,13 +121,6 @@ package final class ServerCall: CompletionTag, @unchecked Sendable {
         let tag = Ignored(self).tag(event: 0)
         let error = dcf_finish(storage, 1, status.code.rawValue, tag)
         if error != GRPC_CALL_OK { CompletionTag.forget(tag) }
-    }
-
-    private func prepare(_ status: Status) {
-        storage.pointee.status_message = grpc_slice(status.boundedMessage)
-        for (key, value) in status.metadata.pairs {
-            dcf_call_storage_add_trailing(storage, grpc_slice(key), grpc_slice(value))
-        }
     }
 
     /// Keeps a call alive until its last event.

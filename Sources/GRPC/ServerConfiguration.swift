@@ -3,7 +3,8 @@ package struct ServerConfiguration: Sendable {
     /// The largest message that the core reads, in bytes. A little above the gateway's own limit, so that the gateway's
     /// answer is the one that the caller gets.
     package var maxReceiveBytes: Int
-    /// The most metadata a call may have, in bytes.
+    /// The most metadata a call may have, in bytes. Over it the core (1.51) ends the whole connection, with everybody's
+    /// calls on it: to be far above the gateway's own limit.
     package var maxMetadataBytes: Int
     /// The most calls at a time on one connection.
     package var maxStreamsPerConnection: Int
@@ -15,7 +16,7 @@ package struct ServerConfiguration: Sendable {
     package var keepaliveTimeout: Duration
 
     package init(
-        maxReceiveBytes: Int, maxMetadataBytes: Int = 8 << 10, maxStreamsPerConnection: Int = 100,
+        maxReceiveBytes: Int, maxMetadataBytes: Int = 64 << 10, maxStreamsPerConnection: Int = 100,
         memoryQuotaBytes: Int = 1 << 30, keepaliveTime: Duration = .seconds(20),
         keepaliveTimeout: Duration = .seconds(10)
     ) {

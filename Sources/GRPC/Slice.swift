@@ -13,6 +13,15 @@ extension grpc_slice {
         self = string.withUTF8 { grpc_slice_from_copied_buffer(UnsafeRawPointer($0.baseAddress), $0.count) }
     }
 
+    /// A slice of the literal's own memory.
+    init(_ literal: StaticString) {
+        self = grpc_slice_from_static_buffer(literal.utf8Start, literal.utf8CodeUnitCount)
+    }
+
+    init(copying bytes: UnsafeRawBufferPointer) {
+        self = grpc_slice_from_copied_buffer(bytes.baseAddress, bytes.count)
+    }
+
     /// A copy of the slice's bytes as text; what is not UTF-8 is replaced.
     var text: String {
         var copy = self

@@ -5,7 +5,7 @@ internal import Synchronization
 ///
 /// It comes to its method's handler with the whole request. It must be finished exactly once, from any thread. It owns
 /// all that the core may touch until the last of its events is complete.
-package final class UnaryCall: CompletionTag, @unchecked Sendable {
+package final class UnaryCall: CoreCall, @unchecked Sendable {
     // @unchecked: `finish` and `watchClose` are each called once; the core synchronises sends and receives separately.
 
     enum Event {
@@ -14,19 +14,11 @@ package final class UnaryCall: CompletionTag, @unchecked Sendable {
         static let closed: UInt8 = 2
     }
 
-    let storage: UnsafeMutablePointer<dcf_call_storage>
     private let method: UnaryMethod
     private var onClose: (@Sendable () -> Void)?
 
     init(method: UnaryMethod) {
         self.method = method
-        storage = .allocate(capacity: 1)
-        dcf_call_storage_init(storage)
-    }
-
-    deinit {
-        dcf_call_storage_destroy(storage)
-        storage.deallocate()
     }
 
     package override func complete(event: UInt8, success: Bool) {
@@ -56,21 +48,6 @@ package final class UnaryCall: CompletionTag, @unchecked Sendable {
         MonotonicTime(core: storage.pointee.deadline)
     }
 
-    /// Calls `body` for each pair of the call's metadata. The memory is valid during the call of `body`.
-    package func forEachMetadata(_ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void) {
-        let array = storage.pointee.metadata
-        for index in 0..<array.count {
-            let entry = array.metadata + index
-            withUnsafePointer(to: &entry.pointee.key) { key in
-                withUnsafePointer(to: &entry.pointee.value) { value in
-                    body(
-                        UnsafeRawBufferPointer(start: dcf_slice_start(key), count: dcf_slice_length(key)),
-                        UnsafeRawBufferPointer(start: dcf_slice_start(value), count: dcf_slice_length(value)))
-                }
-            }
-        }
-    }
-
     /// Has `body` called, on a thread of the queue, when the client leaves before the call is finished. Once a call, as
     /// it costs a batch of its own.
     package func watchClose(_ body: @escaping @Sendable () -> Void) {
@@ -80,23 +57,15 @@ package final class UnaryCall: CompletionTag, @unchecked Sendable {
     }
 
     /// Answers with OK and `message`.
-    package func finish(_ message: consuming ByteBuffer, trailers: Metadata = Metadata()) {
+    package func finish(_ message: consuming ByteBuffer) {
         storage.pointee.reply = message.release()
-        add(trailers)
         send(.ok)
     }
 
     /// Answers with a status that is not OK.
     package func finish(_ status: Status) {
-        storage.pointee.status_message = grpc_slice(status.boundedMessage)
-        add(status.metadata)
+        prepare(status)
         send(status.code)
-    }
-
-    private func add(_ trailers: Metadata) {
-        for (key, value) in trailers.pairs {
-            dcf_call_storage_add_trailing(storage, grpc_slice(key), grpc_slice(value))
-        }
     }
 
     private func send(_ code: Status.Code) {

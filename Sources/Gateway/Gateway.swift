@@ -8,6 +8,8 @@ internal import Synchronization
 package final class Gateway: Service {
     /// How often invocation counts are written.
     private static let countsInterval = Duration.seconds(5)
+    /// How often the number of replicas is compared with the load.
+    private static let scaleInterval = Duration.milliseconds(250)
     /// How long the last answers may take to reach their callers.
     private static let flushTime = Duration.milliseconds(500)
 
@@ -24,9 +26,12 @@ package final class Gateway: Service {
     private let gate = CallGate()
     private let changes = Changes()
     private let tasks = TaskPool()
+    private let templates: TemplatePool
     private let store: FunctionStore
     private let registry: FunctionRegistry
+    private let environments: EnvironmentCache
     private let service: GatewayService
+    private let invokes: InvokesService
 
     /// Takes the data folder and the address; nothing is served yet.
     package init(_ configuration: GatewayConfiguration, logger: Logger) throws {
@@ -45,48 +50,55 @@ package final class Gateway: Service {
         let bundles = try BundleStore(
             dataFolder: folder.path,
             limits: BundleLimits(contentBytes: UInt64(limits.bundleBytes), entries: limits.bundleFiles))
-        let environments = EnvironmentCache(
+        environments = EnvironmentCache(
             root: "\(folder.path)/environments", launcher: configuration.launcher, variables: configuration.variables)
         let interpreters = InterpreterFinder(
             cacheFolder: "\(folder.path)/environments", launcher: configuration.launcher,
             variables: configuration.variables)
         // A call is put away where it was answered, while its memory is still in that thread's cache.
         calls = CompletionQueue(name: "calls", threads: 0)
+        let routes = RouteTable()
+        let busy = BusyRoutes()
+        sweeper = Sweeper(busy: busy, calls: calls)
+        let invoker = Invoker(
+            routes: routes, sweeper: sweeper, maxInputBytes: limits.messageBytes,
+            maxMetadataBytes: limits.metadataBytes, chainDepth: limits.chainDepth)
         links = try LinkServer(
-            path: folder.socket, maxBodyBytes: limits.messageBytes, logger: logger, onTurn: { [calls] in calls.drain() }
-        )
+            path: folder.socket, maxBodyBytes: limits.messageBytes, invoker: invoker, logger: logger,
+            onTurn: { [calls] in calls.drain() })
         logs = try LogPump()
 
         queue = CompletionQueue(name: "grpc", threads: 2)
         server = Server(
             configuration: ServerConfiguration(
-                maxReceiveBytes: limits.messageBytes + (64 << 10), maxMetadataBytes: limits.metadataBytes,
+                maxReceiveBytes: limits.messageBytes + (64 << 10),
+                maxMetadataBytes: max(64 << 10, 8 * limits.metadataBytes),
                 maxStreamsPerConnection: limits.streams, memoryQuotaBytes: limits.memoryQuotaBytes),
             queue: queue)
-        let routes = RouteTable()
-        sweeper = Sweeper(routes: routes, calls: calls)
-        InvokeService(routes: routes, sweeper: sweeper, gate: gate, maxInputBytes: limits.messageBytes)
-            .register(on: server, boundTo: calls)
+        InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)
+        invokes = InvokesService(invoker: invoker, gate: gate)
+        invokes.register(on: server)
 
+        templates = try TemplatePool(launcher: configuration.launcher, logs: logs, tasks: tasks, logger: logger)
         let context = SupervisionContext(
             links: links, logs: logs, limits: limits, launcher: configuration.launcher,
-            variables: configuration.variables, logger: logger, changes: changes, tasks: tasks)
+            variables: configuration.variables, logger: logger, changes: changes, tasks: tasks,
+            templates: templates)
         registry = FunctionRegistry(
             store: store, bundles: bundles,
             planner: FunctionPlanner(
                 bundles: bundles, interpreters: interpreters, environments: environments,
                 defaultPython: configuration.python, limits: limits),
-            routes: routes, queuedBytes: QueuedBytes(limit: limits.queuedBytes),
+            routes: routes,
+            routing: RouteContext(queuedBytes: QueuedBytes(limit: limits.queuedBytes), busy: busy),
             logs: LogFolder(path: "\(folder.path)/logs", limits: limits), context: context)
         service = GatewayService(
             management: ManagementService(
                 registry: registry, gate: gate, about: GatewayInfo(dataFolder: folder.path)),
             deploys: DeployService(registry: registry), uploads: UploadService(bundles: bundles),
             logs: LogService(registry: registry),
-            invokes: InvokesService(
-                routes: routes, sweeper: sweeper, gate: gate, maxInputBytes: limits.messageBytes),
             health: HealthService(registry: registry, gate: gate, changes: changes),
-            reflection: ReflectionService())
+            reflection: ReflectionService(), maxMetadataBytes: limits.metadataBytes)
     }
 
     /// Serves until it is told to shut down, then drains: accepted calls are finished as far as the limits allow.
@@ -96,11 +108,13 @@ package final class Gateway: Service {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [tasks] in await tasks.run() }
             group.addTask { [self] in await writeCounts() }
+            removeUnfinished()
             do {
                 try await registry.restore()
             } catch {
                 logger.error("\(error)")
             }
+            group.addTask { [self] in await followLoad() }
             server.start()
             group.addTask { [self] in await service.run(server.calls) }
             listen()
@@ -136,10 +150,27 @@ package final class Gateway: Service {
         }
     }
 
+    private func followLoad() async {
+        while !Task.isCancelled {
+            do { try await Task.sleep(for: Self.scaleInterval) } catch { return }
+            await registry.followLoad()
+        }
+    }
+
+    /// What builds left unfinished that a gateway before this one began.
+    private func removeUnfinished() {
+        do throws(EnvironmentError) {
+            try environments.removeUnfinished()
+        } catch {
+            logger.warning("unfinished environments are not removed: \(error)")
+        }
+    }
+
     private func drain() async {
         logger.info("draining: \(gate.count) calls")
         acceptor.stop()
         gate.close()
+        invokes.drain()
         changes.announce()
         await registry.beginDrain()
         let deadline = MonotonicTime.now.advanced(by: configuration.limits.drain)
@@ -147,6 +178,7 @@ package final class Gateway: Service {
             try? await Task.sleep(for: .milliseconds(5))
         }
         await registry.stopAll(within: configuration.limits.stop)
+        templates.endAll()
         await registry.writeInvocations()
         tasks.finish()
         await closeConnections()
@@ -169,6 +201,7 @@ package final class Gateway: Service {
     private func finish() {
         sweeper.stop()
         links.stop()
+        templates.stop()
         logs.stop()
         queue.shutdown()
         do { try store.close() } catch { logger.warning("\(error)") }

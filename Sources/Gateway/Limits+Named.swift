@@ -42,12 +42,20 @@ extension Limits {
         size("memory-quota", "what the gRPC core may hold for all connections", \.memoryQuotaBytes),
         count("queue", "waiting calls of a function, unless its config says otherwise", \.queue),
         size("queued-bytes", "inputs of all waiting calls together", \.queuedBytes),
+        count("chain-depth", "functions that may wait for one another's replies", \.chainDepth),
         duration("call-timeout", "the longest a call may take, unless the config says otherwise", \.callTimeout),
         duration(
             "start-timeout", "the longest a constructor may take, unless the config says otherwise", \.startTimeout),
         duration(
             "build-timeout", "the longest an environment's build may take, unless the config says otherwise",
             \.buildTimeout),
+        duration(
+            "idle", "how long a function of min 0 may be without calls, unless the config says otherwise",
+            \.idleTimeout),
+        duration(
+            "scale-down-window", "how long the load must have been lower before there are fewer replicas",
+            \.scaleDownWindow),
+        count("versions", "versions of a function that are kept", \.versions),
         duration("drain", "how long accepted calls may go on at a stop", \.drain),
         duration("stop", "how long a process may take to end before it is killed", \.stop),
         duration(

@@ -18,12 +18,20 @@ package struct Limits: Sendable, Equatable {
     package var queue = 1_000
     /// Inputs of all waiting calls together, in bytes.
     package var queuedBytes = 256 << 20
+    /// So many functions may wait for one another's replies.
+    package var chainDepth = 8
     /// The longest a call may take, unless the function's config says otherwise.
     package var callTimeout = TimeoutConfig.callDefault
     /// The longest a constructor may take, unless the function's config says otherwise.
     package var startTimeout = TimeoutConfig.startDefault
     /// The longest an environment's build may take, unless the function's config says otherwise.
     package var buildTimeout = TimeoutConfig.buildDefault
+    /// How long a function with `replicas.min` 0 may be without a call, unless its config says otherwise.
+    package var idleTimeout = TimeoutConfig.idleDefault
+    /// How long the load must have been lower before there are fewer replicas.
+    package var scaleDownWindow = Duration.seconds(60)
+    /// Versions of a function that are kept, those that get calls included.
+    package var versions = 10
     /// How long accepted calls may go on once the gateway is told to stop.
     package var drain = Duration.seconds(30)
     /// How long a process may take to end before it is killed.

@@ -18,6 +18,9 @@ package enum GatewayMethod {
     package static let deployWatch = "/pb.Gateway/DeployWatch"
     package static let followLog = "/pb.Gateway/FollowLog"
     package static let restart = "/pb.Gateway/Restart"
+    package static let versions = "/pb.Gateway/Versions"
+    package static let rollback = "/pb.Gateway/Rollback"
+    package static let setTraffic = "/pb.Gateway/SetTraffic"
 
     package static let check = "/grpc.health.v1.Health/Check"
     package static let watch = "/grpc.health.v1.Health/Watch"

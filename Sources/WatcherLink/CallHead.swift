@@ -4,9 +4,9 @@ package struct CallHead: Sendable {
     package var remainingMicros: UInt64
     package var requestID: String
     /// The caller's metadata, less what belongs to gRPC.
-    package var metadata: [(key: String, value: String)]
+    package var metadata: [Metadatum]
 
-    package init(remainingMicros: UInt64, requestID: String, metadata: [(key: String, value: String)] = []) {
+    package init(remainingMicros: UInt64, requestID: String, metadata: [Metadatum] = []) {
         self.remainingMicros = remainingMicros
         self.requestID = requestID
         self.metadata = metadata

@@ -11,11 +11,14 @@ package struct ErrorHead: Sendable, Equatable {
     package var code: UInt8
     package var executed: Executed
     package var message: String
+    /// Metadata for the caller.
+    package var metadata: [Metadatum]
 
-    package init(code: UInt8, executed: Executed, message: String) {
+    package init(code: UInt8, executed: Executed, message: String, metadata: [Metadatum] = []) {
         self.code = code
         self.executed = executed
         self.message = message
+        self.metadata = metadata
     }
 
     package init(head: UnsafeRawBufferPointer) throws(LinkError) {
@@ -27,6 +30,12 @@ package struct ErrorHead: Sendable, Equatable {
         }
         self.executed = executed
         message = try reader.readString()
+        metadata = try reader.readPairs()
+    }
+
+    /// Where the metadata begins in a head that parses.
+    package static func metadataOffset(in head: UnsafeRawBufferPointer) -> Int {
+        4 + Int(UInt16(littleEndian: head.loadUnaligned(fromByteOffset: 2, as: UInt16.self)))
     }
 
     package var head: [UInt8] {
@@ -34,6 +43,7 @@ package struct ErrorHead: Sendable, Equatable {
         writer.write(code)
         writer.write(executed.rawValue)
         writer.write(message)
+        writer.write(metadata)
         return writer.bytes
     }
 }

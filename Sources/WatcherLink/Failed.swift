@@ -5,6 +5,8 @@ package struct Failed: Sendable, Equatable {
         case `import` = 1
         case constructor = 2
         case configuration = 3
+        /// The call that the config gives as a warm-up.
+        case warmup = 4
     }
 
     package var stage: Stage

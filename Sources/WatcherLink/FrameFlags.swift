@@ -15,7 +15,11 @@ package struct FrameFlags: OptionSet, Sendable {
     @inlinable
     package static var optional: FrameFlags { FrameFlags(rawValue: 1 << 0) }
 
-    /// On a reply: the payload is known to be valid UTF-8.
+    /// On a reply, a piece or a CallReply: the payload is known to be valid UTF-8.
     @inlinable
     package static var text: FrameFlags { FrameFlags(rawValue: 1 << 1) }
+
+    /// On a call: the reply may come in pieces.
+    @inlinable
+    package static var stream: FrameFlags { FrameFlags(rawValue: 1 << 2) }
 }

@@ -1,7 +1,6 @@
 /// What a frame says. Numbers are the protocol: they are never used again for something else.
 ///
-/// 8 Piece, 9 End, 10 Credit (streams), 12 Recall, 13 Returned, 14 CallOut, 15 CallReply (chains), 16 Log, 18 Ping and
-/// 19 Pong are reserved.
+/// 16, 18 and 19 are reserved.
 package enum FrameKind: UInt8, Sendable {
     /// Watcher to gateway, first: who it is and which protocol versions it speaks.
     case hello = 1
@@ -17,8 +16,24 @@ package enum FrameKind: UInt8, Sendable {
     case reply = 6
     /// Watcher to gateway: the call ended without a reply.
     case error = 7
-    /// Gateway to watcher: nobody waits for this call any more.
+    /// Watcher to gateway: one piece of a reply that streams. Only for a call with the flag `stream`.
+    case piece = 8
+    /// Watcher to gateway: the last piece was sent; the head is a ``ReplyHead``.
+    case end = 9
+    /// Gateway to watcher: so many more bytes of pieces may be sent for a call.
+    case credit = 10
+    /// Nobody waits for this call any more. From the watcher: the CallOut with this id.
     case cancel = 11
+    /// Gateway to watcher: give back every call that has not begun.
+    case recall = 12
+    /// Watcher to gateway, after a Recall: the calls given back. They will not be run.
+    case returned = 13
+    /// Watcher to gateway: a handler calls another function.
+    case callOut = 14
+    /// Gateway to watcher: the answer to a CallOut.
+    case callReply = 15
     /// Gateway to watcher: finish every call received, then end.
     case drain = 17
+    /// Gateway to watcher: the next calls, so many as it says, are one batch.
+    case batch = 20
 }

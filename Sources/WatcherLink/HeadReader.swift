@@ -26,11 +26,11 @@ package struct HeadReader {
         return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]), as: UTF8.self)
     }
 
-    package mutating func readPairs() throws(LinkError) -> [(key: String, value: String)] {
+    package mutating func readPairs() throws(LinkError) -> [Metadatum] {
         let count = Int(try read(UInt16.self))
-        var pairs: [(key: String, value: String)] = []
+        var pairs: [Metadatum] = []
         for _ in 0..<count {
-            pairs.append((key: try readString(), value: try readString()))
+            pairs.append(Metadatum(key: try readString(), value: try readString()))
         }
         return pairs
     }

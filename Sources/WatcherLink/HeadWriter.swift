@@ -15,7 +15,7 @@ package struct HeadWriter {
         bytes.append(contentsOf: utf8)
     }
 
-    package mutating func write(_ pairs: [(key: String, value: String)]) {
+    package mutating func write(_ pairs: [Metadatum]) {
         write(UInt16(pairs.count))
         for pair in pairs {
             write(pair.key)

@@ -1,9 +1,9 @@
-/// The head of a Reply; the payload is what the handler returned.
+/// The head of a Reply, whose payload is what the handler returned, and of an End.
 package struct ReplyHead: Sendable {
     /// Metadata for the caller.
-    package var metadata: [(key: String, value: String)]
+    package var metadata: [Metadatum]
 
-    package init(metadata: [(key: String, value: String)] = []) {
+    package init(metadata: [Metadatum] = []) {
         self.metadata = metadata
     }
 

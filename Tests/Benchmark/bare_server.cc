@@ -1,7 +1,9 @@
 // What the gateway is compared with: a server on the same gRPC library that answers a call with its own input, in its
-// own process, with no function behind it. Usage: bare_server HOST:PORT. Prints "ready" once it serves.
+// own process, with no function behind it; on a stream it answers the request N with N pieces of 1 KiB. Usage: bare_server
+// HOST:PORT. Prints "ready" once it serves.
 #include <grpcpp/grpcpp.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -10,7 +12,41 @@
 
 namespace {
 
-using Service = pb::Gateway::WithCallbackMethod_Invoke<pb::Gateway::WithCallbackMethod_InvokeBytes<pb::Gateway::Service>>;
+using Service = pb::Gateway::WithCallbackMethod_Invoke<
+    pb::Gateway::WithCallbackMethod_InvokeBytes<pb::Gateway::WithCallbackMethod_Invokes<pb::Gateway::Service>>>;
+
+// One stream: reads a request, writes its pieces one after another, reads the next. Lives until its OnDone.
+class PieceStream final : public grpc::ServerBidiReactor<pb::InvokeServiceRequest, pb::Messages> {
+  public:
+    PieceStream() {
+        piece_.set_output(std::string(1024, '.'));
+        StartRead(&request_);
+    }
+
+    void OnReadDone(bool ok) override {
+        if (!ok) return Finish(grpc::Status::OK);
+        left_ = std::strtoull(request_.input().c_str(), nullptr, 10);
+        write();
+    }
+
+    void OnWriteDone(bool ok) override {
+        if (!ok) return Finish(grpc::Status::CANCELLED);
+        write();
+    }
+
+    void OnDone() override { delete this; }
+
+  private:
+    void write() {
+        if (left_ == 0) return StartRead(&request_);
+        piece_.set_last(--left_ == 0);
+        StartWrite(&piece_);
+    }
+
+    pb::InvokeServiceRequest request_;
+    pb::Messages piece_;
+    unsigned long long left_ = 0;
+};
 
 class BareService final : public Service {
     grpc::ServerUnaryReactor *Invoke(grpc::CallbackServerContext *context, const pb::InvokeServiceRequest *request,
@@ -23,6 +59,10 @@ class BareService final : public Service {
                                           const pb::InvokeServiceRequest *request, pb::Messages *reply) override {
         reply->set_output(request->input());
         return done(context);
+    }
+
+    grpc::ServerBidiReactor<pb::InvokeServiceRequest, pb::Messages> *Invokes(grpc::CallbackServerContext *) override {
+        return new PieceStream;
     }
 
     static grpc::ServerUnaryReactor *done(grpc::CallbackServerContext *context) {

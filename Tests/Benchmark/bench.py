@@ -77,7 +77,7 @@ def request(function, data):
     return b"\0" + struct.pack(">I", len(message)) + message
 
 
-def load(port, body, work, scratch, reply_size=None):
+def load(port, body, work, scratch, reply_size=None, path=PATH):
     """Runs h2load once and returns its figures; each of the replies must be there."""
     data, log = scratch / "body", scratch / "log"
     data.write_bytes(body)
@@ -85,7 +85,7 @@ def load(port, body, work, scratch, reply_size=None):
     done = subprocess.run(
         ["h2load", "--requests", str(work.calls), "--clients", str(work.connections), "--threads", "1",
          "--max-concurrent-streams", str(work.streams), "--data", str(data), "--log-file", str(log),
-         "--header", "content-type: application/grpc", "--header", "te: trailers", f"http://127.0.0.1:{port}{PATH}"],
+         "--header", "content-type: application/grpc", "--header", "te: trailers", f"http://127.0.0.1:{port}{path}"],
         capture_output=True, text=True)
     said = done.stdout
     succeeded = re.search(r"(\d+) succeeded", said)

@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from support import processes  # noqa: E402
 from support.gateway import BIN, Gateway  # noqa: E402
+from support.held import Calls  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 
 #: Threads that the gRPC core and the Swift runtime start when they first need them and keep.
@@ -103,3 +104,10 @@ def own_gateway(scratch, request):
 @pytest.fixture(scope="module")
 def client(gateway):
     return gateway.client
+
+
+@pytest.fixture
+def calls():
+    """Where the calls of functions/held arrive, for one test."""
+    with Calls() as made:
+        yield made

@@ -1,5 +1,7 @@
 """The examples, exactly as they lie in examples/."""
+import array
 import base64
+import io
 import json
 import os
 import pathlib
@@ -7,31 +9,59 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 
 import pytest
 
 from support import processes
+from support.client import outcome
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "dcf-test"
 
 
-@pytest.fixture(scope="module")
-def page():
-    """A scanned page out of the package scikit-image: the picture is not ours to keep here."""
-    path = CACHE / "page.png"
+def picture(name):
+    """A picture out of the package scikit-image: it is not ours to keep here."""
+    path = CACHE / name
     if not path.exists():
         folder = CACHE / "scikit-image"
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder),
              "scikit-image"], check=True)
         with zipfile.ZipFile(next(folder.glob("scikit_image-*.whl"))) as wheel:
-            path.write_bytes(wheel.read("skimage/data/page.png"))
+            for one in ("page.png", "astronaut.png", "no_time_for_that_tiny.gif"):
+                (CACHE / one).write_bytes(wheel.read(f"skimage/data/{one}"))
         shutil.rmtree(folder)
-    return path.read_bytes()
+    return path
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A scanned page."""
+    return picture("page.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def speech():
+    """Somebody who speaks, out of the package webrtcvad, as 16-bit samples, 16,000 a second."""
+    path = CACHE / "speech.raw"
+    if not path.exists():
+        folder = CACHE / "webrtcvad"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", str(folder),
+             "webrtcvad==2.0.10"], check=True)
+        with tarfile.open(next(folder.glob("webrtcvad-*.tar.gz"))) as package:
+            path.write_bytes(package.extractfile("webrtcvad-2.0.10/test-audio.raw").read())
+        shutil.rmtree(folder)
+    slow = array.array("h", path.read_bytes())
+    # It has 8,000 a second: one between each two.
+    fast = array.array("h")
+    for sample, following in zip(slow, [*slow[1:], 0]):
+        fast.extend((sample, (sample + following) // 2))
+    return fast.tobytes()
 
 
 def create(gateway, name):
@@ -96,6 +126,80 @@ def test_ocr_reads_the_page(gateway, page):
     assert json.loads(call(gateway, "ocr", base64.encodebytes(page))) == lines
     assert gateway.replicas("ocr") == pid and processes.exists(pid[0]) and time.monotonic() - began < 30
     assert gateway.client.log("ocr").count("model loaded") == 1
+
+
+@pytest.mark.timeout(900)
+def test_batching_finds_speech(gateway, speech):
+    """One at a time and many at once it says the same, and a bad one among them harms only itself."""
+    create(gateway, "batching")
+    alone = json.loads(call(gateway, "batching", speech))
+    assert alone["seconds"] == round(len(speech) / 32_000, 3) and len(alone["speech"]) == -(-len(speech) // 1024)
+    assert max(alone["speech"]) > 0.8, alone
+    silence = json.loads(call(gateway, "batching", bytes(32_000)))
+    assert silence["seconds"] == 1 and max(silence["speech"]) < 0.3, silence
+    kinds = [(speech, alone), (bytes(32_000), silence), (b"odd", None)]
+    begun = [(gateway.client.begin("batching", kinds[n % 3][0]), kinds[n % 3][1]) for n in range(60)]
+    for one, expected in begun:
+        got = outcome(one)
+        if expected is None:
+            assert (got.name, got.executed) == ("UNKNOWN", "yes") and "ValueError: 3 bytes are no 16-bit samples" in got.message
+        else:
+            seen = json.loads(got)
+            assert seen["seconds"] == expected["seconds"] and len(seen["speech"]) == len(expected["speech"])
+            assert all(abs(a - b) < 0.02 for a, b in zip(seen["speech"], expected["speech"])), "a neighbour changed the numbers"
+    assert "torch" not in maps(gateway, "batching")
+
+
+def maps(gateway, name):
+    """What a replica has loaded."""
+    return pathlib.Path(f"/proc/{gateway.replicas(name)[0]}/maps").read_text()
+
+
+@pytest.mark.timeout(600)
+def test_bytes_tells_files_apart(gateway, page):
+    create(gateway, "bytes")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as out:
+        out.writestr("a.txt", "some words")
+    for label, data in (
+        ("png", page), ("elf", pathlib.Path(os.path.realpath("/bin/true")).read_bytes()), ("zip", packed.getvalue()),
+        ("python", pathlib.Path(__file__).read_bytes()), ("pickle", pickle.dumps({"a": list(range(1000))})),
+    ):
+        seen = json.loads(call(gateway, "bytes", data))
+        assert seen["label"] == label, f"{label}: {seen}"
+        assert seen["description"] and "/" in seen["mime_type"] and 0 < seen["score"] <= 1
+    assert json.loads(call(gateway, "bytes", b""))["label"] == "empty"
+
+
+@pytest.mark.timeout(600)
+def test_stream_and_its_client(gateway, tmp_path):
+    create(gateway, "stream")
+    files = [picture("no_time_for_that_tiny.gif"), picture("astronaut.png")]
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "stream/client.py"), gateway.address, str(tmp_path / "frames"), *map(str, files)],
+        capture_output=True, text=True, timeout=120, env={k: v for k, v in os.environ.items() if "proxy" not in k.lower()})
+    assert done.returncode == 0, done.stderr
+    frames = sorted(p.name for p in (tmp_path / "frames").iterdir())
+    assert frames == [*(f"0-{n:03}.jpg" for n in range(1, 25)), "1-001.jpg"], frames
+    written = [(tmp_path / "frames" / name).read_bytes() for name in frames]
+    assert all(data[:3] == b"\xff\xd8\xff" and data[-2:] == b"\xff\xd9" for data in written), "each is one whole JPEG"
+    assert len(set(written)) == len(written), "each frame has its own number in it"
+    assert len(done.stdout.splitlines()) == 25
+    # One picture is one piece: a whole JPEG on standard output.
+    assert call(gateway, "stream", files[1].read_bytes()) == written[-1]
+    (tmp_path / "words").write_text("no picture")
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "stream/client.py"), gateway.address, str(tmp_path / "none"), str(tmp_path / "words")],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "INVALID_ARGUMENT: these 10 bytes are no picture" in done.stderr, done.stderr
+
+
+def test_chain(gateway):
+    create(gateway, "chain")
+    gateway.deployed.add("chain-words")
+    assert json.loads(call(gateway, "chain", b"to be or\nnot to be\n")) == {"be": 2, "to": 2, "not": 1, "or": 1}
+    assert call(gateway, "chain", b"") == b"{}"
+    assert gateway.client.meta("chain-words").InvocationCount == 2
 
 
 def test_every_example_has_its_readme_and_config():

@@ -1,6 +1,5 @@
 """The faults of docs/promises.md that need a gateway of their own. DCF_TEST_FULL=1 runs them at full length."""
 import os
-import pathlib
 import random
 import resource
 import subprocess
@@ -14,7 +13,7 @@ from support import length, raw_http2
 from support.bundles import bundle
 from support.client import Client, Refused, pb, refused
 from support.gateway import BIN
-from support.ledger import Ledger, Load
+from support.ledger import Ledger, Load, answer
 from support.processes import command, descendants, descriptors, exists, kill, memory
 from support.waiting import wait_until
 
@@ -346,18 +345,33 @@ def quick(client):
 
 @pytest.mark.fault("F2")
 def test_updates_under_load_fail_no_call(own_gateway, tmp_path):
+    """64 in flight, a 5 ms handler, 2 replicas; each fifth update is broken, and never replaces what works."""
     gateway = own_gateway()
     ledger = Ledger(tmp_path / "ledger")
     config = {"parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}}
     path = gateway.write("moving", "ledger", config=config)
     gateway.dcf("function", "create", "-f", str(path))
+    handler, broken, rounds = path.parent / "moving/handler.py", 0, length(20, 200)
+    working = handler.read_text()
     with Load(gateway.address, ledger, ["moving"], in_flight=64, milliseconds=5) as load:
-        for n in range(length(5, 200)):
+        for n in range(rounds):
             (path.parent / "moving/number.txt").write_text(str(n))
-            gateway.dcf("function", "create", "-f", str(path), "--update")
+            if n % 5 == 4:
+                handler.write_text(working + f"raise RuntimeError('broken version {n}')\n")
+                done = gateway.dcf("function", "create", "-f", str(path), "--update", check=False)
+                assert done.returncode == 1 and f"broken version {n}" in done.error, f"update {n}: {done.error}"
+                handler.write_text(working)
+                broken += 1
+            else:
+                gateway.dcf("function", "create", "-f", str(path), "--update")
         load.stop()
-    assert set(ledger.check()) == {"OK"}
-    assert gateway.client.meta("moving").Version == length(6, 201)
+    counts = ledger.check()
+    failed = [(i, s) for i, s in ledger.statuses.items() if s[0] != "OK"]
+    assert not failed, f"{counts} in {rounds} updates: {failed[:3]}"
+    starts, ends = ledger.ran()
+    assert set(starts) == set(ends) == set(ledger.sent) and max(starts.values()) == 1
+    assert len(starts) > rounds * 10, f"{len(starts)} calls in {rounds} updates is no load"
+    assert gateway.client.meta("moving").Status == "Ready" and gateway.client.meta("moving").Version >= 1 + rounds - broken
     gateway.stop()
 
 
@@ -416,55 +430,95 @@ def test_kill_9_at_random_points_of_deploys(own_gateway):
     gateway.stop()
 
 
+def p99(latencies):
+    """Of (function, began, seconds) as Load notes them."""
+    took = sorted(seconds for _, _, seconds in latencies)
+    return took[len(took) * 99 // 100]
+
+
 @pytest.mark.fault("A1")
+@pytest.mark.timeout(300)
 def test_watchers_killed_at_random_under_load(own_gateway, tmp_path):
-    """Nothing lost, nothing run twice, no wrong reply; only what was with a killed watcher fails."""
+    """Nothing lost, nothing run twice, no wrong reply; only what was with a killed watcher fails, and the next is soon answered."""
     gateway = own_gateway()
     ledger = Ledger(tmp_path / "ledger")
     names = [f"work-{n}" for n in range(4)]
     for name in names:
         gateway.deploy(name, "ledger", config={
             "parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
-    chance, kills = random.Random(4711), 0
-    with Load(gateway.address, ledger, names, in_flight=length(128, 1000), milliseconds=5) as load:
+    chance, killed, in_flight = random.Random(4711), {}, length(128, 1000)
+    with Load(gateway.address, ledger, names, in_flight=in_flight, milliseconds=5) as load:
+        quiet_end = time.monotonic() + length(3, 20)
+        wait_until(lambda: time.monotonic() > quiet_end, 60, "a quiet time to compare with", every=0.1)
+        quiet = len(load.latencies)
         end = time.monotonic() + length(6, 60)
         while time.monotonic() < end:
-            running = [p for name in names[:2] for p in gateway.replicas(name) if p]
+            # Two functions are struck, two are left alone.
+            running = [(pid, name) for name in names[:2] for pid in gateway.replicas(name) if pid]
             if running:
-                kill(chance.choice(running))
-                kills += 1
+                pid, name = chance.choice(running)
+                killed.setdefault(name, []).append(time.monotonic())
+                kill(pid)
             time.sleep(0.2)
         load.stop()
     counts = ledger.check()
     assert set(counts) <= {"OK", "UNAVAILABLE"}, counts
-    others = [s for s in ledger.statuses.values() if s[3] in names[2:] and s[0] != "OK"]
-    assert not others, f"functions that were left alone failed: {others[:3]}"
-    assert kills and counts["UNAVAILABLE"] <= kills * 64
+    failed = [s for s in ledger.statuses.values() if s[0] != "OK"]
+    assert not [s for s in failed if s[3] in names[2:]], f"functions that were left alone failed: {failed[:3]}"
+    assert all(s[2] == "maybe" for s in failed), f"not sent, and failed: {[s for s in failed if s[2] != 'maybe'][:3]}"
+    kills = sum(len(times) for times in killed.values())
+    # A watcher has what it can run and what was sent ahead, 64 at most.
+    assert kills and counts["UNAVAILABLE"] <= kills * 65, f"{counts} with {kills} kills"
+    # The next OK of a function after each kill.
+    ends = {name: sorted(began + took for f, began, took in load.latencies if f == name) for name in names}
+    next_ok = sorted(
+        min((e - t for e in ends[name] if e >= t), default=60.0) for name, times in killed.items() for t in times[:-1])
+    assert next_ok[len(next_ok) * 99 // 100] < 1, f"the next OK came {next_ok[-3:]} s after a kill"
+    others = [entry for entry in load.latencies[quiet:] if entry[0] in names[2:]]
+    before = [entry for entry in load.latencies[:quiet] if entry[0] in names[2:]]
+    ratio = p99(others) / p99(before)
+    print(f"p99 of those left alone: {p99(before):.3f} s quiet, {p99(others):.3f} s under kills, {ratio:.2f} x")
+    # Two processors that kills, starts and clients share bend a short run's p99; the full one is long enough.
+    assert ratio <= length(4, 2), f"the functions left alone took {ratio:.2f} x their quiet p99"
     for name in names:
         gateway.wait_ready(name)
     gateway.stop()
 
 
-def test_the_detectors_detect(tmp_path):
-    """The counting is worth something only if it notices."""
-    from support.ledger import answer
+ANSWERED = ("OK", answer("a"), "yes", "f")
 
-    def ledger(text, **statuses):
-        made = Ledger(tmp_path / f"l{random.random()}")
-        made.path.write_text(text)
-        made.sent = dict.fromkeys(["a"])
-        made.statuses = statuses
-        return made
 
-    ok = ("OK", answer("a"), "yes", "f")
-    ledger("start a\nend a\n", a=ok).check()
-    for broken in (
-        ledger("start a\nend a\n"),
-        ledger("start a\nstart a\nend a\n", a=ok),
-        ledger("start a\nend a\n", a=("OK", answer("b"), "yes", "f")),
-        ledger("start a\n", a=ok),
-        ledger("start a\n", a=("UNAVAILABLE", "", "no", "f")),
-    ):
-        with pytest.raises(AssertionError):
-            broken.check()
-    assert pathlib.Path(tmp_path).exists()
+@pytest.mark.parametrize(
+    "what, text, statuses",
+    [
+        ("without a terminal status", "start a\nend a\n", {}),
+        ("ran twice", "start a\nstart a\nend a\n", {"a": ANSWERED}),
+        ("ran twice", "start a\nend a\nstart a\n", {"a": ("UNAVAILABLE", "", "maybe", "f")}),
+        ("wrong replies", "start a\nend a\n", {"a": ("OK", answer("b"), "yes", "f")}),
+        ("wrong replies", "start a\nend a\n", {"a": ("OK", b"", "yes", "f")}),
+        ("never ended", "start a\n", {"a": ANSWERED}),
+        ("never ended", "", {"a": ANSWERED}),
+        ("not executed, and were", "start a\n", {"a": ("UNAVAILABLE", "", "no", "f")}),
+        ("nobody sent", "start a\nend a\nstart b\n", {"a": ANSWERED}),
+        ("half a line", "start a\nend a\nsta", {"a": ANSWERED}),
+    ])
+def test_the_detectors_detect(tmp_path, what, text, statuses):
+    """The counting is worth something only if it notices: each record here is broken in one way."""
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.path.write_text(text)
+    ledger.sent = {"a": "f"}
+    ledger.statuses = statuses
+    with pytest.raises(AssertionError, match=what):
+        ledger.check()
+
+
+def test_the_detectors_let_a_good_record_pass(tmp_path):
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.path.write_text("start a\nstart b\nend b\nend a\nstart c\n")
+    ledger.sent = dict.fromkeys("abcd", "f")
+    ledger.statuses = {
+        "a": ANSWERED, "b": ("OK", answer("b"), "yes", "f"), "c": ("UNAVAILABLE", "", "maybe", "f"),
+        "d": ("RESOURCE_EXHAUSTED", "", "no", "f")}
+    assert ledger.check() == {"OK": 2, "UNAVAILABLE": 1, "RESOURCE_EXHAUSTED": 1}
+    with pytest.raises(AssertionError, match="two terminal statuses"):
+        ledger.record("a", ANSWERED)

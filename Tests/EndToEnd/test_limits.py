@@ -37,36 +37,44 @@ def statuses(calls):
 
 
 @pytest.mark.fault("C1")
-def test_a_full_queue_refuses_at_once_with_pushback(own_gateway):
+def test_a_full_queue_refuses_at_once_with_pushback(own_gateway, calls):
     gateway = own_gateway("--limit", "queue=5")
-    gateway.deploy("sleeper")
-    running = gateway.client.occupy("sleeper", b"3", b"0")
-    calls = [gateway.client.begin("sleeper", b"0") for _ in range(20)]
+    gateway.deploy("held", config=calls.config())
+    running = gateway.client.begin("held", b"running")
+    held = calls.next()
+    waiting = [gateway.client.begin("held", b"quick") for _ in range(20)]
     # Refused while the queue is full, not when it has moved on.
-    wait_until(lambda: sum(call.done() for call in calls) == 15, 2, "15 of 20 refused")
+    wait_until(lambda: sum(call.done() for call in waiting) == 15, 2, "15 of 20 refused")
     assert not running.done()
-    seen = statuses(call for call in calls if call.done())
+    seen = statuses(call for call in waiting if call.done())
     assert [s.name for s in seen] == ["RESOURCE_EXHAUSTED"] * 15
     assert all(s.executed == "no" and int(s.trailers["grpc-retry-pushback-ms"]) >= 0 for s in seen)
-    assert sorted(s if s == "OK" else s.name for s in statuses([running, *calls])) == ["OK"] * 6 + ["RESOURCE_EXHAUSTED"] * 15
+    held.returns()
+    assert sorted(s if s == "OK" else s.name for s in statuses([running, *waiting])) == ["OK"] * 6 + ["RESOURCE_EXHAUSTED"] * 15
     gateway.stop()
 
 
-def test_queue_in_the_config(gateway, client):
-    gateway.deploy("sleeper", config={"queue": 2})
-    running = client.occupy("sleeper", b"1.5", b"0")
-    seen = statuses([client.begin("sleeper", b"0") for _ in range(6)] + [running])
-    assert [s if s == "OK" else s.name for s in seen].count("RESOURCE_EXHAUSTED") == 4
+def test_queue_in_the_config(gateway, client, calls):
+    gateway.deploy("held", config=calls.config(queue=2))
+    running = client.begin("held", b"running")
+    held = calls.next()
+    waiting = [client.begin("held", b"quick") for _ in range(6)]
+    wait_until(lambda: sum(call.done() for call in waiting) == 4, 5, "4 of 6 refused")
+    held.returns()
+    seen = [s if s == "OK" else s.name for s in statuses([running, *waiting])]
+    assert sorted(seen) == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"] * 4
 
 
-def test_queued_bytes(own_gateway):
+def test_queued_bytes(own_gateway, calls):
     gateway = own_gateway("--limit", "queued-bytes=10MiB")
-    gateway.deploy("sleeper")
+    gateway.deploy("held", config=calls.config())
     gateway.deploy("echo")
-    running = gateway.client.occupy("sleeper", b"2", b"0")
-    waiting = [gateway.client.begin("sleeper", b"0 " + b"x" * (3 << 20)) for _ in range(6)]
-    seen = statuses(waiting)
-    refusals = [s for s in seen if s != "OK" and s.name == "RESOURCE_EXHAUSTED"]
+    running = gateway.client.begin("held", b"running")
+    held = calls.next()
+    waiting = [gateway.client.begin("held", b"quick" + b"x" * (3 << 20)) for _ in range(6)]
+    wait_until(lambda: sum(call.done() for call in waiting) == 3, 10, "3 of 6 refused")
+    held.returns()
+    refusals = [s for s in statuses(waiting) if s != "OK" and s.name == "RESOURCE_EXHAUSTED"]
     assert len(refusals) == 3 and all(s.executed == "no" for s in refusals)
     assert statuses([running]) == ["OK"]
     # What was counted is given back.
@@ -84,10 +92,20 @@ def test_message_limit(own_gateway):
 
 def test_metadata_limit(gateway, client):
     gateway.deploy("echo")
-    with pytest.raises(grpc.RpcError) as caught:
-        client.stub.InvokeBytes(
-            pb.InvokeServiceRequest(Service="echo", Input=b"x"), metadata=[("big", "x" * 20_000)], timeout=10)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    gateway.deploy("sleeper")
+    beside = client.occupy("sleeper", b"1", b"0")
+    too_much = [("big", "x" * 20_000)]
+    request = pb.InvokeServiceRequest(Service="echo", Input=b"x")
+    for refusing in (
+            lambda: client.stub.InvokeBytes(request, metadata=too_much, timeout=10),
+            lambda: list(client.stub.Invokes(iter([request]), metadata=too_much, timeout=10)),
+            lambda: client.stub.List(pb.Empty(), metadata=too_much, timeout=10)):
+        with pytest.raises(grpc.RpcError) as caught:
+            refusing()
+        error = Refused(caught.value)
+        assert (error.name, error.executed) == ("RESOURCE_EXHAUSTED", "no") and "8192" in error.message
+    # The connection and the others' calls on it go on.
+    assert statuses([beside]) == ["OK"]
     assert client.invoke("echo", b"x") == "x"
 
 

@@ -100,7 +100,7 @@ def test_everything_is_under_the_data_folder(own_gateway):
 
 
 def test_a_bundle_that_no_function_needs_goes(own_gateway):
-    gateway = own_gateway()
+    gateway = own_gateway("--limit", "versions=1")
     gateway.deploy("echo")
     gateway.deploy("echo", "plain", "--update")
     wait_until(lambda: len(list((gateway.data / "functions/echo").iterdir())) == 1, 20, "the old version's folder gone")

@@ -53,10 +53,16 @@ import Testing
         ("parameters:\n  a: !!int x", 4, "functions.echo.parameters.a: the tag \"tag:yaml.org,2002:int\""),
         ("parameters:\n  ? [a]\n  : b", 4, "a key under functions.echo.parameters is not text"),
         ("parameters:\n  <<: 5", 4, "\"<<\" must merge a mapping"),
-        ("replicas: -1", 3, "functions.echo.replicas must be a whole number from 0 to 1024, not \"-1\""),
-        ("replicas: two", 3, "functions.echo.replicas must be a whole number from 0 to 1024, not \"two\""),
-        ("replicas: 1.5", 3, "functions.echo.replicas must be a whole number from 0 to 1024"),
-        ("replicas: 99999999999999999999", 3, "functions.echo.replicas must be a whole number from 0 to 1024"),
+        ("replicas: -1", 3, "functions.echo.replicas must be a whole number from 1 to 1024, not \"-1\""),
+        ("replicas: two", 3, "functions.echo.replicas must be a whole number from 1 to 1024, not \"two\""),
+        ("replicas: 1.5", 3, "functions.echo.replicas must be a whole number from 1 to 1024"),
+        ("replicas: 99999999999999999999", 3, "functions.echo.replicas must be a whole number from 1 to 1024"),
+        ("replicas: 0", 3, "functions.echo.replicas must be a whole number from 1 to 1024, not \"0\""),
+        ("replicas: {min: 0, max: 0}", 3, "functions.echo.replicas.max must be a whole number from 1 to 1024"),
+        ("replicas: {min: -1}", 3, "functions.echo.replicas.min must be a whole number from 0 to 1024"),
+        ("strategy: canary", 3, "functions.echo.strategy must be \"rolling\" or \"replace\", not \"canary\""),
+        ("timeout: {idle: 0s}", 3, "functions.echo.timeout.idle must be"),
+        ("timeout: {idle: soon}", 3, "functions.echo.timeout.idle must be"),
         ("replicas: {min: 3, max: 2}", 3, "functions.echo.replicas: max 2 is below min 3"),
         ("concurrency: 0", 3, "functions.echo.concurrency must be a whole number from 1 to 1024, not \"0\""),
         ("batch: {max_size: 0}", 3, "functions.echo.batch.max_size must be a whole number from 1 to 1024"),
@@ -87,15 +93,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("batch: {max_size: 4}", "functions.echo.batch is not supported yet; remove it"),
-        ("concurrency: 2", "functions.echo.concurrency above 1 is not supported yet; remove it"),
         (
-            "replicas: {min: 1, max: 2}",
-            "functions.echo.replicas: min 1 unlike max 2 (scaling by load) is not supported"
+            "concurrency: 2\n    batch: {max_size: 4}",
+            "functions.echo.concurrency above 1 together with batch is not supported yet"
         ),
-        ("replicas: 0", "functions.echo.replicas.min: 0 (scaling to zero) is not supported yet; remove it"),
-        ("replicas: {min: 0, max: 2}", "functions.echo.replicas.min: 0 (scaling to zero) is not supported yet"),
-        ("timeout: {idle: 5m}", "functions.echo.timeout.idle is not supported yet; remove it"),
         ("build_args: [A=1]", "functions.echo.build_args is not supported yet; remove it"),
         ("build_packages: [libgl1]", "functions.echo.build_packages is not supported yet; remove it"),
         ("skip_build: true", "functions.echo.skip_build is not supported yet; remove it"),
@@ -110,7 +111,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "concurrency: 1", "replicas: 3", "replicas: {min: 2, max: 2}", "limits: {gpu: 0}", "deploy: process",
+        "concurrency: 4", "batch: {max_size: 4}", "replicas: 3", "replicas: {min: 2, max: 2}",
+        "replicas: {min: 0, max: 4}", "timeout: {idle: 5m}", "strategy: replace", "limits: {gpu: 0}", "deploy: process",
     ])
     func lets(_ key: String) throws {
         let text = "functions:\n  echo:\n    \(key)\n"

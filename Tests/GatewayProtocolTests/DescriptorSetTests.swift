@@ -33,6 +33,7 @@ import Testing
                 GatewayMethod.getMeta, GatewayMethod.getLog, GatewayMethod.replicaUpdate, GatewayMethod.info,
                 GatewayMethod.healthCheck,
                 GatewayMethod.upload, GatewayMethod.deployWatch, GatewayMethod.followLog, GatewayMethod.restart,
+                GatewayMethod.versions, GatewayMethod.rollback, GatewayMethod.setTraffic,
                 GatewayMethod.check, GatewayMethod.watch,
                 GatewayMethod.reflection, GatewayMethod.reflectionAlpha,
             ])

@@ -3,11 +3,14 @@ import dataclasses
 import struct
 
 HEADER = struct.Struct("<IBBHQ")
-HELLO, WELCOME, READY, FAILED, CALL, REPLY, ERROR, CANCEL, DRAIN = 1, 2, 3, 4, 5, 6, 7, 11, 17
-OPTIONAL, TEXT = 1, 2
+HELLO, WELCOME, READY, FAILED, CALL, REPLY, ERROR, PIECE, END, CREDIT, CANCEL = range(1, 12)
+RECALL, RETURNED, CALL_OUT, CALL_REPLY = range(12, 16)
+DRAIN, BATCH = 17, 20
+OPTIONAL, TEXT, STREAM = 1, 2, 4
 
 #: gRPC status codes.
-CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL = 1, 2, 4, 8, 13
+CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, RESOURCE_EXHAUSTED = 1, 2, 3, 4, 5, 8
+FAILED_PRECONDITION, INTERNAL = 9, 13
 #: Whether the handler ran.
 NO, MAYBE, YES = 0, 1, 2
 
@@ -30,10 +33,30 @@ def string(text):
     return struct.pack("<H", len(data)) + data
 
 
-def call(id, data=b"", micros=0, request_id=None, metadata=()):
+def pairs(metadata):
+    return struct.pack("<H", len(metadata)) + b"".join(string(key) + string(value) for key, value in metadata)
+
+
+def call(id, data=b"", micros=0, request_id=None, metadata=(), flags=0):
     head = struct.pack("<Q", micros) + string(f"request-{id}" if request_id is None else request_id)
-    head += struct.pack("<H", len(metadata)) + b"".join(string(key) + string(value) for key, value in metadata)
-    return frame(CALL, head, data, id)
+    return frame(CALL, head + pairs(metadata), data, id, flags)
+
+
+def batch(*calls):
+    """Calls that the handler gets as one list."""
+    return frame(BATCH, struct.pack("<H", len(calls))) + b"".join(calls)
+
+
+def credit(id, count):
+    return frame(CREDIT, struct.pack("<I", count), id=id)
+
+
+def cancel(id):
+    return frame(CANCEL, id=id)
+
+
+def call_reply(id, data=b"", code=0, executed=2, message=""):
+    return frame(CALL_REPLY, struct.pack("<BB", code, executed) + string(message), data, id)
 
 
 class Head:
@@ -53,6 +76,9 @@ class Head:
         self.offset += length
         return self.data[self.offset - length : self.offset].decode()
 
+    def pairs(self):
+        return [(self.string(), self.string()) for _ in range(self.number("H"))]
+
     def end(self):
         assert self.offset == len(self.data)
 
@@ -63,11 +89,49 @@ class Error:
     executed: int
     message: str
     traceback: str
+    metadata: list = dataclasses.field(default_factory=list)
 
     @staticmethod
     def of(answer):
         assert answer.kind == ERROR, answer
         head = Head(answer.head)
-        error = Error(head.number("B"), head.number("B"), head.string(), answer.payload.decode())
+        error = Error(head.number("B"), head.number("B"), head.string(), answer.payload.decode(),
+                      head.pairs())
         head.end()
         return error
+
+
+@dataclasses.dataclass
+class CallOut:
+    parent: int
+    micros: int
+    service: str
+    metadata: list
+    id: int
+    data: bytes
+
+    @staticmethod
+    def of(asked):
+        assert asked.kind == CALL_OUT, asked
+        head = Head(asked.head)
+        made = CallOut(head.number("Q"), head.number("Q"), head.string(), head.pairs(), asked.id, asked.payload)
+        head.end()
+        return made
+
+
+def metadata(answer):
+    """The caller's metadata of a Reply or an End."""
+    assert answer.kind in (REPLY, END), answer
+    head = Head(answer.head)
+    found = head.pairs()
+    head.end()
+    return found
+
+
+def returned(answer):
+    """The calls that a Returned names."""
+    assert answer.kind == RETURNED, answer
+    head = Head(answer.head)
+    found = [head.number("Q") for _ in range(head.number("H"))]
+    head.end()
+    return found

@@ -15,6 +15,11 @@ WATCHER = BIN / "dcf-watcher"
 #: Nothing here takes this long; a test that waits longer is stuck.
 PATIENCE = 60
 
+def settings(**others):
+    """The usual ones, and what a test is about."""
+    return {**SETTINGS, **others}
+
+
 SETTINGS = {
     "name": "tested",
     "version": 3,
@@ -166,6 +171,19 @@ class Replica:
     def error(self, data=b"", **options):
         """One call that must fail."""
         return frames.Error.of(self.ask(data, **options))
+
+    def stream(self, data=b"", id=1, credit=True, **options):
+        """One call with a reply in pieces: the pieces' payloads, and the frame that ended it."""
+        self.send(frames.call(id, data, flags=frames.STREAM, **options))
+        pieces = []
+        while True:
+            answer = self.receive()
+            assert answer.id == id
+            if answer.kind != frames.PIECE:
+                return pieces, answer
+            pieces.append(answer.payload)
+            if credit and answer.payload:
+                self.send(frames.credit(id, len(answer.payload)))
 
     # The end.
 

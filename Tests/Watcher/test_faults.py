@@ -68,27 +68,22 @@ def test_an_exception_inside_a_library_names_the_authors_line(start):
     ("3.5", "the handler returned a float;"),
     ("{'a': 1}", "json.dumps"),
     ("[1]", "json.dumps"),
-    ("(x for x in 'ab')", "replies in pieces are not supported yet"),
-    ("iter('ab')", "replies in pieces are not supported yet"),
+    ("coroutine()", "the handler returned a coroutine; a reply is str, bytes or another bytes-like object: "
+                    "write async def __call__, or await it"),
+    ("pieces()", "the handler returned an async_generator; a reply is str, bytes or another bytes-like object: "
+                 "write async def __call__ for replies in asynchronous pieces"),
     ("'\\ud800'", "not valid Unicode"),
     ("memoryview(b'abcdef')[::2]", "bytes(reply)"),
     ("__import__('ctypes').c_int(5)", "the handler returned a c_int;"),
     ("object()", "the handler returned an object;"),
 ])
 def test_replies_of_a_wrong_type(start, each_python, expression, wanted):
-    replica = start(handler(f"return {expression}"), python=each_python).started()
+    source = "async def coroutine(): pass\nasync def pieces(): yield\n" + handler(f"return {expression}")
+    replica = start(source, python=each_python).started()
     error = replica.error()
     assert (error.code, error.executed) == (frames.INTERNAL, frames.YES)
     assert wanted in error.message
     replica.err.wait_for(error.message.encode())
-
-
-def test_an_async_handler(start):
-    replica = start("class Handler:\n    async def __call__(self, req): return b''\n").started()
-    assert "async handlers are not supported yet" in replica.error().message
-    replica.drain()
-    assert replica.status() == 0
-    assert b"never awaited" not in replica.err.all()
 
 
 def test_a_reply_above_the_limit(start):

@@ -18,16 +18,18 @@ import WatcherLink
         let error = ErrorHead(code: 2, executed: .yes, message: "boom")
         #expect(try reading(error.head) { try ErrorHead(head: $0) } == error)
         let call = CallHead(
-            remainingMicros: 7, requestID: "r", metadata: [(key: "a", value: "b"), (key: "c", value: "")])
+            remainingMicros: 7, requestID: "r",
+            metadata: [Metadatum(key: "a", value: "b"), Metadatum(key: "c", value: "")])
         let read = try reading(call.head) { try CallHead(head: $0) }
         #expect(read.remainingMicros == 7 && read.requestID == "r")
-        #expect(read.metadata.map(\.key) == ["a", "c"] && read.metadata.map(\.value) == ["b", ""])
-        let reply = try reading(ReplyHead(metadata: [(key: "k", value: "v")]).head) { try ReplyHead(head: $0) }
+        #expect(read.metadata == [Metadatum(key: "a", value: "b"), Metadatum(key: "c", value: "")])
+        let reply = try reading(ReplyHead(metadata: [Metadatum(key: "k", value: "v")]).head) { try ReplyHead(head: $0) }
         #expect(reply.metadata.count == 1)
     }
 
     @Test func aHeadThatEndsEarlyIsAnErrorAtEveryLength() {
-        let whole = CallHead(remainingMicros: 1, requestID: "request", metadata: [(key: "key", value: "value")]).head
+        let pair = Metadatum(key: "key", value: "value")
+        let whole = CallHead(remainingMicros: 1, requestID: "request", metadata: [pair]).head
         for length in 0..<whole.count {
             #expect(throws: LinkError.self) { try reading(Array(whole.prefix(length))) { try CallHead(head: $0) } }
         }

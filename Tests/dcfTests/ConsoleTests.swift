@@ -1,3 +1,4 @@
+import ArgumentParser
 import GatewayProtocol
 import Synchronization
 import Testing
@@ -41,7 +42,7 @@ import Testing
                 == "Function  Image  Maintainer  Invocations  Replicas  Status  Description\n")
     }
 
-    @Test func infoShowsWhatIsKnown() {
+    @Test func infoShowsWhatIsKnown() throws {
         var function = Pb_Function()
         function.name = "echo"
         function.status = "Failed"
@@ -50,7 +51,11 @@ import Testing
         var replica = Pb_Replica()
         replica.number = 1
         replica.state = "Waiting"
+        replica.version = 4
         function.instances = [replica]
+        function.traffic = try ["3=90", "4=10"].map { try FunctionTraffic.share($0) }
+        function.minReplicas = 0
+        function.maxReplicas = 4
         #expect(
             FunctionSheet(function).text == """
                 Name:         echo
@@ -59,14 +64,50 @@ import Testing
                                 at handler.py
                 Invocations:  0
                 Replicas:     0 of 0 available
+                Range:        0 to 4 replicas, by the load
+                Traffic:      version 3 gets 90 %, version 4 gets 10 % of the calls
 
-                Replica  Process  State    Restarts  Ready for  Constructor
-                1        -        Waiting  0         -          -
+                Version  Replica  Process  State    Restarts  Ready for  Constructor
+                4        1        -        Waiting  0         -          -
 
                 Config:
                   runtime: python3
 
                 """)
+    }
+
+    @Test func versionsAreATable() {
+        let versions = (UInt64(3)...4).map { number in
+            var version = Pb_FunctionVersion()
+            version.version = number
+            version.created = 1_767_323_045_678
+            version.weight = number == 3 ? 90 : 10
+            version.replicas = 2
+            version.availableReplicas = number == 3 ? 2 : 1
+            version.status = number == 3 ? "Ready" : "Degraded"
+            version.reason = number == 3 ? "" : "signal 9 (SIGKILL)"
+            return version
+        }
+        #expect(
+            FunctionVersions.table(of: versions).text == """
+                Version  Created               Traffic  Replicas  Status
+                3        2026-01-02T03:04:05Z  90 %     2         Ready
+                4        2026-01-02T03:04:05Z  10 %     1/2       Degraded: signal 9 (SIGKILL)
+
+                """)
+    }
+
+    @Test(arguments: ["3", "3=", "=90", "3=101", "3=-1", "0=100", "3=90=1", "a=b", "", "3=1.5"])
+    func sharesThatAreNone(text: String) {
+        #expect(throws: ValidationError.self) { try FunctionTraffic.share(text) }
+    }
+
+    @Test func replicasAreANumberOrARange() {
+        #expect(ReplicaCount(argument: "4").map { [$0.least, $0.most] } == [4, 4])
+        #expect(ReplicaCount(argument: "0..4").map { [$0.least, $0.most] } == [0, 4])
+        for text in ["", "..", "1..", "..4", "1...4", "-1", "a", "1..b"] {
+            #expect(ReplicaCount(argument: text) == nil, "\(text)")
+        }
     }
 
     private func progress(isTerminal: Bool) -> String {

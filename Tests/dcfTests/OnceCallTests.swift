@@ -14,6 +14,7 @@ import Testing
                 parameters: {a: [1, "x"]}
                 limits: {memory: 1G, cpu: 0.5}
                 timeout: {call: 500ms}
+                batch: {max_size: 4}
             """
         let function = try #require(try ConfigFile.parse(yaml: text, fileName: "c").functions.first)
         let call = OnceCall(function: function, directory: "/f", python: "/usr/bin/python3")
@@ -29,7 +30,8 @@ import Testing
                 "CUDA_VISIBLE_DEVICES": "0", "HANDLER_DIR": "/real/f", "HANDLER_FILE": "main.py",
                 "HANDLER_NAME": "Echo",
                 "DCF_CONFIG": #"{"name":"echo","version":0,"parameters":{"a":[1,"x"]},"#
-                    + #""timeout":{"call":0.5,"start":60.0},"limits":{"memory":1073741824,"cpu":0.5}}"#,
+                    + #""timeout":{"call":0.5,"start":60.0},"limits":{"memory":1073741824,"cpu":0.5},"#
+                    + #""batch":{"max_size":4,"retry":true}}"#,
             ])
     }
 

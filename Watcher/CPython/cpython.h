@@ -128,9 +128,19 @@ PyObject *PyTuple_New(Py_ssize_t);
 PyObject *PyTuple_GetItem(PyObject *, Py_ssize_t);
 Py_ssize_t PyTuple_Size(PyObject *);
 int PyTuple_SetItem(PyObject *, Py_ssize_t, PyObject *);
+PyObject *PyBool_FromLong(long);
+PyObject *PyList_New(Py_ssize_t);
+int PyList_SetItem(PyObject *, Py_ssize_t, PyObject *);
+int PyList_Append(PyObject *, PyObject *);
 PyObject *PyDict_New(void);
+int PyDict_Next(PyObject *, Py_ssize_t *position, PyObject **key, PyObject **value);
+Py_ssize_t PyDict_Size(PyObject *);
 PyObject *PyDict_GetItemWithError(PyObject *, PyObject *);
 int PyDict_SetItem(PyObject *, PyObject *, PyObject *);
+
+// Iterators.
+int PyIter_Check(PyObject *);
+PyObject *PyIter_Next(PyObject *);
 
 // Buffers.
 typedef struct {
@@ -158,7 +168,10 @@ void PyBuffer_Release(Py_buffer *);
 PyObject *PyErr_Occurred(void);
 void PyErr_Clear(void);
 void PyErr_SetString(PyObject *type, const char *);
+void PyErr_SetNone(PyObject *type);
 PyObject *PyErr_NoMemory(void);
+int PyErr_ExceptionMatches(PyObject *type);
+void PyErr_Restore(PyObject *type, PyObject *value, PyObject *traceback);
 void PyErr_Fetch(PyObject **type, PyObject **value, PyObject **traceback);
 void PyErr_NormalizeException(PyObject **type, PyObject **value, PyObject **traceback);
 int PyErr_CheckSignals(void);
@@ -170,11 +183,17 @@ void PyErr_WriteUnraisable(PyObject *);
 typedef struct PyThreadState PyThreadState;
 PyThreadState *PyEval_SaveThread(void);
 void PyEval_RestoreThread(PyThreadState *);
+unsigned long PyThread_get_thread_ident(void);
+/// Raises in another thread, at its next instruction; NULL takes back what was not raised yet.
+int PyThreadState_SetAsyncExc(unsigned long thread, PyObject *type);
+/// Has the main thread call a function soon. Needs no GIL.
+int Py_AddPendingCall(int (*function)(void *), void *);
 
 // Data of the interpreter, reached through functions: Swift takes a C global for one that anybody may write.
 extern PyObject _Py_NoneStruct;
 extern PyObject PyBytes_Type;
 extern PyObject PyUnicode_Type;
+extern PyObject *PyExc_BaseException;
 extern PyObject *PyExc_ConnectionError;
 extern PyObject *PyExc_TypeError;
 extern PyObject *PyExc_ValueError;
@@ -182,6 +201,7 @@ unsigned long PyType_GetFlags(PyObject *type);
 
 static inline PyObject *dcf_none(void) { return &_Py_NoneStruct; }
 static inline PyObject *dcf_connection_error(void) { return PyExc_ConnectionError; }
+static inline PyObject *dcf_base_exception(void) { return PyExc_BaseException; }
 static inline PyObject *dcf_type_error(void) { return PyExc_TypeError; }
 static inline PyObject *dcf_value_error(void) { return PyExc_ValueError; }
 

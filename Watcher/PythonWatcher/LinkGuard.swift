@@ -8,7 +8,8 @@ import Glibc
 /// the gateway from the handshake on; the kernel's parent-death signal, which comes when the *thread* that started
 /// this process ends and spares the handler's own children, is only for the time before.
 ///
-/// And it writes finished answers that wait behind a call that lasts.
+/// And it does what the loop cannot while a call lasts: it writes finished answers, and reads the link, so that
+/// cancels, recalls and credit are seen while the handler works. For an event loop it reads all the time.
 enum LinkGuard {
     private static let hangUp: Int16 = 0x2000  // POLLRDHUP, hidden without _GNU_SOURCE
     /// Beyond the descriptors that can be open before the handler is imported.
@@ -18,23 +19,44 @@ enum LinkGuard {
     private static let tickMillis: Int32 = 1
     /// Looks in vain before it sleeps again.
     private static let idleTicksMax = 20
+    /// How often it looks at calls that have not begun while another lasts.
+    private static let waitingTickMillis: Int32 = 20
+    /// How often an event loop that works on several calls is asked whether it still turns.
+    private static let heartbeatMillis: Int32 = 250
+    /// An event loop that has been told of something, and did not look for so long, is blocked.
+    private static let blockedNanos: Int64 = 500_000_000
+    /// How often that is said at most.
+    private static let complaintNanos: Int64 = 10_000_000_000
+    private static let complaint: StaticString = """
+        dcf-watcher: the event loop of the async handler has been blocked for more than 0.5 s while a call waited: \
+        something in it does not await. Have blocking work done by await asyncio.to_thread(function, ...)
+
+        """
 
     nonisolated(unsafe) private static var link: Int32 = -1
-    nonisolated(unsafe) private static var parent: Int32 = -1
+    nonisolated(unsafe) private static var gateway: Int32 = -1
     nonisolated(unsafe) private static var wakeUp: Int32 = -1
     nonisolated(unsafe) private static var isPrepared = sem_t()
+    /// A copy of standard error.
+    nonisolated(unsafe) private static var log: Int32 = -1
+    /// Where the event loop, if there is one, hears of what came.
+    nonisolated(unsafe) private(set) static var loopEvent: Int32 = -1
     /// Set before the first wake, never changed after.
-    nonisolated(unsafe) private static var output: OutputBuffer?
+    nonisolated(unsafe) private static var service: Service?
+    nonisolated(unsafe) private static var complainedNanos: Int64 = 0
 
     /// - Parameters:
     ///   - link: the connected socket.
-    ///   - parentPid: the gateway.
-    static func start(link: Int32, parentPid: Int32) throws(WatcherError) {
-        let process = dcf_pidfd_open(parentPid)
-        guard getppid() == parentPid else { throw .unreachable("the gateway has ended") }
+    ///   - gatewayPid: the gateway, which is not the parent of a process that a template forked.
+    static func start(link: Int32, gatewayPid: Int32) throws(WatcherError) {
+        // Should the number be another's by now, then the link, which was there before, has ended.
+        let process = dcf_pidfd_open(gatewayPid)
+        guard process >= 0 || errno != ESRCH else { throw .unreachable("the gateway has ended") }
         self.link = link
-        parent = process >= 0 ? LinkSocket.moveUp(process) : -1
+        gateway = process >= 0 ? LinkSocket.moveUp(process) : -1
         wakeUp = LinkSocket.moveUp(eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
+        loopEvent = LinkSocket.moveUp(eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
+        log = LinkSocket.copyUp(2)
         pthread_atfork(nil, nil) {
             // Whatever a forked child returns to, it cannot speak on the link.
             WatcherState.isForkedChild = true
@@ -43,12 +65,16 @@ enum LinkGuard {
         }
         guard startThread() else { throw .unreachable("no thread could be started") }
         // Without a descriptor for the gateway's process its death signal stays the second tie.
-        if parent >= 0 { _ = dcf_prctl_pdeathsig(0) }
+        if gateway >= 0 { _ = dcf_prctl_pdeathsig(0) }
     }
 
-    /// Has it look after a buffer in which something waits, for as long as calls stream in.
-    static func wake(for buffer: OutputBuffer) {
-        output = buffer
+    /// Has it look after what is served from now on.
+    static func attend(_ served: Service) {
+        service = served
+        wake()
+    }
+
+    static func wake() {
         eventfd_write(wakeUp, 1)
     }
 
@@ -84,11 +110,13 @@ enum LinkGuard {
         return code == 0
     }
 
-    /// A table of descriptors for this thread alone, with nothing in it but its own three, so that nothing of the
+    /// A table of descriptors for this thread alone, with nothing in it but its own, so that nothing of the
     /// handler's stays open here. Where a container forbids that the handler's table must do.
     private static func keepOwnDescriptors() {
         guard dcf_unshare_files() == 0 else { return }
-        for number in 0..<descriptorsMax where number != link && number != parent && number != wakeUp {
+        let own = (link, gateway, wakeUp, loopEvent, log)
+        for number in 0..<descriptorsMax
+        where number != own.0 && number != own.1 && number != own.2 && number != own.3 && number != own.4 {
             close(number)
         }
     }
@@ -97,35 +125,108 @@ enum LinkGuard {
         keepOwnDescriptors()
         sem_post(&isPrepared)
         var entries = (
-            pollfd(fd: link, events: hangUp, revents: 0), pollfd(fd: parent, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: link, events: hangUp, revents: 0), pollfd(fd: gateway, events: Int16(POLLIN), revents: 0),
             pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0)
         )
         var idleTicks = idleTicksMax
+        var tickedNanos: Int64 = 0
         while true {
             let isAwake = idleTicks < idleTicksMax
+            let (isReader, sleepMillis) = service.map { outlook($0) } ?? (false, -1)
+            entries.0.events = isReader ? hangUp | Int16(POLLIN) : hangUp
+            let timeout = isAwake ? tickMillis : sleepMillis
             let count = withUnsafeMutableBytes(of: &entries) { raw in
-                poll(raw.baseAddress?.assumingMemoryBound(to: pollfd.self), 3, isAwake ? tickMillis : -1)
+                poll(raw.baseAddress?.assumingMemoryBound(to: pollfd.self), 3, timeout)
             }
             if count > 0 {
                 let isDraining = dcf_atomic_load(&WatcherState.isDraining) != 0
-                if entries.1.revents != 0 || (entries.0.revents != 0 && !isDraining) { endGroup() }
+                let isOver = entries.0.revents & ~Int16(POLLIN) != 0
+                if entries.1.revents != 0 || (isOver && !isDraining) { endGroup() }
+                if entries.0.revents & Int16(POLLIN) != 0, let service { read(service) }
                 // A gateway that drains closes the link when it has every answer; what is left is atexit.
-                if entries.0.revents != 0 { entries.0.fd = -1 }
+                if isOver { entries.0.fd = -1 }
                 if entries.2.revents != 0 {
                     var value: eventfd_t = 0
                     eventfd_read(wakeUp, &value)
+                    service?.activity.guardIsAwake()
                     idleTicks = 0
                 }
-            } else if isAwake, let output {
-                idleTicks = tick(output) ? 0 : idleTicks + 1
-                if idleTicks == idleTicksMax && !output.letGuardSleep() { idleTicks = 0 }
             }
+            guard let service else { continue }
+            let now = MonotonicClock.nowNanos()
+            if count > 0 && now - tickedNanos < Int64(tickMillis) * 1_000_000 { continue }
+            tickedNanos = now
+            if isAwake {
+                idleTicks = tick(service) ? 0 : idleTicks + 1
+                if idleTicks == idleTicksMax {
+                    service.activity.guardSleeps()
+                    // What came just before it was told that this thread sleeps.
+                    if tick(service) {
+                        service.activity.guardIsAwake()
+                        idleTicks = 0
+                    }
+                }
+            }
+            lookAtWaiting(service)
         }
     }
 
+    /// Whether the link must be read here, as nobody else does and a call lasts, or an event loop is served; and how long
+    /// this thread may sleep when nothing else wakes it.
+    private static func outlook(_ service: Service) -> (isReader: Bool, sleepMillis: Int32) {
+        let since = service.activity.busySinceNanos
+        let lasts = since != 0 && MonotonicClock.nowNanos() - since > Int64(tickMillis) * 1_000_000
+        guard service.inbox.tryLock() else { return (false, tickMillis) }
+        defer { service.inbox.unlock() }
+        let state = service.inbox.state
+        // The main thread reads for them, unless it waits for the GIL.
+        let runsThreads = state.pointee.hasThreads && state.pointee.running.count > 0
+        let isFree = !state.pointee.isReading && state.pointee.failure == nil
+        return (
+            isFree && (state.pointee.guardReads || lasts || runsThreads),
+            state.pointee.calls.count > 0 || runsThreads
+                ? waitingTickMillis : state.pointee.guardReads && state.pointee.running.count > 1 ? heartbeatMillis : -1
+        )
+    }
+
+    private static func read(_ service: Service) {
+        guard service.inbox.tryLock() else { return }
+        let isFinished = service.inbox.state.pointee.isReading || !service.inbox.readNow()
+        service.inbox.unlock()
+        if !isFinished { service.output.sendControl(to: service.socket) }
+    }
+
     /// - Returns: whether there was anything to look after.
-    private static func tick(_ output: OutputBuffer) -> Bool {
+    private static func tick(_ service: Service) -> Bool {
         let overdue = MonotonicClock.nowNanos() - Int64(tickMillis) * 1_000_000
-        return output.flushOverdue(before: overdue, to: LinkSocket(descriptor: link))
+        let isWaiting = service.output.flushOverdue(before: overdue, to: service.socket)
+        let since = service.activity.busySinceNanos
+        // A call that lasts is looked after by reading.
+        return isWaiting || since > overdue
+    }
+
+    /// Calls that have not begun while another lasts: those whose time is over never will.
+    private static func lookAtWaiting(_ service: Service) {
+        guard service.inbox.tryLock() else { return }
+        let now = MonotonicClock.nowNanos()
+        let state = service.inbox.state
+        if state.pointee.calls.count > 0 { service.inbox.refuseExpired(at: now) }
+        if state.pointee.guardReads { lookAtLoop(service.inbox, now) }
+        service.inbox.unlock()
+        service.output.sendControl(to: service.socket)
+    }
+
+    /// Says so when the event loop does not turn though a call beside the one that it is in could go on.
+    private static func lookAtLoop(_ inbox: LinkInbox, _ now: Int64) {
+        let state = inbox.state
+        let canBegin = state.pointee.calls.count > 0 && state.pointee.running.count < state.pointee.concurrency
+        guard canBegin || state.pointee.running.count > 1 else { return }
+        let sinceTold = now - state.pointee.loopToldNanos
+        if !state.pointee.isLoopTold, sinceTold > Int64(heartbeatMillis) * 1_000_000 {
+            inbox.announce()
+        } else if state.pointee.isLoopTold, sinceTold > blockedNanos, now - complainedNanos > complaintNanos {
+            complainedNanos = now
+            Glibc.write(log, complaint.utf8Start, complaint.utf8CodeUnitCount)
+        }
     }
 }

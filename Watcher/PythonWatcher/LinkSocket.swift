@@ -135,7 +135,8 @@ struct LinkSocket {
         return moved >= 0 ? moved : dcf_dup_from(descriptor, lowestDescriptor / 9)
     }
 
-    private static func failure(_ code: Int32) -> WatcherError {
+    /// What an error number of a read or a write means.
+    static func failure(_ code: Int32) -> WatcherError {
         switch code {
         case EPIPE, ECONNRESET: .ended
         case EBADF, ENOTSOCK: .link("the handler closed the descriptor of the link to the gateway")

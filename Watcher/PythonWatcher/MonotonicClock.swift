@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// The clock of Python's `time.monotonic`.

@@ -1,11 +1,13 @@
+import CLinux
+import CPython
 import Glibc
 import WatcherLink
 
-/// Finished frames that wait to be written together. The loop fills and writes it; the guard's thread writes what has
-/// waited too long because the handler is at a call that lasts.
+/// Finished frames that wait to be written together. The handler's threads fill and write it; the guard's thread writes
+/// what has waited too long because the handler is at a call that lasts.
 ///
 /// A handle: copies share the memory, which lives as long as the process. What is mutable is touched under the lock
-/// only.
+/// only. Whoever has the GIL gives it away to wait for the lock: its holder may need the GIL to go on.
 struct OutputBuffer {
     /// Payloads up to this length are copied, longer ones are written from where they lie.
     static let copyLimit = 16 << 10
@@ -19,18 +21,27 @@ struct OutputBuffer {
         var count = 0
         /// When the oldest frame came, on MonotonicClock.
         var oldestNanos: Int64 = 0
-        var isGuardAsleep = true
+    }
+
+    /// Frames of threads that may neither wait for the lock nor for the socket.
+    private struct Control {
+        var lock = pthread_mutex_t()
+        var frames: [UInt8] = []
+        var isThere: Int32 = 0
     }
 
     private let memory = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
     private let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
+    private let control = UnsafeMutablePointer<Control>.allocate(capacity: 1)
 
     init() {
         state.initialize(to: State())
+        control.initialize(to: Control())
         pthread_mutex_init(&state.pointee.lock, nil)
+        pthread_mutex_init(&control.pointee.lock, nil)
     }
 
-    // MARK: - The loop's side
+    // MARK: - With the GIL
 
     /// Adds a reply without metadata; a long payload is written at once, after all that waits.
     ///
@@ -40,58 +51,78 @@ struct OutputBuffer {
     ) throws(WatcherError) -> Int {
         let header = FrameHeader(
             kind: .reply, flags: isText ? .text : .none, id: id, headLength: 2, payloadLength: payload.count)
-        pthread_mutex_lock(&state.pointee.lock)
-        defer { pthread_mutex_unlock(&state.pointee.lock) }
+        lock()
+        defer { unlock() }
+        try makeRoom(FrameHeader.size + 2 + min(payload.count, Self.copyLimit), socket)
         append(header, at: nowNanos)
         (memory + state.pointee.count).storeBytes(of: 0, as: UInt16.self)
         state.pointee.count += 2
-        if payload.count <= Self.copyLimit {
-            append(payload)
-        } else {
-            try write(and: payload, to: socket)
-        }
+        try append(payload: payload, to: socket)
         return state.pointee.count
     }
 
-    /// Adds any frame and writes it at once, after all that waits.
-    func writeFrame(
-        _ header: FrameHeader, head: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, to socket: LinkSocket
-    ) throws(WatcherError) {
-        pthread_mutex_lock(&state.pointee.lock)
-        defer { pthread_mutex_unlock(&state.pointee.lock) }
-        append(header, at: 0)
+    /// Adds any frame; a long payload is written at once, after all that waits.
+    ///
+    /// - Returns: bytes that wait now.
+    func addFrame(
+        _ header: FrameHeader, head: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, at nowNanos: Int64,
+        to socket: LinkSocket
+    ) throws(WatcherError) -> Int {
+        lock()
+        defer { unlock() }
+        try makeRoom(FrameHeader.size + head.count + min(payload.count, Self.copyLimit), socket)
+        append(header, at: nowNanos)
         append(head)
-        try write(and: payload, to: socket)
+        try append(payload: payload, to: socket)
+        return state.pointee.count
     }
 
     /// Writes all that waits.
     func flush(to socket: LinkSocket) throws(WatcherError) {
-        pthread_mutex_lock(&state.pointee.lock)
-        defer { pthread_mutex_unlock(&state.pointee.lock) }
-        if state.pointee.count == 0 { return }
-        try write(and: UnsafeRawBufferPointer(start: nil, count: 0), to: socket)
+        lock()
+        defer { unlock() }
+        repeat {
+            takeControl()
+            if state.pointee.count > 0 { try write(and: UnsafeRawBufferPointer(start: nil, count: 0), to: socket) }
+        } while hasControl
     }
 
-    /// Whether the guard must be woken, as it would not look at the buffer by itself. It counts as awake from now on.
-    func wakesGuard() -> Bool {
-        pthread_mutex_lock(&state.pointee.lock)
-        defer { pthread_mutex_unlock(&state.pointee.lock) }
-        guard state.pointee.isGuardAsleep, state.pointee.count > 0 else { return false }
-        state.pointee.isGuardAsleep = false
-        return true
+    /// Whether a thread without the GIL left frames. Needs no lock.
+    var hasControl: Bool { dcf_atomic_load(&control.pointee.isThere) != 0 }
+
+    // MARK: - Without the GIL
+
+    /// Adds a frame without a payload that goes with the next write, or ``sendControl(to:)``. Never waits.
+    func addControl(_ kind: FrameKind, id: UInt64, head: [UInt8]) {
+        let header = FrameHeader(kind: kind, id: id, headLength: head.count, payloadLength: 0)
+        pthread_mutex_lock(&control.pointee.lock)
+        defer { pthread_mutex_unlock(&control.pointee.lock) }
+        let begin = control.pointee.frames.count
+        control.pointee.frames.append(contentsOf: repeatElement(0, count: FrameHeader.size))
+        control.pointee.frames.withUnsafeMutableBytes { bytes in
+            if let start = bytes.baseAddress { header.encode(to: start + begin) }
+        }
+        control.pointee.frames.append(contentsOf: head)
+        dcf_atomic_store(&control.pointee.isThere, 1)
     }
 
-    // MARK: - The guard's side
+    /// Writes the frames of ``addControl(_:id:head:)`` and all before them, as far as it can be done without waiting.
+    /// What is left goes with the next write, or the guard's look.
+    func sendControl(to socket: LinkSocket) {
+        if hasControl { _ = flushOverdue(before: .max, to: socket) }
+    }
 
-    /// Writes what came before a moment, as far as it can be done without waiting. Does nothing while the loop is at
-    /// it.
+    /// Writes what came before a moment, as far as it can be done without waiting. Does nothing while another thread is
+    /// at it.
     ///
     /// - Returns: whether anything waits.
     func flushOverdue(before nanos: Int64, to socket: LinkSocket) -> Bool {
         guard pthread_mutex_trylock(&state.pointee.lock) == 0 else { return true }
-        defer { pthread_mutex_unlock(&state.pointee.lock) }
+        defer { unlock() }
+        let isUrgent = hasControl
+        takeControl()
         let count = state.pointee.count
-        guard count > 0, state.pointee.oldestNanos < nanos else { return count > 0 }
+        guard count > 0, isUrgent || state.pointee.oldestNanos < nanos else { return count > 0 }
         let bytes = UnsafeRawBufferPointer(start: memory, count: count)
         let sent = max(0, socket.sendNow(bytes, UnsafeRawBufferPointer(start: nil, count: 0)))
         memmove(memory, memory + sent, count - sent)
@@ -99,15 +130,44 @@ struct OutputBuffer {
         return true
     }
 
-    /// - Returns: false when something waits, so that the guard must stay awake.
-    func letGuardSleep() -> Bool {
+    // MARK: - Under the lock
+
+    private func lock() {
+        if pthread_mutex_trylock(&state.pointee.lock) == 0 { return }
+        let thread = PyEval_SaveThread()
         pthread_mutex_lock(&state.pointee.lock)
-        defer { pthread_mutex_unlock(&state.pointee.lock) }
-        state.pointee.isGuardAsleep = state.pointee.count == 0
-        return state.pointee.isGuardAsleep
+        PyEval_RestoreThread(thread)
     }
 
-    // MARK: - Under the lock
+    private func unlock() {
+        pthread_mutex_unlock(&state.pointee.lock)
+    }
+
+    private func makeRoom(_ count: Int, _ socket: LinkSocket) throws(WatcherError) {
+        guard state.pointee.count + count > Self.capacity else { return }
+        try write(and: UnsafeRawBufferPointer(start: nil, count: 0), to: socket)
+    }
+
+    /// Appends the frames that threads without the GIL left, as many as there is room for.
+    private func takeControl() {
+        guard hasControl else { return }
+        pthread_mutex_lock(&control.pointee.lock)
+        defer { pthread_mutex_unlock(&control.pointee.lock) }
+        var taken = 0
+        let room = Self.capacity - state.pointee.count
+        control.pointee.frames.withUnsafeBytes { bytes in
+            var count = 0
+            while count < bytes.count, let start = bytes.baseAddress {
+                let next = count + FrameHeader.size + FrameHeader(decoding: start + count).bodyLength
+                if next > room { break }
+                count = next
+            }
+            append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            taken = count
+        }
+        control.pointee.frames.removeFirst(taken)
+        if control.pointee.frames.isEmpty { dcf_atomic_store(&control.pointee.isThere, 0) }
+    }
 
     private func append(_ header: FrameHeader, at nowNanos: Int64) {
         if state.pointee.count == 0 { state.pointee.oldestNanos = nowNanos }
@@ -119,6 +179,14 @@ struct OutputBuffer {
         guard let source = bytes.baseAddress else { return }
         memcpy(memory + state.pointee.count, source, bytes.count)
         state.pointee.count += bytes.count
+    }
+
+    private func append(payload: UnsafeRawBufferPointer, to socket: LinkSocket) throws(WatcherError) {
+        if payload.count <= Self.copyLimit {
+            append(payload)
+        } else {
+            try write(and: payload, to: socket)
+        }
     }
 
     private func write(and payload: UnsafeRawBufferPointer, to socket: LinkSocket) throws(WatcherError) {

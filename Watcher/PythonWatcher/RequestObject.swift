@@ -1,8 +1,8 @@
+import CLinux
 import CPython
 import Glibc
 
-/// The memory of a `dcf.Request`, Python's view of one call: `input`, `info`, `metadata`, `request_id`, `deadline` and
-/// `remaining()`.
+/// The memory of a `dcf.Request`, Python's view of one call.
 ///
 /// It is made for every call, so only `input` is made with it; text is decoded when somebody asks.
 struct RequestObject {
@@ -24,8 +24,16 @@ struct RequestObject {
     var callID: UInt64
     /// When the caller stops waiting, on MonotonicClock; 0 means never.
     var deadlineNanos: Int64
-    /// Whether the gateway took the call back before it began.
-    var isCancelled: Bool
+    /// Bytes of pieces that may be sent still; changed by whoever reads the link, through `dcf_atomic_add64`.
+    var credit: Int64
+    /// 1 when nobody waits for the answer any more; set by whoever reads the link, through `dcf_atomic_store`.
+    var isCancelled: Int32
+    /// Whether the reply may come in pieces.
+    var wantsPieces: Bool
+    /// Whether a Reply, an End or an Error was sent.
+    var isAnswered: Bool
+    /// A dict of what the handler set for the caller; owned.
+    var replyMetadata: PythonObject?
 
     /// `tp_basicsize`.
     static let size = MemoryLayout<RequestObject>.size + inlineHeadCapacity
@@ -55,8 +63,11 @@ extension UnsafeMutablePointer<RequestObject> {
         if let input = pointee.input { Py_DecRef(input) }
         if let requestID = pointee.requestID { Py_DecRef(requestID) }
         if let metadata = pointee.metadata { Py_DecRef(metadata) }
+        if let replyMetadata = pointee.replyMetadata { Py_DecRef(replyMetadata) }
         if pointee.headLength > RequestObject.inlineHeadCapacity { pointee.head?.deallocate() }
     }
+
+    var isCancelled: Bool { dcf_atomic_load(&pointee.isCancelled) != 0 }
 
     private var headBytes: RequestHead {
         RequestHead(UnsafeRawBufferPointer(start: pointee.head, count: pointee.headLength))
@@ -72,7 +83,18 @@ extension UnsafeMutablePointer<RequestObject> {
         return pointee.requestID
     }
 
-    /// A new reference to the caller's metadata, a dict; nil with an exception set.
+    /// A new reference to what the gateway sent as `traceparent`, a str or None; nil with an exception set.
+    func traceparent() -> PythonObject? {
+        var head = headBytes
+        _ = head.nextString()
+        for _ in 0..<(head.nextCount() ?? 0) {
+            guard let key = head.nextString(), let value = head.nextString() else { break }
+            if key.elementsEqual("traceparent".utf8) { return Python.string(value) }
+        }
+        return Python.none()
+    }
+
+    /// A new reference to the caller's metadata, a dict without what is the gateway's own; nil with an exception set.
     func metadata() -> PythonObject? {
         if pointee.metadata == nil {
             guard let dict = PyDict_New() else { return nil }
@@ -80,6 +102,7 @@ extension UnsafeMutablePointer<RequestObject> {
             _ = head.nextString()
             for _ in 0..<(head.nextCount() ?? 0) {
                 guard let key = head.nextString(), let value = head.nextString() else { break }
+                if key.starts(with: "dcf-".utf8) { continue }
                 guard Self.add(key, value, to: dict) else {
                     Py_DecRef(dict)
                     return nil

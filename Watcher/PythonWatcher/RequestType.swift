@@ -11,6 +11,17 @@ enum RequestType {
         return view(made)
     }
 
+    /// The memory behind an object; nil, with an exception set, when it is no Request.
+    static func view(checking object: PythonObject?) -> UnsafeMutablePointer<RequestObject>? {
+        guard let object, object.pointee.ob_type == Self.typePointer else {
+            PyErr_SetString(dcf_type_error(), "a Request is needed")
+            return nil
+        }
+        return view(object)
+    }
+
+    private static var typePointer: UnsafeMutablePointer<PyObject>? { object }
+
     /// The memory behind an object of this type.
     private static func view(_ object: PythonObject) -> UnsafeMutablePointer<RequestObject> {
         UnsafeMutableRawPointer(object).assumingMemoryBound(to: RequestObject.self)
@@ -64,6 +75,15 @@ enum RequestType {
                 "deadline", { object, _ in object.flatMap { RequestType.deadline(RequestType.view($0)) } },
                 "On time.monotonic's clock, or None."
             ),
+            (
+                "cancelled",
+                { object, _ in object.flatMap { PyBool_FromLong(RequestType.view($0).isCancelled ? 1 : 0) } },
+                "Whether the caller has gone away."
+            ),
+            (
+                "traceparent", { object, _ in object.flatMap { RequestType.view($0).traceparent() } },
+                "The trace that the call belongs to, or None."
+            ),
         ]
         let table = UnsafeMutablePointer<PyGetSetDef>.allocate(capacity: entries.count + 1)
         for (index, entry) in entries.enumerated() {
@@ -75,12 +95,23 @@ enum RequestType {
     }
 
     private static func methods() -> UnsafeMutablePointer<PyMethodDef> {
-        let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: 2)
-        table[0] = PyMethodDef(
-            ml_name: literal("remaining"),
-            ml_meth: { object, _ in object.flatMap { RequestType.remaining(RequestType.view($0)) } },
-            ml_flags: Int32(METH_NOARGS), ml_doc: literal("Seconds that the caller still waits, or None."))
-        table[1] = PyMethodDef()
+        let entries: [(StaticString, PyCFunction, Int, StaticString)] = [
+            (
+                "remaining", { object, _ in object.flatMap { RequestType.remaining(RequestType.view($0)) } },
+                Int(METH_NOARGS), "Seconds that the caller still waits, or None."
+            ),
+            (
+                "set_metadata",
+                { object, arguments in object.flatMap { ReplyMetadata.set(RequestType.view($0), arguments) } },
+                Int(METH_VARARGS), "set_metadata(key, value): metadata that goes to the caller with the reply."
+            ),
+        ]
+        let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: entries.count + 1)
+        for (index, entry) in entries.enumerated() {
+            table[index] = PyMethodDef(
+                ml_name: literal(entry.0), ml_meth: entry.1, ml_flags: Int32(entry.2), ml_doc: literal(entry.3))
+        }
+        table[entries.count] = PyMethodDef()
         return table
     }
 

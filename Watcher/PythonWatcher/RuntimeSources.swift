@@ -5,14 +5,23 @@ enum RuntimeSources {
     /// - Parameter name: the file's name without `.py`.
     static func text(of name: String) -> [UInt8]? {
         switch name {
+        case "batches": PackageResources.batches_py
         case "bootstrap": PackageResources.bootstrap_py
+        case "chains": PackageResources.chains_py
+        case "context": PackageResources.context_py
         case "dcf": PackageResources.dcf_py
+        case "errors": PackageResources.errors_py
+        case "event_loop": PackageResources.event_loop_py
         case "faults": PackageResources.faults_py
         case "info": PackageResources.info_py
         case "link": PackageResources.link_py
         case "loading": PackageResources.loading_py
+        case "mesh": PackageResources.mesh_py
         case "once": PackageResources.once_py
+        case "replies": PackageResources.replies_py
+        case "serving": PackageResources.serving_py
         case "streams": PackageResources.streams_py
+        case "template": PackageResources.template_py
         default: nil
         }
     }

@@ -10,17 +10,18 @@ extension WatcherModule {
         return Python.bytes(text)
     }
 
-    /// `connect(path, token, python_version, parent_pid) -> bytes`: dials the gateway; the function's settings as JSON.
+    /// `connect(path, token, python_version, gateway_pid) -> bytes`: dials the gateway; the function's settings as
+    /// JSON.
     static func connect(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let path = Python.text(of: PyTuple_GetItem(arguments, 0)),
             let token = Python.text(of: PyTuple_GetItem(arguments, 1)),
             let version = Python.text(of: PyTuple_GetItem(arguments, 2))
         else { return nil }
-        let parent = Int32(clamping: PyTuple_GetItem(arguments, 3).map { PyLong_AsLong($0) } ?? 0)
+        let gateway = Int32(clamping: PyTuple_GetItem(arguments, 3).map { PyLong_AsLong($0) } ?? 0)
         do throws(WatcherError) {
             let socket = try LinkSocket(path: path)
             WatcherState.descriptor = socket.descriptor
-            try LinkGuard.start(link: socket.descriptor, parentPid: parent)
+            try LinkGuard.start(link: socket.descriptor, gatewayPid: gateway)
             return Python.bytes(try Handshake(socket: socket).greet(token: token, pythonVersion: version))
         } catch {
             return raise(error)
@@ -54,25 +55,6 @@ extension WatcherModule {
         }
     }
 
-    /// `serve(handler, describe_exception, describe_reply, flush_partial_lines)`: returns when a drain is done.
-    static func serve(_ arguments: PythonObject?) -> PythonObject? {
-        guard let arguments, let handler = PyTuple_GetItem(arguments, 0),
-            let describeException = PyTuple_GetItem(arguments, 1),
-            let describeReply = PyTuple_GetItem(arguments, 2), let flush = PyTuple_GetItem(arguments, 3)
-        else { return nil }
-        return attempt { () throws(WatcherError) in
-            var loop = CallLoop(
-                socket: LinkSocket(descriptor: WatcherState.descriptor), handler: handler,
-                runtime: RuntimeCallbacks(
-                    exceptionDescriber: describeException, replyDescriber: describeReply, partialLineFlusher: flush))
-            do throws(WatcherError) {
-                try loop.run()
-            } catch .ended {
-                if WatcherState.isDraining == 0 { LinkGuard.endGroup() }
-            }
-        }
-    }
-
     /// `set_info(info)`: what `req.info` is from now on.
     static func setInfo(_ info: PythonObject?) -> PythonObject? {
         guard let info else { return nil }
@@ -80,12 +62,6 @@ extension WatcherModule {
         if let old = WatcherState.info { Py_DecRef(old) }
         WatcherState.info = info
         return Python.none()
-    }
-
-    /// `current_request_id() -> str | None`: of the call that the handler works on.
-    static func currentRequestID() -> PythonObject? {
-        guard let request = WatcherState.currentRequest else { return Python.none() }
-        return request.requestID()
     }
 
     /// `line_is_partial()`: a log stream holds a line without its end, and is asked to write it when nothing else is to
@@ -102,7 +78,7 @@ extension WatcherModule {
         return PyLong_FromLong(Int(LinkSocket.copyUp(Int32(clamping: PyLong_AsLong(number)))))
     }
 
-    private static func attempt(_ body: () throws(WatcherError) -> Void) -> PythonObject? {
+    static func attempt(_ body: () throws(WatcherError) -> Void) -> PythonObject? {
         do throws(WatcherError) {
             try body()
             return Python.none()

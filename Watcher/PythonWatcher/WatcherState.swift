@@ -2,15 +2,20 @@ import CPython
 
 /// What code outside the loop must know of it: module functions, the request type, fork handlers, the guard.
 ///
-/// There is one interpreter and one link in a process, so this is one set of globals. Everything but the two flags for
+/// There is one interpreter and one link in a process, so this is one set of globals. Everything but the flags for
 /// other threads is touched under the GIL only.
 enum WatcherState {
     /// The link's socket, -1 before it is there and in a forked child.
     nonisolated(unsafe) static var descriptor: Int32 = -1
     /// The largest input or reply, in bytes.
     nonisolated(unsafe) static var maxBodyLength = 0
-    /// The request that the handler works on.
-    nonisolated(unsafe) static var currentRequest: UnsafeMutablePointer<RequestObject>?
+    /// What the threads that run the handler are at; one, unless the function runs several calls at once.
+    nonisolated(unsafe) private(set) static var slots = makeSlots(1)
+    nonisolated(unsafe) private(set) static var slotCount = 1
+    /// What is served, once it is.
+    nonisolated(unsafe) static var service: Service?
+    /// Python's name for the interpreter's main thread, once something is served.
+    nonisolated(unsafe) static var mainThread: UInt = 0
     /// What `req.info` is.
     nonisolated(unsafe) static var info: PythonObject?
     /// The exception type for a broken link.
@@ -21,4 +26,16 @@ enum WatcherState {
     nonisolated(unsafe) static var isForkedChild = false
     /// 1 from Drain on; read by the guard's thread, through `dcf_atomic_load`.
     nonisolated(unsafe) static var isDraining: Int32 = 0
+
+    /// Makes room for so many threads, before any of them runs.
+    static func makeRoom(for threads: Int) {
+        slots = makeSlots(threads)
+        slotCount = threads
+    }
+
+    private static func makeSlots(_ count: Int) -> UnsafeMutablePointer<HandlerSlot> {
+        let slots = UnsafeMutablePointer<HandlerSlot>.allocate(capacity: count)
+        slots.initialize(repeating: HandlerSlot(), count: count)
+        return slots
+    }
 }

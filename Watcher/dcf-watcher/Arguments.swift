@@ -1,6 +1,7 @@
 /// The launcher's command line.
 ///
 ///     dcf-watcher --parent PID --python PATH
+///     dcf-watcher --template --parent PID --python PATH
 ///     dcf-watcher --once [--parent PID] --python PATH
 ///     dcf-watcher --child [--parent PID] -- COMMAND ARGUMENT...
 struct Arguments {
@@ -8,6 +9,8 @@ struct Arguments {
     enum Mode {
         /// A function's replica: the interpreter, on the link.
         case link
+        /// The interpreter, with imports done, from which replicas are forked. Standard input is its control channel.
+        case template
         /// The interpreter, for one call from standard input.
         case once
         /// Any other program.
@@ -16,6 +19,7 @@ struct Arguments {
 
     static let usage = """
         usage: dcf-watcher --parent PID --python PATH
+               dcf-watcher --template --parent PID --python PATH
                dcf-watcher --once [--parent PID] --python PATH
                dcf-watcher --child [--parent PID] -- COMMAND [ARGUMENT...]
         """
@@ -34,6 +38,7 @@ struct Arguments {
             switch word {
             case "--child": mode = .child
             case "--once": mode = .once
+            case "--template": mode = .template
             case "--parent":
                 guard let text = rest.popFirst(), let pid = Int32(text), pid > 0 else {
                     throw .usage("--parent needs the number of a process")
@@ -57,7 +62,7 @@ struct Arguments {
         switch mode {
         case .child:
             if command.isEmpty { throw .usage("--child needs a command after --") }
-        case .link:
+        case .link, .template:
             if parent == nil { throw .usage("--parent is missing") }
             if python == nil { throw .usage("--python is missing") }
         case .once:

@@ -18,6 +18,10 @@ enum Launcher {
             // An interrupt typed at a terminal is the gateway's to handle; CPython leaves an ignored SIGINT ignored.
             signal(SIGINT, SIG_IGN)
             try become(python: python, mode: "link", parent: arguments.parent)
+        case (.template, let python?):
+            becomeGroupLeader()
+            signal(SIGINT, SIG_IGN)
+            try become(python: python, mode: "template", parent: arguments.parent)
         case (.once, let python?):
             try become(python: python, mode: "once", parent: arguments.parent)
         default:

@@ -1,58 +1,81 @@
 internal import Synchronization
 
-/// A function that is deployed: its route, its log, and the replicas of its current version.
+/// A function that is deployed: its log, its versions, and how its calls are divided between them.
 final class DeployedFunction: Sendable {
     private struct State {
         var record: FunctionRecord
-        var set: ReplicaSet?
-        /// Why there are no replicas at all.
-        var problem: String?
+        var traffic: Traffic
+        /// The oldest first.
+        var versions: [DeployedVersion]
+        /// The newest that gets calls.
+        var current: DeployedVersion
     }
 
     let name: String
-    let route: FunctionRoute
     let log: FunctionLog
     private let state: Mutex<State>
 
-    init(record: FunctionRecord, route: FunctionRoute, log: FunctionLog) {
+    /// - Parameter current: of `versions`: the newest that gets calls.
+    init(
+        _ record: FunctionRecord, versions: [DeployedVersion], traffic: Traffic, current: DeployedVersion,
+        log: FunctionLog
+    ) {
         name = record.name
-        self.route = route
         self.log = log
-        state = Mutex(State(record: record))
+        state = Mutex(State(record: record, traffic: traffic, versions: versions, current: current))
     }
 
     var record: FunctionRecord { state.withLock { $0.record } }
-    var set: ReplicaSet? { state.withLock { $0.set } }
-    var problem: String? { state.withLock { $0.problem ?? $0.set?.failure } }
+    var traffic: Traffic { state.withLock { $0.traffic } }
+    /// Those that are kept, the oldest first.
+    var versions: [DeployedVersion] { state.withLock { $0.versions } }
+    /// The one that the function shows as its own: the newest that gets calls.
+    var current: DeployedVersion { state.withLock { $0.current } }
 
-    /// Makes `set` the current version.
-    ///
-    /// - Returns: the one before.
-    func become(_ record: FunctionRecord, _ set: ReplicaSet) -> ReplicaSet? {
-        state.withLock { state in
-            state.record = record
-            state.problem = nil
-            defer { state.set = set }
-            return state.set
+    /// The versions that get calls, the oldest first.
+    var live: [DeployedVersion] {
+        state.withLock { state in state.versions.filter { state.traffic.weight(of: $0.number) > 0 } }
+    }
+
+    func version(_ number: Int) -> DeployedVersion? {
+        state.withLock { $0.versions.first { $0.number == number } }
+    }
+
+    var status: FunctionStatus { FunctionStatus(versions: live.map(\.status)) }
+
+    /// Why it does not answer as it should, if so.
+    var reason: String {
+        for version in live {
+            if let problem = version.problem { return problem }
         }
+        for replica in live.flatMap(\.replicas) where !replica.reason.isEmpty { return replica.reason }
+        return ""
     }
 
-    /// It cannot be started at all.
-    func give(up reason: String) {
-        state.withLock { $0.problem = reason }
-        route.fail(reason: reason)
+    /// Calls that ever came.
+    var invocations: UInt64 {
+        let (record, versions) = state.withLock { ($0.record, $0.versions) }
+        return versions.reduce(record.invocations) { $0 + $1.route.invocations }
     }
 
-    func setReplicas(_ count: Int) {
-        state.withLock { $0.record.replicas = count }
+    /// Other versions, or other weights.
+    ///
+    /// - Returns: the versions before.
+    func become(
+        _ record: FunctionRecord, versions: [DeployedVersion], traffic: Traffic, current: DeployedVersion
+    ) -> [DeployedVersion] {
+        state.withLock { state in
+            defer {
+                state.record.updatedAt = record.updatedAt
+                state.traffic = traffic
+                state.versions = versions
+                state.current = current
+            }
+            return state.versions
+        }
     }
 
     func addInvocations(_ count: UInt64) {
         state.withLock { $0.record.invocations += count }
-    }
-
-    var status: FunctionStatus {
-        let (wanted, set, problem) = state.withLock { ($0.record.replicas, $0.set, $0.problem) }
-        return FunctionStatus(replicas: set?.shown ?? [], wanted: wanted, failure: problem ?? set?.failure)
     }
 }

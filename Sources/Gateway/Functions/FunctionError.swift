@@ -9,6 +9,9 @@ enum FunctionError: Error {
     case badArgument(String)
     case alreadyExists(String)
     case notDeployed(CallFailure)
+    case traffic(function: String, Traffic.Problem)
+    /// There is nothing to go back to.
+    case noEarlierVersion(String, current: Int)
     /// Another change of that function is under way.
     case busy(String)
     case draining
@@ -30,6 +33,13 @@ enum FunctionError: Error {
                 "function \"\(name)\" is deployed already; --update changes it without a break, --replace removes it first"
             )
         case .notDeployed(let failure): failure.status
+        case .traffic(let name, let problem):
+            Self.status(.invalidArgument, "traffic of function \"\(name)\": \(problem)")
+        case .noEarlierVersion(let name, let current):
+            Self.status(
+                .failedPrecondition,
+                "function \"\(name)\" keeps no version before \(current); dcf function versions \(name) shows those it has"
+            )
         case .busy(let name):
             Self.status(.aborted, "another change of function \"\(name)\" is under way; try again after it")
         case .draining: CallFailure.draining.status
@@ -60,7 +70,6 @@ enum FunctionError: Error {
     private static func code(_ error: RegistryError) -> Status.Code {
         switch error {
         case .diskFull: .resourceExhausted
-        case .unknownFunction: .notFound
         case .newer, .damaged, .failed: .internal
         }
     }

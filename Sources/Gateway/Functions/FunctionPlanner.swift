@@ -26,8 +26,8 @@ final class FunctionPlanner: Sendable {
 
     /// The record that a deploy will leave, checked as far as that is possible without starting anything.
     func record(
-        for request: DeployRequest, name: FunctionName, after previous: FunctionRecord?
-    ) throws(FunctionError) -> FunctionRecord {
+        for request: DeployRequest, name: FunctionName, version: Int
+    ) throws(FunctionError) -> VersionRecord {
         let config = try parse(request.config, name)
         guard !request.bundle.isEmpty else {
             throw .unsupported(
@@ -38,13 +38,15 @@ final class FunctionPlanner: Sendable {
         guard config.replicas.max <= Int(Self.replicasMax) else {
             throw .badArgument("replicas: \(config.replicas.max) is more than \(Self.replicasMax)")
         }
-        let now = Self.millisecondsSince1970()
-        return FunctionRecord(
-            name: name.text, version: (previous?.version ?? 0) + 1,
-            image: request.image.isEmpty ? config.image : request.image, config: request.config,
-            bundle: request.bundle, labels: request.labels, annotations: request.annotations,
-            environment: request.environment, replicas: config.replicas.max,
-            invocations: previous?.invocations ?? 0, createdAt: previous?.createdAt ?? now, updatedAt: now)
+        return VersionRecord(
+            name: name.text, version: version, image: request.image.isEmpty ? config.image : request.image,
+            config: request.config, bundle: request.bundle, labels: request.labels, annotations: request.annotations,
+            environment: request.environment, replicas: config.replicas, createdAt: LogTime.now())
+    }
+
+    /// What callers and lists see of a version, from its config alone.
+    func settings(of record: VersionRecord) throws(FunctionError) -> VersionSettings {
+        VersionSettings(try parse(record.config, try Self.name(record.name)), limits: limits)
     }
 
     /// Makes everything that a record needs to be started.
@@ -52,11 +54,9 @@ final class FunctionPlanner: Sendable {
     /// - Parameter unpacking: whether to unpack the bundle also where it is unpacked already. Never while replicas run in
     ///   that folder.
     func plan(
-        _ record: FunctionRecord, unpacking: Bool, progress: @escaping @Sendable (DeployProgress) -> Void
+        _ record: VersionRecord, unpacking: Bool, progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(FunctionError) -> FunctionPlan {
-        let name: FunctionName
-        do throws(InvalidFunctionName) { name = try FunctionName(record.name) } catch { throw .badName(error) }
-        let config = try parse(record.config, name)
+        let config = try parse(record.config, try Self.name(record.name))
         let folder = bundles.folder(of: record.name, version: record.version)
         if unpacking || access(folder, F_OK) != 0 {
             progress(.step("unpacking"))
@@ -91,7 +91,7 @@ final class FunctionPlanner: Sendable {
         } catch { throw .badConfig(error) }
     }
 
-    private static func millisecondsSince1970() -> Int64 {
-        LogTime.now()
+    static func name(_ text: String) throws(FunctionError) -> FunctionName {
+        do throws(InvalidFunctionName) { return try FunctionName(text) } catch { throw .badName(error) }
     }
 }

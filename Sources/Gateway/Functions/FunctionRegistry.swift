@@ -6,27 +6,36 @@ internal import Logging
 /// All deployed functions, and every change of them. A change is on the disk before it is acknowledged, and of one
 /// function there is one change at a time.
 actor FunctionRegistry {
-    private let store: FunctionStore
-    private let bundles: BundleStore
-    private let planner: FunctionPlanner
-    private let routes: RouteTable
-    private let queuedBytes: QueuedBytes
-    private let logs: LogFolder
-    private let context: SupervisionContext
-    private var functions: [String: DeployedFunction] = [:]
+    let store: FunctionStore
+    let bundles: BundleStore
+    let planner: FunctionPlanner
+    let routes: RouteTable
+    let routing: RouteContext
+    let logs: LogFolder
+    let context: SupervisionContext
+    var functions: [String: DeployedFunction] = [:]
+    /// Versions that run, or did at the last look: the only ones whose size may have to change.
+    private var running: [ObjectIdentifier: DeployedVersion] = [:]
+    /// Replicas of versions that have been relieved, while they finish what they have.
+    private var leaving: [ReplicaSet] = []
+    /// Bundles of deploys that are under way.
+    var deploying: [String] = []
     /// Names of functions that are being changed.
     private var busy: Set<String> = []
+    /// Calls of versions that are no longer kept, not written yet.
+    private var uncounted: [String: UInt64] = [:]
     private var isDraining = false
+    private(set) var isStopped = false
 
     init(
         store: FunctionStore, bundles: BundleStore, planner: FunctionPlanner, routes: RouteTable,
-        queuedBytes: QueuedBytes, logs: LogFolder, context: SupervisionContext
+        routing: RouteContext, logs: LogFolder, context: SupervisionContext
     ) {
         self.store = store
         self.bundles = bundles
         self.planner = planner
         self.routes = routes
-        self.queuedBytes = queuedBytes
+        self.routing = routing
         self.logs = logs
         self.context = context
     }
@@ -36,75 +45,96 @@ actor FunctionRegistry {
     var all: [DeployedFunction] { functions.values.sorted { $0.name < $1.name } }
 
     func function(named name: String) throws(FunctionError) -> DeployedFunction {
-        guard let function = functions[name] else { throw .notDeployed(routes.unknown(name)) }
+        guard let function = functions[name] else {
+            let failure = routes.unknown(name)
+            guard let at = name.firstIndex(of: "@"), functions[String(name[..<at])] != nil else {
+                throw .notDeployed(failure)
+            }
+            throw .badArgument("\"\(name)\" names a version; name the function alone: \(name[..<at])")
+        }
         return function
     }
 
     // MARK: Start and stop
 
-    /// Puts the functions of the last time back to work. They become Ready in their own time.
+    /// Puts the functions of the last time back to work. They become Ready in their own time; of those that may be idle
+    /// nothing is looked at but their records.
     func restore() throws(RegistryError) {
-        let records = try store.all()
-        let kept = Set(records.map(\.bundle))
-        let versions = Dictionary(uniqueKeysWithValues: records.map { ($0.name, $0.version) })
+        let all = try store.all()
         do {
-            try bundles.removeUnreferenced(keeping: kept)
-            try bundles.removeUnreferencedFolders(keeping: versions)
+            try bundles.removeUnreferenced(keeping: Set(all.flatMap(\.versions).map(\.bundle)))
+            try bundles.removeUnreferencedFolders(
+                keeping: Dictionary(
+                    uniqueKeysWithValues: all.map { ($0.function.name, Set($0.versions.map(\.version))) }))
         } catch {
             context.logger.warning("old bundles are not removed: \(error)")
         }
-        for record in records {
-            let function = makeFunction(record)
-            functions[record.name] = function
-            routes.insert(function.route)
-            busy.insert(record.name)
-            context.tasks.add { [self] in await restore(function, record) }
-        }
-    }
-
-    private func restore(_ function: DeployedFunction, _ record: FunctionRecord) async {
-        defer { busy.remove(record.name) }
-        do throws(FunctionError) {
-            let plan = try await planner.plan(record, unpacking: false) { progress in
-                if case .output(let line) = progress {
-                    function.log.append(text: "dcf: \(line)", replica: 0, stream: .gateway)
-                }
+        for stored in all {
+            guard let function = makeFunction(stored) else {
+                context.logger.error("\(stored.function.name) has no version that gets its calls; it is left out")
+                continue
             }
-            guard !isDraining else { return }
-            function.route.configure(callTimeout: plan.callTimeout, queueBound: plan.queueBound)
-            let set = ReplicaSet(
-                plan: plan, context: context, log: function.log, route: function.route, isActive: true)
-            _ = function.become(record, set)
-            set.add(record.replicas)
-        } catch {
-            context.logger.error("\(record.name) cannot be started: \(error.status.message)")
-            function.give(up: error.status.message)
-            context.changes.announce()
+            functions[function.name] = function
+            publish(function)
+            settle(function)
         }
     }
 
-    /// No more changes.
+    private func makeFunction(_ stored: StoredFunction) -> DeployedFunction? {
+        let versions = stored.versions.map { makeVersion($0) }
+        let weights = stored.versions.map { (version: $0.version, weight: UInt64(clamping: $0.traffic)) }
+        guard let newest = versions.last(where: { $0.record.traffic > 0 }) else { return nil }
+        // Weights that do not add up are nobody's work; then all calls go to the newest that had any.
+        let traffic = (try? Traffic(weights)) ?? Traffic(version: newest.number)
+        return DeployedFunction(
+            stored.function, versions: versions, traffic: traffic, current: newest,
+            log: logs.log(of: stored.function.name))
+    }
+
+    /// A version as its record says, not running. One whose config cannot be read is Failed.
+    func makeVersion(_ record: VersionRecord) -> DeployedVersion {
+        let version: DeployedVersion
+        do throws(FunctionError) {
+            version = DeployedVersion(record, settings: try planner.settings(of: record), routing: routing)
+        } catch {
+            version = DeployedVersion(
+                record, settings: VersionSettings(limits: context.limits), routing: routing)
+            context.logger.error("\(record.name) cannot be started: \(error.status.message)")
+            version.give(up: error.status.message)
+        }
+        version.route.onWaiting { [weak self, weak version, tasks = context.tasks] in
+            guard let self, let version else { return }
+            tasks.add { await self.start(version) }
+        }
+        return version
+    }
+
+    /// No more changes. What calls need is still started.
     func beginDrain() {
         isDraining = true
     }
 
     /// Ends all replicas.
     func stopAll(within limit: Duration) async {
-        let sets = functions.values.compactMap(\.set)
+        isStopped = true
+        let sets = functions.values.flatMap(\.versions).compactMap(\.set) + leaving
         for set in sets { set.stop(within: limit) }
         for set in sets { await set.waitUntilEnded() }
     }
 
     /// Writes how many calls came since the last time.
     func writeInvocations() {
-        var counts: [String: UInt64] = [:]
+        var counts = uncounted
         for (name, function) in functions {
-            let count = function.route.takeInvocations()
-            guard count > 0 else { continue }
-            function.addInvocations(count)
-            counts[name] = count
+            for version in function.versions {
+                let count = version.takeInvocations()
+                guard count > 0 else { continue }
+                function.addInvocations(count)
+                counts[name, default: 0] += count
+            }
         }
         guard !counts.isEmpty else { return }
+        uncounted = [:]
         do throws(RegistryError) {
             try store.addInvocations(counts)
         } catch {
@@ -112,187 +142,119 @@ actor FunctionRegistry {
         }
     }
 
-    // MARK: Changing
-
-    /// Deploys a function and returns when it is Ready and on the disk.
-    func deploy(
-        _ request: DeployRequest, progress: @escaping @Sendable (DeployProgress) -> Void
-    ) async throws(FunctionError) -> DeployedFunction {
-        let name = try Self.name(request.name)
-        let existing = try begin(name.text)
-        defer { busy.remove(name.text) }
-        if existing == nil, request.mustExist { throw .notDeployed(routes.unknown(name.text)) }
-        if existing != nil, request.ifExists == .refuse { throw .alreadyExists(name.text) }
-        let record = try planner.record(for: request, name: name, after: existing?.record)
-        do throws(FunctionError) {
-            let plan = try await planner.plan(record, unpacking: true, progress: progress)
-            if let existing, request.ifExists == .replace { await retire(existing) }
-            return try await start(plan, existing: existing, progress: progress)
-        } catch {
-            discard(record, keeping: existing?.record)
-            if let existing, request.ifExists == .replace { bringBack(existing) }
-            throw error
-        }
+    /// The same of a version that leaves.
+    func keepCount(of version: DeployedVersion, _ function: DeployedFunction) {
+        let count = version.takeInvocations()
+        guard count > 0, functions[function.name] === function else { return }
+        function.addInvocations(count)
+        uncounted[function.name, default: 0] += count
     }
 
-    /// Removes a function. What its replicas have is finished; what waits is refused.
-    func delete(_ name: String) async throws(FunctionError) {
-        let function = try beginExisting(name)
-        defer { busy.remove(name) }
-        do throws(RegistryError) { try store.delete(name) } catch { throw .registry(error) }
-        routes.remove(name)
-        functions[name] = nil
-        function.route.remove()
-        context.changes.announce()
-        function.set?.stop()
-        await function.set?.waitUntilEnded()
-        function.log.close()
-        logs.remove(name)
-        removeFiles(of: name, version: nil)
-    }
+    // MARK: One change at a time
 
-    func scale(_ name: String, to count: UInt64) async throws(FunctionError) {
-        guard (1...FunctionPlanner.replicasMax).contains(count) else {
-            throw .badArgument(
-                "\(count) replicas: 1 to \(FunctionPlanner.replicasMax) are possible; dcf function delete removes a function"
-            )
-        }
-        let function = try beginExisting(name)
-        defer { busy.remove(name) }
-        do throws(RegistryError) { try store.setReplicas(name, Int(count)) } catch { throw .registry(error) }
-        function.setReplicas(Int(count))
-        if function.set?.failure == nil { function.set?.scale(to: Int(count)) }
-        context.changes.announce()
-    }
-
-    /// Starts new replicas of the same version; also of a function that is Failed.
-    func restart(_ name: String) async throws(FunctionError) {
-        let function = try beginExisting(name)
-        defer { busy.remove(name) }
-        let plan = try await planner.plan(function.record, unpacking: false) { _ in }
-        _ = try await start(plan, existing: function) { _ in }
-    }
-
-    /// Marks a function as being changed.
-    private func begin(_ name: String) throws(FunctionError) -> DeployedFunction? {
+    /// Marks a function as being changed; `end` must follow.
+    func begin(_ name: String) throws(FunctionError) -> DeployedFunction? {
         guard !isDraining else { throw .draining }
         guard busy.insert(name).inserted else { throw .busy(name) }
         return functions[name]
     }
 
     /// The same for one that must be there.
-    private func beginExisting(_ name: String) throws(FunctionError) -> DeployedFunction {
+    func beginExisting(_ name: String) throws(FunctionError) -> DeployedFunction {
         let function = try self.function(named: name)
         _ = try begin(name)
         return function
     }
 
-    private static func name(_ text: String) throws(FunctionError) -> FunctionName {
-        do throws(InvalidFunctionName) { return try FunctionName(text) } catch { throw .badName(error) }
+    /// The change is over.
+    func end(_ name: String) {
+        busy.remove(name)
+        if let function = functions[name] { settle(function) }
     }
 
-    private func makeFunction(_ record: FunctionRecord) -> DeployedFunction {
-        DeployedFunction(
-            record: record,
-            route: FunctionRoute(
-                name: record.name, callTimeout: context.limits.callTimeout, queueBound: context.limits.queue,
-                queuedBytes: queuedBytes),
-            log: logs.log(of: record.name))
+    // MARK: Running and not running
+
+    /// Starts what should run and does not.
+    func settle(_ function: DeployedFunction) {
+        for version in function.versions where version.set == nil {
+            let record = version.record
+            guard version.route.load.waiting > 0 || (record.traffic > 0 && record.replicas.min > 0) else { continue }
+            context.tasks.add { [self] in await start(version) }
+        }
     }
 
-    /// Starts the plan's replicas beside those that are there, and when all are Ready lets them take over.
-    private func start(
-        _ plan: FunctionPlan, existing: DeployedFunction?, progress: @escaping @Sendable (DeployProgress) -> Void
-    ) async throws(FunctionError) -> DeployedFunction {
-        let function = existing ?? makeFunction(plan.record)
-        let set = ReplicaSet(
-            plan: plan, context: context, log: function.log, route: function.route, isActive: false)
-        do throws(ConstructorFailure) {
-            try await withTaskCancellation(of: set) { () async throws(ConstructorFailure) in
-                try await set.start(plan.record.replicas) { progress(.step($0)) }
+    /// Starts a version that does not run: for a call that waits, or because it should run. Once, however many ask.
+    func start(_ version: DeployedVersion) async {
+        guard !isStopped, let function = functions[version.record.name], version.beginStart() else { return }
+        do throws(FunctionError) {
+            let plan = try await plan(version) { progress in
+                if case .output(let line) = progress {
+                    function.log.append(text: "dcf: \(line)", replica: 0, stream: .gateway)
+                }
             }
-        } catch {
-            if existing == nil {
-                function.log.close()
-                logs.remove(plan.name)
+            let set = makeSet(plan, version, function.log, isActive: true)
+            guard !isStopped, version.endStart(set) else {
+                _ = version.endStart(nil)
+                return
             }
-            if Task.isCancelled { throw .cancelled }
-            if !error.traceback.isEmpty { progress(.traceback(error.traceback)) }
-            throw .constructor(function: plan.name, error)
-        }
-        var record = plan.record
-        if let existing { record.invocations = existing.record.invocations }
-        do throws(RegistryError) {
-            try store.save(record)
+            running[ObjectIdentifier(version)] = version
+            set.add(max(version.record.replicas.min, 1))
         } catch {
-            set.stop()
-            await set.waitUntilEnded()
-            if existing == nil { function.log.close() }
-            throw .registry(error)
+            _ = version.endStart(nil)
+            context.logger.error("\(function.name)@\(version.number) cannot be started: \(error.status.message)")
+            version.give(up: error.status.message)
         }
-        function.route.configure(callTimeout: plan.callTimeout, queueBound: plan.queueBound)
-        function.route.reopen()
-        let before = function.become(record, set)
-        set.activate()
-        functions[plan.name] = function
-        routes.insert(function.route)
         context.changes.announce()
-        if let before { finish(before, unlessVersion: record.version) }
-        return function
     }
 
-    /// Lets a version that is no longer current finish what it has.
-    private func finish(_ set: ReplicaSet, unlessVersion current: Int) {
+    /// Everything to start a version; made once.
+    func plan(
+        _ version: DeployedVersion, progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> FunctionPlan {
+        if let plan = version.plan { return plan }
+        let plan = try await planner.plan(version.record, unpacking: false, progress: progress)
+        version.become(plan)
+        return plan
+    }
+
+    /// Makes `set` the version's replicas; those it had finish what they have.
+    func run(_ version: DeployedVersion, _ set: ReplicaSet) {
+        running[ObjectIdentifier(version)] = version
+        if let before = version.become(set) { retire(before) }
+    }
+
+    /// The versions that run.
+    func runningVersions() -> [DeployedVersion] {
+        for (key, version) in running where version.set == nil { running[key] = nil }
+        return Array(running.values)
+    }
+
+    func makeSet(_ plan: FunctionPlan, _ version: DeployedVersion, _ log: FunctionLog, isActive: Bool) -> ReplicaSet {
+        ReplicaSet(plan: plan, context: context, log: log, route: version.route, isActive: isActive)
+    }
+
+    /// Lets replicas finish what they have, and ends them.
+    ///
+    /// - Parameter then: called when they have ended.
+    func retire(_ set: ReplicaSet, then: @escaping @Sendable () async -> Void = {}) {
+        leaving.append(set)
         set.stop()
-        let (name, version) = (set.plan.name, set.plan.record.version)
         context.tasks.add { [self] in
             await set.waitUntilEnded()
-            if version != current { await removeFiles(of: name, version: version) }
+            await hasLeft(set)
+            await then()
         }
     }
 
-    /// Takes the old version away before the new one starts. Calls wait meanwhile.
-    private func retire(_ function: DeployedFunction) async {
-        function.set?.stop()
-        await function.set?.waitUntilEnded()
+    private func hasLeft(_ set: ReplicaSet) {
+        leaving.removeAll { $0 === set }
     }
 
-    /// A replace whose new version does not start: the old one comes back.
-    private func bringBack(_ function: DeployedFunction) {
-        guard let old = function.set, old.isStopped else { return }
-        let set = ReplicaSet(
-            plan: old.plan, context: context, log: function.log, route: function.route, isActive: true)
-        _ = function.become(function.record, set)
-        set.add(function.record.replicas)
+    /// Tells callers where the function's calls go.
+    func publish(_ function: DeployedFunction) {
+        routes.set(
+            function.name,
+            versions: Dictionary(uniqueKeysWithValues: function.versions.map { ($0.number, $0.route) }),
+            traffic: function.traffic)
     }
-
-    /// Removes what a deploy that failed has left.
-    private func discard(_ record: FunctionRecord, keeping kept: FunctionRecord?) {
-        removeFiles(of: record.name, version: kept == nil ? nil : record.version)
-    }
-
-    private func removeFiles(of name: String, version: Int?) {
-        do {
-            try bundles.removeFolder(of: name, version: version)
-        } catch {
-            context.logger.warning("files of \(name) are not removed: \(error)")
-        }
-    }
-}
-
-/// Does `work`; when the task is cancelled, stops the replicas that it waits for.
-private func withTaskCancellation(
-    of set: ReplicaSet, _ work: () async throws(ConstructorFailure) -> Void
-) async throws(ConstructorFailure) {
-    let result = await withTaskCancellationHandler {
-        do throws(ConstructorFailure) {
-            try await work()
-            return Result<Void, ConstructorFailure>.success(())
-        } catch {
-            return .failure(error)
-        }
-    } onCancel: {
-        set.stop()
-    }
-    try result.get()
 }

@@ -40,13 +40,32 @@ final class FrameBatch {
         bytes.append(contentsOf: payload)
     }
 
+    /// The next `count` calls are one batch.
+    func appendBatch(of count: Int) {
+        append(FrameHeader(kind: .batch, headLength: 2, payloadLength: 0))
+        append(UInt16(count))
+    }
+
+    /// A frame whose payload is copied.
+    func append(
+        _ kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, head: [UInt8], payload: UnsafeRawBufferPointer
+    ) {
+        append(
+            FrameHeader(kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: payload.count))
+        bytes.append(contentsOf: head)
+        bytes.append(contentsOf: payload)
+    }
+
     /// A call; the layout is ``CallHead``'s, written without the steps between.
     func append(_ invocation: Invocation, id: UInt64, at now: MonotonicTime) {
         var requestID = invocation.requestID
         let metadataLength = max(invocation.metadata.count, 2)
         let headLength = 8 + 2 + requestID.utf8.count + metadataLength
         let count = invocation.input.count
-        append(FrameHeader(kind: .call, id: id, headLength: headLength, payloadLength: count))
+        append(
+            FrameHeader(
+                kind: .call, flags: invocation.wantsPieces ? .stream : .none, id: id, headLength: headLength,
+                payloadLength: count))
         append(Self.remainingMicros(invocation, at: now))
         append(UInt16(requestID.utf8.count))
         requestID.withUTF8 { bytes.append(contentsOf: $0) }

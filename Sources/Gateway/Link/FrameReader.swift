@@ -4,7 +4,7 @@ internal import Glibc
 internal import WatcherLink
 
 /// Cuts what comes from a watcher into frames. Small ones are looked at where they were read; the payload of a large
-/// reply is read straight into the memory that will go to the caller. Used on the links' thread.
+/// one is read straight into the memory that will go to the caller. Used on the links' thread.
 final class FrameReader {
     /// A frame that lies whole in the buffer. Valid until the `next` after `refill`.
     struct Frame {
@@ -15,7 +15,8 @@ final class FrameReader {
 
     enum Step: ~Copyable {
         case frame(Frame)
-        case largeReply(Frame, SliceMemory)
+        /// The same with a large payload, which lies in memory of its own.
+        case large(Frame, SliceMemory)
         /// Frames that were given out are about to be overwritten; call again.
         case refill
         /// All that the socket had has been read.
@@ -25,7 +26,7 @@ final class FrameReader {
     }
 
     private static let bufferBytes = 128 << 10
-    /// A reply with a larger payload does not go through the buffer.
+    /// A larger payload of some kinds does not go through the buffer.
     private static let largeBytes = 16 << 10
 
     private let descriptor: Int32
@@ -34,7 +35,7 @@ final class FrameReader {
     /// What of the buffer is read and not cut yet.
     private var start = 0
     private var end = 0
-    /// A large reply that is being read.
+    /// A large payload that is being read.
     private var large: Large?
     /// Whether the socket gave less than it was asked for: asking again would only say EAGAIN.
     private var isDrained = false
@@ -85,7 +86,7 @@ final class FrameReader {
                     hasGivenFrames = true
                     return .frame(frame)
                 }
-                if header.kind == FrameKind.reply.rawValue, header.payloadLength > Self.largeBytes,
+                if header.payloadLength > Self.largeBytes, Self.mayBeLarge(header.kind),
                     end - start >= FrameHeader.size + header.headLength
                 {
                     if giveBack() { return .refill }
@@ -101,6 +102,13 @@ final class FrameReader {
             makeRoom(for: needed)
             let count = fill()
             guard count > 0 else { return Self.ending(count) }
+        }
+    }
+
+    private static func mayBeLarge(_ kind: UInt8) -> Bool {
+        switch FrameKind(rawValue: kind) {
+        case .reply, .piece, .callOut: true
+        default: false
         }
     }
 
@@ -136,7 +144,7 @@ final class FrameReader {
         let frame = reply.frame
         var memory = SliceMemory(count: 33)
         swap(&memory, &reply.memory)
-        return .largeReply(frame, memory)
+        return .large(frame, memory)
     }
 
     /// Moves what is left to the buffer's beginning, and makes it as large as the frame to come.

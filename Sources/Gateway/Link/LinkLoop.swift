@@ -15,6 +15,7 @@ final class LinkLoop {
     private let wakeup: Int32
     private let maxBodyBytes: Int
     private let strangersMax: Int
+    private let invoker: Invoker
     private let logger: Logger
     private let redeem: (String) -> (any ReplicaLinkObserver)?
     private let takeCommands: () -> [@Sendable (LinkLoop) -> Void]
@@ -26,7 +27,7 @@ final class LinkLoop {
     private var isStopping = false
 
     init(
-        listener: Int32, wakeup: Int32, maxBodyBytes: Int, strangersMax: Int, logger: Logger,
+        listener: Int32, wakeup: Int32, maxBodyBytes: Int, strangersMax: Int, invoker: Invoker, logger: Logger,
         redeem: @escaping (String) -> (any ReplicaLinkObserver)?,
         commands: @escaping () -> [@Sendable (LinkLoop) -> Void], onTurn: @escaping () -> Void
     ) {
@@ -35,6 +36,7 @@ final class LinkLoop {
         self.wakeup = wakeup
         self.maxBodyBytes = maxBodyBytes
         self.strangersMax = strangersMax
+        self.invoker = invoker
         self.logger = logger
         self.redeem = redeem
         takeCommands = commands
@@ -118,7 +120,7 @@ final class LinkLoop {
             Self.widen(descriptor)
             let poll = poll
             links[descriptor] = ReplicaLink(
-                descriptor: descriptor, maxBodyBytes: maxBodyBytes,
+                descriptor: descriptor, maxBodyBytes: maxBodyBytes, invoker: invoker,
                 onBlocked: {
                     Self.control(poll, EPOLL_CTL_MOD, descriptor, EPOLLIN.rawValue | EPOLLOUT.rawValue)
                 }, redeem: redeem)

@@ -21,18 +21,22 @@ final class LinkServer: Sendable {
     private let wakeup: Int32
     private let maxBodyBytes: Int
     private let onTurn: @Sendable () -> Void
+    private let invoker: Invoker
     private let logger: Logger
     private let state = Mutex(State())
 
     /// Binds the socket; its folder must be the gateway's alone.
     ///
-    /// - Parameter onTurn: called on the links' thread when what was there has been read.
+    /// - Parameters:
+    ///   - invoker: takes the calls that handlers make.
+    ///   - onTurn: called on the links' thread when what was there has been read.
     init(
-        path: String, maxBodyBytes: Int, logger: Logger, onTurn: @escaping @Sendable () -> Void = {}
+        path: String, maxBodyBytes: Int, invoker: Invoker, logger: Logger, onTurn: @escaping @Sendable () -> Void = {}
     ) throws(LinkServerError) {
         self.path = path
         self.onTurn = onTurn
         self.maxBodyBytes = maxBodyBytes
+        self.invoker = invoker
         self.logger = logger
         listener = try Self.listen(at: path)
         wakeup = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
@@ -74,8 +78,8 @@ final class LinkServer: Sendable {
         let thread = Thread(name: "links") { [self] in
             let loop = LinkLoop(
                 listener: listener, wakeup: wakeup, maxBodyBytes: maxBodyBytes, strangersMax: Self.strangersMax,
-                logger: logger, redeem: { [self] in redeem($0) }, commands: { [self] in takeCommands() },
-                onTurn: onTurn)
+                invoker: invoker, logger: logger, redeem: { [self] in redeem($0) },
+                commands: { [self] in takeCommands() }, onTurn: onTurn)
             loop.run()
         }
         state.withLock { $0.thread = thread }

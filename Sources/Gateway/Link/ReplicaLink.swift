@@ -22,22 +22,31 @@ final class ReplicaLink: @unchecked Sendable {
     static let protocolError = "protocol error"
 
     let descriptor: Int32
-    private let maxBodyBytes: Int
+    let maxBodyBytes: Int
+    /// For the calls that the handler makes.
+    let invoker: Invoker
     /// Who a token belongs to; a token is good once.
     private let redeem: (String) -> (any ReplicaLinkObserver)?
-    private var writer: LinkWriter
-    private let reader: FrameReader
+    let writer: LinkWriter
+    let reader: FrameReader
     private var phase = Phase.hello
     private let serving = Mutex<(route: FunctionRoute, replica: ReplicaSlots)?>(nil)
-    /// Answers read from the socket and not handed on yet, with where their bytes lie in the reader's buffer.
-    private var answers: [FrameReader.Frame] = []
+    /// Answers read from the socket and not handed on yet.
+    private var answers: [LinkAnswer] = []
+    /// Room for the calls that an answer makes place for.
+    private var sends: [SentCall] = []
+    /// Calls whose replies come in pieces, from the first piece on.
+    var streams: [UInt64: ReplyStream] = [:]
+    /// What the handler has called and has no answer to.
+    let callsOut = Mutex<[UInt64: ChainedCall]>([:])
 
     init(
-        descriptor: Int32, maxBodyBytes: Int, onBlocked: @escaping @Sendable () -> Void,
+        descriptor: Int32, maxBodyBytes: Int, invoker: Invoker, onBlocked: @escaping @Sendable () -> Void,
         redeem: @escaping (String) -> (any ReplicaLinkObserver)?
     ) {
         self.descriptor = descriptor
         self.maxBodyBytes = maxBodyBytes
+        self.invoker = invoker
         self.redeem = redeem
         writer = LinkWriter(descriptor: descriptor, onBlocked: onBlocked)
         reader = FrameReader(descriptor: descriptor, maxBodyBytes: maxBodyBytes)
@@ -54,16 +63,24 @@ final class ReplicaLink: @unchecked Sendable {
         writer.send { $0.append(invocation, id: id, at: now) }
     }
 
-    func send(_ invocations: [(Invocation, UInt64)], at now: MonotonicTime) {
-        guard !invocations.isEmpty else { return }
+    /// - Parameter asBatch: whether the handler gets them as one list.
+    func send(_ calls: [SentCall], asBatch: Bool, at now: MonotonicTime) {
+        guard !calls.isEmpty else { return }
         writer.send { batch in
-            for (invocation, id) in invocations { batch.append(invocation, id: id, at: now) }
+            if asBatch { batch.appendBatch(of: calls.count) }
+            for call in calls { batch.append(call.invocation, id: call.id, at: now) }
         }
+    }
+
+    /// The watcher gives back what it has not begun.
+    func recall() {
+        writer.send { $0.append(.recall) }
     }
 
     /// Nobody waits for this call any more.
     func cancel(_ id: UInt64) {
         writer.send { $0.append(.cancel, flags: .optional, id: id) }
+        cancelCallsOut(of: id)
     }
 
     /// The watcher finishes what it has and ends.
@@ -75,6 +92,9 @@ final class ReplicaLink: @unchecked Sendable {
     func serve(_ replica: ReplicaSlots, of route: FunctionRoute) {
         serving.withLock { $0 = (route, replica) }
     }
+
+    /// Who the link serves; nil before it is Ready, and when its process has ended.
+    var served: (route: FunctionRoute, replica: ReplicaSlots)? { serving.withLock { $0 } }
 
     /// Makes the links' thread see the end, from any thread.
     func shutdown() {
@@ -107,9 +127,7 @@ final class ReplicaLink: @unchecked Sendable {
             while true {
                 switch try reader.next() {
                 case .frame(let frame): try handle(frame)
-                case .largeReply(let frame, let memory):
-                    deliverAnswers()
-                    deliver(frame, memory)
+                case .large(let frame, let memory): try handle(frame, memory)
                 case .nothing:
                     return nil
                 case .refill:
@@ -129,8 +147,10 @@ final class ReplicaLink: @unchecked Sendable {
     /// The link is closed: no frame is sent or read any more.
     func ended(_ reason: String) {
         writer.close()
+        streams = [:]
+        cancelCallsOut()
         // No new calls; what it has is lost only when the process is known to have ended, and how.
-        if let (route, replica) = serving.withLock({ $0 }) { route.close(replica) }
+        if let (route, replica) = served { route.close(replica) }
         switch phase {
         case .hello, .ended: break
         case .starting(let observer), .serving(let observer): observer.linkEnded(self, reason: reason)
@@ -154,8 +174,18 @@ final class ReplicaLink: @unchecked Sendable {
             throw LinkError.unknownKind(frame.header.kind)
         }
         switch (phase, kind) {
-        case (.serving, .reply), (.serving, .error):
-            answers.append(frame)
+        case (.serving, .piece):
+            try take(piece: frame)
+        case (.serving, .reply), (.serving, .error), (.serving, .end):
+            answers.append(LinkAnswer(frame))
+        case (.serving, .returned):
+            let calls = try Returned(head: reader.head(of: frame)).calls
+            deliverAnswers()
+            if let (route, replica) = served { route.returned(calls, by: replica) }
+        case (.serving, .callOut), (.starting, .callOut):
+            try callOut(frame)
+        case (.serving, .cancel), (.starting, .cancel):
+            cancelCallOut(frame.header.id)
         case (.hello, .hello):
             try greet(try Hello(head: reader.head(of: frame)))
         case (.starting(let observer), .ready):
@@ -167,6 +197,17 @@ final class ReplicaLink: @unchecked Sendable {
             observer.linkFailed(failed, traceback: String(decoding: reader.payload(of: frame), as: UTF8.self))
         default:
             throw LinkError.unexpected(kind, "came out of turn")
+        }
+    }
+
+    /// The same for a frame whose payload does not lie in the reader's buffer.
+    private func handle(_ frame: FrameReader.Frame, _ memory: consuming SliceMemory) throws {
+        guard let kind = FrameKind(rawValue: frame.header.kind) else { return }
+        switch (phase, kind) {
+        case (.serving, .reply): deliver(frame, memory)
+        case (.serving, .piece): try take(piece: frame, memory)
+        case (.serving, .callOut), (.starting, .callOut): try callOut(frame, memory)
+        default: throw LinkError.unexpected(kind, "came out of turn")
         }
     }
 
@@ -183,52 +224,49 @@ final class ReplicaLink: @unchecked Sendable {
     private func deliverAnswers() {
         guard !answers.isEmpty else { return }
         defer { answers.removeAll(keepingCapacity: true) }
-        guard let (route, replica) = serving.withLock({ $0 }) else { return }
-        let invocations = route.answered(answers.map(\.header.id), by: replica)
-        for (frame, invocation) in zip(answers, invocations) {
-            guard let invocation else { continue }
-            let payload = reader.payload(of: frame)
-            if frame.header.kind == FrameKind.error.rawValue {
-                invocation.fail(failure(frame))
-                continue
+        guard let (route, replica) = served else { return }
+        route.answered(&answers, by: replica, sends: &sends)
+        for answer in answers {
+            let frame = answer.frame
+            if !streams.isEmpty { streams[frame.header.id] = nil }
+            guard let invocation = answer.invocation else { continue }
+            switch frame.header.kind {
+            case FrameKind.error.rawValue: invocation.fail(.watcher(reader.head(of: frame)))
+            case FrameKind.end.rawValue: invocation.end(metadata(of: frame))
+            default:
+                deliver(
+                    InvocationOutput(
+                        borrowing: reader.payload(of: frame), isText: frame.header.flags.contains(.text)),
+                    of: frame, to: invocation, function: route.name)
             }
-            if let failure = refusal(payload, of: frame, for: invocation, function: route.name) {
-                invocation.fail(failure)
-                continue
-            }
-            invocation.reply(ReplyMessage.copying(payload))
         }
     }
 
     private func deliver(_ frame: FrameReader.Frame, _ memory: consuming SliceMemory) {
-        guard let (route, replica) = serving.withLock({ $0 }),
-            let invocation = route.answered([frame.header.id], by: replica).first ?? nil
-        else { return }
-        if let failure = refusal(
-            UnsafeRawBufferPointer(memory.bytes), of: frame, for: invocation, function: route.name)
-        {
-            invocation.fail(failure)
-            return
-        }
-        invocation.reply(ReplyMessage.around(memory))
+        guard let (route, replica) = served else { return }
+        var answer = [LinkAnswer(frame)]
+        route.answered(&answer, by: replica, sends: &sends)
+        guard let invocation = answer[0].invocation else { return }
+        deliver(
+            InvocationOutput(owning: memory, isText: frame.header.flags.contains(.text)), of: frame, to: invocation,
+            function: route.name)
     }
 
-    private func failure(_ frame: FrameReader.Frame) -> CallFailure {
-        do {
-            return .watcher(try ErrorHead(head: reader.head(of: frame)))
-        } catch {
-            return CallFailure(.internal, executed: .maybe, "the watcher's answer does not parse: \(error)")
+    private func deliver(
+        _ output: consuming InvocationOutput, of frame: FrameReader.Frame, to invocation: Invocation, function: String
+    ) {
+        if output.count > maxBodyBytes {
+            invocation.fail(.replyTooLarge(output.count, limit: maxBodyBytes))
+        } else if invocation.wantsText, !output.isText, let offset = UTF8Check.firstInvalid(in: output.bytes) {
+            invocation.fail(.replyNotText(function, at: offset))
+        } else {
+            invocation.reply(output, metadata(of: frame))
         }
     }
 
-    /// Why a reply cannot be given to its caller, if so.
-    private func refusal(
-        _ payload: UnsafeRawBufferPointer, of frame: FrameReader.Frame, for invocation: Invocation, function: String
-    ) -> CallFailure? {
-        if payload.count > maxBodyBytes { return .replyTooLarge(payload.count, limit: maxBodyBytes) }
-        if invocation.wantsText, !frame.header.flags.contains(.text), let offset = UTF8Check.firstInvalid(in: payload) {
-            return .replyNotText(function, at: offset)
-        }
-        return nil
+    /// What the handler gives to the caller beside its reply; mostly nothing.
+    private func metadata(of frame: FrameReader.Frame) -> ReplyMetadata {
+        guard frame.header.headLength > 2 else { return ReplyMetadata() }
+        return ReplyMetadata(head: reader.head(of: frame))
     }
 }

@@ -104,9 +104,30 @@ package final class FunctionLog: Sendable {
         return String(decoding: files.tail(lines: lines), as: UTF8.self)
     }
 
+    /// The last lines that were written for a request, at most this many and at most `bytes`.
+    package func tail(ofRequest requestID: String, lines: Int = .max, bytes: Int = 1 << 20) -> String {
+        let files = state.withLock { _ in LogFiles(folder: folder, count: limits.files) }
+        let found = files.tail(lines: lines, bytes: bytes) { Self.isLine($0, ofRequest: requestID) }
+        return String(decoding: found, as: UTF8.self)
+    }
+
+    /// Whether a line of a log was written for this request.
+    package static func isLine(_ line: some Sequence<UInt8>, ofRequest requestID: String) -> Bool {
+        // Time, replica, stream, request, text.
+        let fields = line.lazy.prefix(prefixBytesMax).split(
+            separator: 0x20, maxSplits: 4, omittingEmptySubsequences: false)
+        return fields.count > 3 && fields[3].elementsEqual(requestID.utf8)
+    }
+
+    /// More than what stands before a line's text.
+    private static let prefixBytesMax = 512
+
     /// The last lines and everything from there on, nothing missing between. The stream ends when the log is closed; one that
     /// is read too slowly loses lines and is told how many.
-    package func follow(lines: Int = 0) -> (earlier: String, later: AsyncStream<String>) {
+    /// - Parameter requestID: of the last lines only those that were written for this request; all of them where `lines` is 0.
+    package func follow(
+        lines: Int = 0, ofRequest requestID: String? = nil
+    ) -> (earlier: String, later: AsyncStream<String>) {
         let (stream, continuation) = AsyncStream.makeStream(
             of: String.self, bufferingPolicy: .bufferingOldest(limits.followerLines))
         var number = 0
@@ -116,14 +137,18 @@ package final class FunctionLog: Sendable {
                 number = state.lastFollower
                 state.followers[number] = LogFollower(continuation: continuation)
             }
-            return LogFiles(folder: folder, count: lines > 0 ? limits.files : 0)
+            return LogFiles(folder: folder, count: lines > 0 || requestID != nil ? limits.files : 0)
         }
         let follower = number
         continuation.onTermination = { [weak self] _ in
             self?.state.withLock { _ = $0.followers.removeValue(forKey: follower) }
         }
         if follower == 0 { continuation.finish() }
-        return (String(decoding: files.tail(lines: lines), as: UTF8.self), stream)
+        guard let requestID else { return (String(decoding: files.tail(lines: lines), as: UTF8.self), stream) }
+        let found = files.tail(lines: lines > 0 ? lines : .max, bytes: 1 << 20) {
+            Self.isLine($0, ofRequest: requestID)
+        }
+        return (String(decoding: found, as: UTF8.self), stream)
     }
 
     /// How many follow at the moment.

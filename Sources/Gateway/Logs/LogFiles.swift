@@ -54,6 +54,40 @@ struct LogFiles: ~Copyable {
         return bytes
     }
 
+    /// Those lines of all that `isWanted`: the last ones, at most this many and at most this many bytes.
+    func tail(lines linesMax: Int, bytes bytesMax: Int, where isWanted: (ArraySlice<UInt8>) -> Bool) -> [UInt8] {
+        var found: [[UInt8]] = []
+        var size = 0
+        // The end of a line whose beginning lies in the piece before.
+        var rest: [UInt8] = []
+        /// - Returns: whether there is room for more.
+        func take(_ line: ArraySlice<UInt8>) -> Bool {
+            guard !line.isEmpty, isWanted(line) else { return true }
+            guard found.count < linesMax, size + line.count + 1 <= bytesMax else { return false }
+            found.append(Array(line) + [0x0A])
+            size += line.count + 1
+            return true
+        }
+        for part in parts {
+            var end = part.bytes
+            while end > 0 {
+                let start = max(0, end - Self.pieceBytes)
+                let bytes = Self.read(part.descriptor, from: start, to: end) + rest
+                end = start
+                var lineEnd = bytes.endIndex
+                while let feed = bytes[..<lineEnd].lastIndex(of: 0x0A) {
+                    guard take(bytes[(feed + 1)..<lineEnd]) else { return Array(found.reversed().joined()) }
+                    lineEnd = feed
+                }
+                rest = Array(bytes[..<lineEnd])
+            }
+            // A file begins with a whole line.
+            guard take(rest[...]) else { break }
+            rest = []
+        }
+        return Array(found.reversed().joined())
+    }
+
     /// Reads pieces from the end backwards until there is enough, or `isEnough` says so of a piece; in the files' order.
     private func read(upTo wanted: Int, isEnough: ([UInt8]) -> Bool) -> [UInt8] {
         var pieces: [[UInt8]] = []

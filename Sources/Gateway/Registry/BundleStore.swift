@@ -79,6 +79,13 @@ package final class BundleStore: Sendable {
         try BundleStoreError.explaining { () throws(FileError) in try Folder.remove(place) }
     }
 
+    /// Removes one bundle.
+    package func remove(_ sha256: String) throws(BundleStoreError) {
+        guard Self.isName(sha256) else { throw .badName(sha256) }
+        let path = path(sha256)
+        try BundleStoreError.explaining { () throws(FileError) in try Folder.remove(path) }
+    }
+
     /// Removes every bundle that is not among these.
     package func removeUnreferenced(keeping kept: Set<String>) throws(BundleStoreError) {
         let bundles = bundles
@@ -91,15 +98,16 @@ package final class BundleStore: Sendable {
     }
 
     /// Removes the folders of every function and version that is not among these.
-    package func removeUnreferencedFolders(keeping kept: [String: Int]) throws(BundleStoreError) {
+    package func removeUnreferencedFolders(keeping kept: [String: Set<Int>]) throws(BundleStoreError) {
         let functions = functions
         try BundleStoreError.explaining { () throws(FileError) in
             for function in try Folder.names(at: functions) {
-                guard let version = kept[function] else {
+                guard let versions = kept[function] else {
                     try Folder.remove(functions + "/" + function)
                     continue
                 }
-                for name in try Folder.names(at: functions + "/" + function) where name != String(version) {
+                for name in try Folder.names(at: functions + "/" + function) {
+                    if let version = Int(name), versions.contains(version) { continue }
                     try Folder.remove("\(functions)/\(function)/\(name)")
                 }
             }

@@ -33,7 +33,7 @@ package final class FunctionStore: Sendable {
     private static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1 functions") { database in
-            try database.create(table: FunctionRecord.databaseTableName, options: .strict) { table in
+            try database.create(table: "function", options: .strict) { table in
                 table.primaryKey("name", .text)
                 table.column("version", .integer).notNull()
                 table.column("image", .text).notNull()
@@ -48,40 +48,98 @@ package final class FunctionStore: Sendable {
                 table.column("updatedAt", .integer).notNull()
             }
         }
+        migrator.registerMigration("2 versions", migrate: addVersions)
         return migrator
     }
 
+    /// Versions become rows of their own. A function had one until now, which gets all calls.
+    private static func addVersions(_ database: Database) throws {
+        try database.rename(table: "function", to: "functionBefore")
+        try database.create(table: "function", options: .strict) { table in
+            table.primaryKey("name", .text)
+            table.column("invocations", .integer).notNull()
+            table.column("createdAt", .integer).notNull()
+            table.column("updatedAt", .integer).notNull()
+        }
+        try database.create(table: "version", options: .strict) { table in
+            table.column("name", .text).notNull().references("function", onDelete: .cascade)
+            table.column("version", .integer).notNull()
+            table.column("image", .text).notNull()
+            table.column("config", .text).notNull()
+            table.column("bundle", .text).notNull()
+            table.column("labels", .text).notNull()
+            table.column("annotations", .text).notNull()
+            table.column("environment", .text).notNull()
+            table.column("replicasMin", .integer).notNull()
+            table.column("replicasMax", .integer).notNull()
+            table.column("traffic", .integer).notNull()
+            table.column("createdAt", .integer).notNull()
+            table.primaryKey(["name", "version"])
+        }
+        try database.execute(
+            sql: """
+                INSERT INTO function (name, invocations, createdAt, updatedAt)
+                    SELECT name, invocations, createdAt, updatedAt FROM functionBefore;
+                INSERT INTO version (name, version, image, config, bundle, labels, annotations, environment,
+                                     replicasMin, replicasMax, traffic, createdAt)
+                    SELECT name, version, image, config, bundle, labels, annotations, environment,
+                           replicas, replicas, 100, updatedAt FROM functionBefore;
+                DROP TABLE functionBefore;
+                """)
+    }
+
     /// Every function, by name.
-    package func all() throws(RegistryError) -> [FunctionRecord] {
+    package func all() throws(RegistryError) -> [StoredFunction] {
         try explained { queue in
-            try queue.read { try FunctionRecord.order(Column("name")).fetchAll($0) }
+            try queue.read { database in
+                let versions = try VersionRecord.order(Column("version")).fetchAll(database)
+                let ofFunction = Dictionary(grouping: versions, by: \.name)
+                return try FunctionRecord.order(Column("name")).fetchAll(database).map {
+                    StoredFunction($0, versions: ofFunction[$0.name] ?? [])
+                }
+            }
         }
     }
 
-    package func function(named name: String) throws(RegistryError) -> FunctionRecord? {
-        try explained { queue in try queue.read { try FunctionRecord.fetchOne($0, key: name) } }
+    package func function(named name: String) throws(RegistryError) -> StoredFunction? {
+        try explained { queue in
+            try queue.read { database in
+                guard let function = try FunctionRecord.fetchOne(database, key: name) else { return nil }
+                let versions = VersionRecord.filter(Column("name") == name).order(Column("version"))
+                return StoredFunction(function, versions: try versions.fetchAll(database))
+            }
+        }
     }
 
-    /// Puts the function in, in place of one of the same name.
-    package func save(_ record: FunctionRecord) throws(RegistryError) {
-        try explained { queue in try queue.write { try record.save($0) } }
+    /// Makes what is kept of a function this, all of it or nothing: versions that are not here any more are gone. The count
+    /// of its invocations is left alone where there is one, and so is what cannot change of a version.
+    package func save(_ stored: StoredFunction) throws(RegistryError) {
+        try explained { queue in
+            try queue.write { database in
+                let function = stored.function
+                if try function.exists(database) {
+                    try function.update(database, columns: ["createdAt", "updatedAt"])
+                } else {
+                    try function.insert(database)
+                }
+                let kept = stored.versions.map(\.version)
+                try VersionRecord.filter(Column("name") == function.name && !kept.contains(Column("version")))
+                    .deleteAll(database)
+                for version in stored.versions {
+                    if try version.exists(database) {
+                        try version.update(database, columns: VersionRecord.changing)
+                    } else {
+                        try version.insert(database)
+                    }
+                }
+            }
+        }
     }
 
     /// Whether there was one.
     @discardableResult
     package func delete(_ name: String) throws(RegistryError) -> Bool {
         try explained { queue in try queue.write { try FunctionRecord.deleteOne($0, key: name) } }
-    }
-
-    package func setReplicas(_ name: String, _ replicas: Int) throws(RegistryError) {
-        let changed = try explained { queue in
-            try queue.write { database in
-                try database.execute(
-                    sql: "UPDATE function SET replicas = ? WHERE name = ?", arguments: [replicas, name])
-                return database.changesCount
-            }
-        }
-        guard changed == 1 else { throw .unknownFunction(name) }
     }
 
     /// Adds to the counts, all or none; functions that are no longer there are passed over.

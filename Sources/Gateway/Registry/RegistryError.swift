@@ -5,8 +5,6 @@ package enum RegistryError: Error, Sendable, Equatable, CustomStringConvertible 
     case damaged(path: String, reason: String)
     case diskFull(path: String)
     case failed(path: String, reason: String)
-    /// There is no such function.
-    case unknownFunction(String)
 
     package var description: String {
         switch self {
@@ -21,8 +19,6 @@ package enum RegistryError: Error, Sendable, Equatable, CustomStringConvertible 
             "the registry \(path) cannot be written: the disk is full"
         case .failed(let path, let reason):
             "the registry \(path) cannot be used: \(reason)"
-        case .unknownFunction(let name):
-            "function \"\(name)\" is not deployed"
         }
     }
 }

@@ -11,17 +11,21 @@ package struct CallFailure: Error, Sendable, Equatable {
     package var message: String
     /// When a client may try again, in milliseconds; negative: not by itself. Nil leaves it to the client.
     package var retryPushbackMillis: Int?
+    /// What the handler gave for its caller.
+    package var metadata: ReplyMetadata
 
     package init(
-        _ code: Status.Code, executed: ErrorHead.Executed, _ message: String, retryPushbackMillis: Int? = nil
+        _ code: Status.Code, executed: ErrorHead.Executed, _ message: String, retryPushbackMillis: Int? = nil,
+        metadata: ReplyMetadata = ReplyMetadata()
     ) {
         self.code = code
         self.executed = executed
         self.message = message
         self.retryPushbackMillis = retryPushbackMillis
+        self.metadata = metadata
     }
 
-    /// As the caller gets it.
+    /// As the caller gets it, but for `metadata`.
     package var status: Status {
         var metadata: Metadata = ["dcf-executed": "\(executed)"]
         if let retryPushbackMillis { metadata["grpc-retry-pushback-ms"] = "\(retryPushbackMillis)" }
@@ -36,6 +40,19 @@ package struct CallFailure: Error, Sendable, Equatable {
         return CallFailure(.notFound, executed: .no, "function \"\(name)\" is not deployed; \(hint)")
     }
 
+    /// - Parameter text: what follows the `@`.
+    package static func unknownVersion(_ text: String, of name: String, kept: [Int]) -> CallFailure {
+        let versions = kept.map { "\($0)" }.joined(separator: ", ")
+        guard let version = Int(text), version > 0, "\(version)" == text else {
+            return CallFailure(
+                .invalidArgument, executed: .no,
+                "\"\(text.prefix(32))\" is no version of \"\(name)\"; a version is a number, as \(name)@\(kept.last ?? 1)"
+            )
+        }
+        return CallFailure(
+            .notFound, executed: .no, "function \"\(name)\" has no version \(version); kept: \(versions)")
+    }
+
     package static func malformedRequest(_ method: String) -> CallFailure {
         CallFailure(.invalidArgument, executed: .no, "the request is not an InvokeServiceRequest of \(method)")
     }
@@ -43,6 +60,12 @@ package struct CallFailure: Error, Sendable, Equatable {
     package static func inputTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
         CallFailure(
             .resourceExhausted, executed: .no, "the input has \(bytes) bytes, the limit is \(limit) (message)")
+    }
+
+    package static func metadataTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, executed: .no,
+            "the call's metadata has \(bytes) bytes, with 32 for each pair; the limit is \(limit) (metadata)")
     }
 
     package static func queueFull(_ function: String, bound: Int) -> CallFailure {
@@ -95,8 +118,44 @@ package struct CallFailure: Error, Sendable, Equatable {
             .resourceExhausted, executed: .yes, "the reply has \(bytes) bytes, the limit is \(limit) (message)")
     }
 
+    package static func chainTooDeep(_ path: [String], limit: Int) -> CallFailure {
+        CallFailure(
+            .failedPrecondition, executed: .no,
+            "functions call one another more than \(limit) deep (chain-depth): \(path.joined(separator: " > "))")
+    }
+
+    package static func chainWaitsForItself(_ path: [String], capacity: Int) -> CallFailure {
+        let name = path.last ?? ""
+        return CallFailure(
+            .failedPrecondition, executed: .no,
+            "\(path.joined(separator: " > ")): \"\(name)\" can run \(capacity) \(capacity == 1 ? "call" : "calls") at a "
+                + "time, and those wait for this one; give it more replicas, or concurrency")
+    }
+
+    package static func tooManyCallsOut(_ function: String, limit: Int) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, executed: .no,
+            "\(limit) calls that \"\(function)\" makes to other functions are under way already",
+            retryPushbackMillis: queuePushbackMillis)
+    }
+
+    package static func tooManyPieces(limit: Int) -> CallFailure {
+        CallFailure(
+            .resourceExhausted, executed: .yes, "\(limit) pieces of the reply wait for the caller to read them")
+    }
+
     /// What the watcher said of the call.
-    package static func watcher(_ error: ErrorHead) -> CallFailure {
-        CallFailure(Status.Code(rawValue: UInt32(error.code)) ?? .unknown, executed: error.executed, error.message)
+    ///
+    /// - Parameter head: of an Error.
+    package static func watcher(_ head: UnsafeRawBufferPointer) -> CallFailure {
+        do {
+            let error = try ErrorHead(head: head)
+            return CallFailure(
+                Status.Code(rawValue: UInt32(error.code)) ?? .unknown, executed: error.executed, error.message,
+                metadata: error.metadata.isEmpty
+                    ? ReplyMetadata() : ReplyMetadata(head: head, from: ErrorHead.metadataOffset(in: head)))
+        } catch {
+            return CallFailure(.internal, executed: .maybe, "the watcher's answer does not parse: \(error)")
+        }
     }
 }

@@ -1,4 +1,3 @@
-internal import DequeModule
 internal import GRPC
 internal import Synchronization
 internal import WatcherLink
@@ -9,41 +8,27 @@ internal import WatcherLink
 /// completion each take the lock once, for a few hundred nanoseconds, and write to the replica's link on the caller's
 /// own thread.
 package final class FunctionRoute: Sendable {
-    /// What happens to calls that arrive.
-    enum Mode: Sendable, Equatable {
-        case open
-        /// At once refused, with this reason.
-        case failed(String)
-        case removed
-    }
-
-    private struct State {
-        var mode = Mode.open
-        var replicas: [ReplicaSlots] = []
-        /// Answered ones (their caller left, or their time was up) stay until they come to the front or are swept.
-        var queue = Deque<Invocation>()
-        /// Waiting calls that are not answered.
-        var waiting = 0
-        var invocations: UInt64 = 0
-        var callTimeout: Duration
-        var queueBound: Int
-    }
-
     package let name: String
-    private let queuedBytes: QueuedBytes
-    private let state: Mutex<State>
+    let context: RouteContext
+    let state: Mutex<RouteState>
 
-    package init(name: String, callTimeout: Duration, queueBound: Int, queuedBytes: QueuedBytes) {
+    package init(name: String, settings: RouteSettings, context: RouteContext) {
         self.name = name
-        self.queuedBytes = queuedBytes
-        state = Mutex(State(callTimeout: callTimeout, queueBound: queueBound))
+        self.context = context
+        state = Mutex(RouteState(settings: settings, queuedBytes: context.queuedBytes))
     }
 
-    /// What a new version of the function says.
-    func configure(callTimeout: Duration, queueBound: Int) {
-        state.withLock { state in
-            state.callTimeout = callTimeout
-            state.queueBound = queueBound
+    /// What a new version of the function says. It holds for calls that come from now on.
+    package func configure(_ settings: RouteSettings) {
+        state.withLock { $0.settings = settings }
+    }
+
+    /// Has `body` called when calls wait and no replica gets any: once, until none waits or a replica attaches. Whoever is
+    /// told must see whether one is being started already. Called from any thread, with no lock held; it must not block.
+    package func onWaiting(_ body: @escaping @Sendable () -> Void) {
+        perform { state, effects in
+            state.onWaiting = body
+            state.tellWaiting(&effects)
         }
     }
 
@@ -58,6 +43,21 @@ package final class FunctionRoute: Sendable {
     /// Calls admitted since `takeInvocations`.
     var invocations: UInt64 { state.withLock { $0.invocations } }
 
+    /// What it has to do at this moment.
+    package var load: RouteLoad {
+        state.withLock { state in
+            let open = state.replicas.filter(\.isOpen)
+            return RouteLoad(
+                inFlight: state.inFlight, waiting: state.waiting, replicas: open.count,
+                capacity: open.reduce(0) { $0 + $1.capacity }, lastActive: state.lastActive)
+        }
+    }
+
+    /// Whether any call waits or is with a replica.
+    package var isBusy: Bool {
+        state.withLock { $0.waiting > 0 || $0.inFlight > 0 }
+    }
+
     // MARK: A call's way in
 
     /// Sends the call to a replica that has room, or lets it wait, or refuses it. Never blocks.
@@ -66,127 +66,55 @@ package final class FunctionRoute: Sendable {
             case send(ReplicaLink, UInt64)
             case waits
             case refused(CallFailure)
+            case moved(FunctionRoute)
         }
         let now = invocation.arrived
+        var effects = RouteState.Effects()
         let outcome = state.withLock { state -> Outcome in
             switch state.mode {
             case .open: break
             case .failed(let reason): return .refused(.functionFailed(name, reason: reason))
-            case .removed: return .refused(.unknownFunction(name, nearest: nil))
+            case .moved(_, let failure) where invocation.namesVersion:
+                if let failure { return .refused(failure) }
+            case .moved(let route, _):
+                invocation.movedTo.withLock { $0 = route }
+                return .moved(route)
+            case .removed(let failure): return .refused(failure)
             }
             invocation.limit(to: state.callTimeout)
             guard now < invocation.deadline else { return .refused(.deadlinePassed(executed: .no)) }
-            state.invocations += 1
-            if state.waiting == 0, let replica = Self.leastLoaded(state.replicas, at: now) {
+            let isFirst = state.waiting == 0
+            let replica = isFirst || state.settings.batch != nil ? state.leastLoaded(at: now) : nil
+            if isFirst, let replica, replica.batch?.mayWait != true || state.inFlight == 0 {
+                state.note(admittedAt: now, &effects)
                 return .send(replica.link, replica.occupy(invocation, at: now))
             }
-            guard state.waiting < state.queueBound else {
-                return .refused(.queueFull(name, bound: state.queueBound))
+            guard state.waiting < state.settings.queueBound else {
+                return .refused(.queueFull(name, bound: state.settings.queueBound))
             }
-            guard queuedBytes.take(invocation.input.count) else {
-                return .refused(.queuedBytesFull(limit: queuedBytes.limit))
+            guard context.queuedBytes.take(invocation.input.count) else {
+                return .refused(.queuedBytesFull(limit: context.queuedBytes.limit))
             }
-            invocation.place = .queued
-            state.queue.append(invocation)
-            state.waiting += 1
+            state.note(admittedAt: now, &effects)
+            state.append(invocation)
+            // Only for a batch does a call wait while a replica is free.
+            if replica != nil { state.fillAll(&effects, at: now) }
+            if isFirst { state.tellWaiting(&effects) }
             return .waits
         }
         switch outcome {
-        case .send(let link, let id): link.send(invocation, id: id, at: now)
-        case .waits: break
+        case .send(let link, let id):
+            link.send(invocation, id: id, at: now)
+            if effects.isNewlyBusy { context.busy.add(self) }
+        case .waits: perform(effects, at: now)
         case .refused(let failure): invocation.fail(failure)
+        case .moved(let route): route.admit(invocation)
         }
     }
 
-    private static func leastLoaded(_ replicas: [ReplicaSlots], at now: MonotonicTime) -> ReplicaSlots? {
-        var best: ReplicaSlots?
-        for replica in replicas where replica.hasRoom(at: now) {
-            if replica.inFlight < best?.inFlight ?? .max { best = replica }
-        }
-        return best
-    }
-
-    // MARK: What replicas say
-
-    /// The replica has answered calls: frees their places and sends it what waits.
-    ///
-    /// - Returns: the calls, in the order of the ids; nil where the call is not known any more.
-    func answered(_ ids: [UInt64], by replica: ReplicaSlots) -> [Invocation?] {
-        let now = MonotonicTime.now
-        var sends: [(Invocation, UInt64)] = []
-        var idle: (@Sendable () -> Void)?
-        let invocations = state.withLock { state in
-            let invocations = ids.map { replica.vacate($0) }
-            replica.window.answered(ids.count, at: now)
-            if state.waiting > 0 {
-                sends = takeWaiting(&state, for: replica, at: now)
-            }
-            idle = Self.takeIdle(replica)
-            return invocations
-        }
-        replica.link.send(sends, at: now)
-        idle?()
-        return invocations
-    }
-
-    private func takeWaiting(
-        _ state: inout State, for replica: ReplicaSlots, at now: MonotonicTime
-    ) -> [(Invocation, UInt64)] {
-        var sends: [(Invocation, UInt64)] = []
-        while replica.hasRoom(at: now), let invocation = state.queue.popFirst() {
-            // One that was answered while it waited has been counted out already.
-            guard case .queued = invocation.place else { continue }
-            state.waiting -= 1
-            queuedBytes.give(back: invocation.input.count)
-            sends.append((invocation, replica.occupy(invocation, at: now)))
-        }
-        return sends
-    }
-
-    private static func takeIdle(_ replica: ReplicaSlots) -> (@Sendable () -> Void)? {
-        guard !replica.isOpen, replica.inFlight == 0 else { return nil }
-        defer { replica.onIdle = nil }
-        return replica.onIdle
-    }
-
-    /// A replica is Ready: it gets calls from now on.
-    func attach(_ replica: ReplicaSlots) {
-        let now = MonotonicTime.now
-        let sends = state.withLock { state in
-            if case .failed = state.mode { state.mode = .open }
-            state.replicas.append(replica)
-            return takeWaiting(&state, for: replica, at: now)
-        }
-        replica.link.send(sends, at: now)
-    }
-
-    /// The replica gets no new calls; `onIdle` is called when it has none left, perhaps at once.
-    func retire(_ replica: ReplicaSlots, onIdle: @escaping @Sendable () -> Void) {
-        let idle = state.withLock { state in
-            replica.isOpen = false
-            replica.onIdle = onIdle
-            return Self.takeIdle(replica)
-        }
-        idle?()
-    }
-
-    /// The replica cannot be reached any more: it gets no new calls.
-    func close(_ replica: ReplicaSlots) {
-        state.withLock { _ in replica.isOpen = false }
-    }
-
-    /// The replica is gone. What it had fails; it is not sent again, since it may have run.
-    func detach(_ replica: ReplicaSlots, how: String) {
-        var idle: (@Sendable () -> Void)?
-        let lost = state.withLock { state in
-            replica.isOpen = false
-            state.replicas.removeAll { $0 === replica }
-            let lost = replica.vacateAll()
-            idle = Self.takeIdle(replica)
-            return lost
-        }
-        for invocation in lost { invocation.fail(.watcherDied(name, how: how)) }
-        idle?()
+    /// Gives waiting calls to replicas that have room: the time that calls may wait for others is over.
+    func dispatch(at now: MonotonicTime) {
+        perform(at: now) { state, effects in state.fillAll(&effects, at: now) }
     }
 
     // MARK: What the supervisor says
@@ -196,108 +124,39 @@ package final class FunctionRoute: Sendable {
         close(.failed(reason), failure: .functionFailed(name, reason: reason))
     }
 
-    func reopen() {
+    /// Calls are let in again, and are its own.
+    package func reopen() {
         state.withLock { $0.mode = .open }
     }
 
-    /// The function is deleted.
-    func remove() {
-        close(.removed, failure: .unknownFunction(name, nearest: nil))
+    /// The version is no longer kept; `failure` is what its calls are told.
+    func remove(_ failure: CallFailure) {
+        close(.removed(failure), failure: failure)
     }
 
-    private func close(_ mode: Mode, failure: CallFailure) {
+    private func close(_ mode: RouteState.Mode, failure: CallFailure) {
         let waiting = state.withLock { state in
             state.mode = mode
-            let waiting = state.queue.filter { Self.isQueued($0) }
-            for invocation in waiting { takeOut(invocation, &state) }
-            state.queue.removeAll()
-            return waiting
+            return state.takeAll()
         }
         for invocation in waiting { invocation.fail(failure) }
     }
 
-    private static func isQueued(_ invocation: Invocation) -> Bool {
-        guard case .queued = invocation.place else { return false }
-        return true
+    // MARK: After the lock
+
+    /// Runs `work` with the lock held, and then what it asks for.
+    func perform(at now: MonotonicTime = .now, _ work: (inout RouteState, inout RouteState.Effects) -> Void) {
+        var effects = RouteState.Effects()
+        state.withLock { work(&$0, &effects) }
+        perform(effects, at: now)
     }
 
-    private func takeOut(_ invocation: Invocation, _ state: inout State) {
-        invocation.place = .nowhere
-        state.waiting -= 1
-        queuedBytes.give(back: invocation.input.count)
-    }
-
-    // MARK: Time and callers that leave
-
-    /// Ends calls whose time is up, and begins to watch for the callers of those that take long.
-    ///
-    /// - Returns: replicas that are stuck.
-    func sweep(at now: MonotonicTime, watchAfter: Duration) -> [ReplicaOverrun] {
-        var expired: [(Invocation, CallFailure)] = []
-        var unwatched: [Invocation] = []
-        var cancels: [(ReplicaLink, UInt64)] = []
-        var overruns: [ReplicaOverrun] = []
-        state.withLock { state in
-            guard !state.queue.isEmpty || state.replicas.contains(where: { $0.inFlight > 0 }) else { return }
-            for invocation in state.queue where Self.isQueued(invocation) {
-                if invocation.deadline <= now {
-                    takeOut(invocation, &state)
-                    expired.append((invocation, .deadlinePassed(executed: .no)))
-                } else if !invocation.isWatched {
-                    invocation.isWatched = true
-                    unwatched.append(invocation)
-                }
-            }
-            if state.queue.count > 2 * state.waiting + 64 {
-                state.queue = Deque(state.queue.filter { Self.isQueued($0) })
-            }
-            for replica in state.replicas where replica.inFlight > 0 {
-                for (index, entry) in replica.occupied.enumerated() {
-                    let invocation = entry.invocation
-                    if invocation.deadline <= now {
-                        if index == 0 {
-                            overruns.append(
-                                ReplicaOverrun(
-                                    replica: replica, id: entry.id,
-                                    nanoseconds: now.nanoseconds(since: invocation.deadline)))
-                        }
-                        guard !invocation.isAnswered else { continue }
-                        expired.append((invocation, .deadlinePassed(executed: .maybe)))
-                        cancels.append((replica.link, entry.id))
-                    } else if !invocation.isWatched, !invocation.isAnswered,
-                        invocation.arrived.advanced(by: watchAfter) <= now
-                    {
-                        invocation.isWatched = true
-                        unwatched.append(invocation)
-                    }
-                }
-            }
-        }
-        for (invocation, failure) in expired { invocation.fail(failure) }
-        for (link, id) in cancels { link.cancel(id) }
-        for invocation in unwatched {
-            invocation.responder.watchClose { [self] in callerLeft(invocation) }
-        }
-        return overruns
-    }
-
-    /// Whether any call waits or is with a replica.
-    var isBusy: Bool {
-        state.withLock { state in state.waiting > 0 || state.replicas.contains { $0.inFlight > 0 } }
-    }
-
-    /// The caller of a call is gone: it gives its place in the queue back; a replica that has it is told.
-    package func callerLeft(_ invocation: Invocation) {
-        let (executed, cancel) = state.withLock { state -> (ErrorHead.Executed, (ReplicaLink, UInt64)?) in
-            switch invocation.place {
-            case .nowhere: return (.maybe, nil)
-            case .queued:
-                takeOut(invocation, &state)
-                return (.no, nil)
-            case .sent(let replica, let id): return (.maybe, (replica.link, id))
-            }
-        }
-        invocation.fail(.cancelled(executed: executed))
-        if let (link, id) = cancel { link.cancel(id) }
+    func perform(_ effects: RouteState.Effects, at now: MonotonicTime) {
+        if effects.isNewlyBusy { context.busy.add(self) }
+        for send in effects.sends { send.replica.send(send.calls, at: now) }
+        for invocation in effects.expired { invocation.fail(.deadlinePassed(executed: .no)) }
+        if let due = effects.batchDue { context.busy.wake(self, at: due) }
+        effects.onIdle?()
+        effects.onWaiting?()
     }
 }

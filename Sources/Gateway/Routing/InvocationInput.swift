@@ -16,6 +16,13 @@ package struct InvocationInput: ~Copyable, Sendable {
         self.count = count
     }
 
+    /// The input is the whole message.
+    package init(_ message: consuming ByteBuffer) {
+        count = message.count
+        offset = 0
+        self.message = message
+    }
+
     /// Calls `body` with each piece of the input from byte `start` on, in order, until it returns false.
     package func forEachPiece(from start: Int = 0, _ body: (UnsafeRawBufferPointer) -> Bool) {
         var skip = offset + start

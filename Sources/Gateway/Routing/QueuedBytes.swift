@@ -9,6 +9,9 @@ package final class QueuedBytes: Sendable {
         self.limit = limit
     }
 
+    /// Bytes held now.
+    package var count: Int { held.load(ordering: .relaxed) }
+
     /// Takes `bytes`; false, and nothing is taken, when the limit would be passed.
     func take(_ bytes: Int) -> Bool {
         let before = held.add(bytes, ordering: .relaxed).oldValue
@@ -17,6 +20,11 @@ package final class QueuedBytes: Sendable {
             return false
         }
         return true
+    }
+
+    /// Takes `bytes` whatever the limit: of a call that was let in before.
+    func takeAgain(_ bytes: Int) {
+        held.add(bytes, ordering: .relaxed)
     }
 
     func give(back bytes: Int) {

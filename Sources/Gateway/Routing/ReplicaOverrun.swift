@@ -1,8 +1,25 @@
-/// A replica whose first call is beyond its deadline: its handler is stuck, as far as anybody can tell.
+internal import GRPC
+
+/// A replica that still has a call well beyond the call's deadline: its handler is stuck, as far as anybody can tell. It is
+/// closed for good by now. Reported with every look at it, until it is gone.
 package struct ReplicaOverrun: Sendable {
+    /// A handler that notices its deadline may take this long to end.
+    package static let toleranceNanos: Int64 = 100_000_000
+
     let replica: ReplicaSlots
-    /// The call's id on the link.
-    let id: UInt64
-    /// How long ago the deadline was, in nanoseconds.
-    let nanoseconds: Int64
+    /// The id on the link of the call that is the latest.
+    package let id: UInt64
+    /// How long ago its deadline was, in nanoseconds.
+    package let nanoseconds: Int64
+    /// Calls at work on the same replica that somebody still waits for and whose time is not up.
+    package let liveCalls: Int
+    /// Whether the replica has answered a call since it became Ready.
+    package let hadAnswered: Bool
+    /// Whether it was found just now.
+    package let isNew: Bool
+
+    /// Whether its process is to be killed: the time of grace is over, and nobody else would lose by it.
+    package func mustEnd(grace: Duration) -> Bool {
+        nanoseconds >= grace.nanosecondsClamped && liveCalls == 0
+    }
 }

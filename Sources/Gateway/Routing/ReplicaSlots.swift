@@ -2,77 +2,140 @@ internal import GRPC
 
 /// The calls that a replica has, seen from its route. Guarded by the route's lock.
 final class ReplicaSlots: @unchecked Sendable {
-    // @unchecked: touched with the route's lock held, but for the two constants.
+    // @unchecked: touched with the route's lock held, but for the constants.
+
+    private struct Entry {
+        let id: UInt64
+        let invocation: Invocation
+    }
+
+    /// Places at the start; doubled when they do not suffice.
+    private static let firstCount = 16
+
     let link: ReplicaLink
-    var window = ReplicaWindow()
+    /// How it gets calls together; nil when it gets each alone.
+    let batch: BatchPolicy?
+    /// Calls that it may have without any of them waiting for another.
+    let capacity: Int
+    /// Called with every look at it once it is stuck, on the sweeper's thread.
+    let onOverrun: @Sendable (ReplicaOverrun) -> Void
+
+    private(set) var window: ReplicaWindow
     /// Whether it gets new calls.
     var isOpen = true
+    /// Whether it has had a call well beyond the call's deadline.
+    var isStuck = false
+    /// Whether what was sent ahead was asked for and has not come yet.
+    var isRecalling = false
     /// Called once when it is closed and has no call left.
     var onIdle: (@Sendable () -> Void)?
     /// Whether it has answered a call since it became Ready, also with the handler's exception.
     private(set) var hasAnswered = false
     private(set) var inFlight = 0
-    private var entries: [Entry?] = Array(repeating: nil, count: ReplicaWindow.sizeMax)
-    private var free: [UInt8] = (0..<UInt8(ReplicaWindow.sizeMax)).reversed()
+    private var entries: [Entry?] = []
+    private var free: [UInt16] = []
     private var sequence: UInt64 = 0
 
-    struct Entry {
-        let id: UInt64
-        let invocation: Invocation
-    }
-
-    /// Called while its first call is beyond its deadline, on the sweeper's thread: with the call's id, and how long the
-    /// deadline is past, in nanoseconds.
-    let onOverrun: @Sendable (UInt64, Int64) -> Void
-
-    init(link: ReplicaLink, onOverrun: @escaping @Sendable (UInt64, Int64) -> Void) {
+    init(link: ReplicaLink, settings: RouteSettings, onOverrun: @escaping @Sendable (ReplicaOverrun) -> Void) {
         self.link = link
         self.onOverrun = onOverrun
+        batch = settings.batch.map(BatchPolicy.init)
+        capacity = settings.capacity
+        window = ReplicaWindow(concurrency: settings.concurrency)
+        grow(to: Self.firstCount)
     }
 
-    func hasRoom(at now: MonotonicTime) -> Bool {
-        isOpen && inFlight < window.size(at: now)
+    private func grow(to count: Int) {
+        free += (entries.count..<count).reversed().map { UInt16($0) }
+        entries += Array(repeating: nil, count: count - entries.count)
     }
 
-    /// Gives a place to a call. There must be room.
+    /// Writes calls that got places to its link; more than one, where it gets them together, are one batch.
+    func send(_ calls: [SentCall], at now: MonotonicTime) {
+        link.send(calls, asBatch: batch != nil && calls.count > 1, at: now)
+    }
+
+    /// How many more calls it may get. With batches: as many as fit in one if it has none, else none.
+    func room(at now: MonotonicTime) -> Int {
+        guard isOpen else { return 0 }
+        if let batch { return inFlight == 0 ? batch.sizeMax : 0 }
+        return window.size(at: now) - inFlight
+    }
+
+    /// Whether it has less to do than `other`, for what each can.
+    func isLessLoaded(than other: ReplicaSlots) -> Bool {
+        inFlight * other.capacity < other.inFlight * capacity
+    }
+
+    /// Gives a place to a call.
     ///
     /// - Returns: the call's id on the link: a running number above the slot's, so a late answer never meets another
     ///   call.
     func occupy(_ invocation: Invocation, at now: MonotonicTime) -> UInt64 {
-        guard let slot = free.popLast() else { preconditionFailure("no slot is free") }
+        if free.isEmpty { grow(to: 2 * entries.count) }
+        let slot = free.removeLast()
         window.sent(inFlight: inFlight, at: now)
         inFlight += 1
         sequence += 1
-        let id = sequence << 8 | UInt64(slot)
+        let id = sequence << 16 | UInt64(slot)
         entries[Int(slot)] = Entry(id: id, invocation: invocation)
         invocation.place = .sent(self, id: id)
         return id
     }
 
-    /// Frees the place of an answered call; nil when no call has this id.
+    /// Frees the place of an answered call; nil when no call has this id. `answered` follows, once for several of them.
     func vacate(_ id: UInt64) -> Invocation? {
-        let slot = Int(id & 0xFF)
+        let slot = Int(id & 0xFFFF)
         guard slot < entries.count, let entry = entries[slot], entry.id == id else { return nil }
         entries[slot] = nil
-        free.append(UInt8(slot))
+        free.append(UInt16(slot))
         inFlight -= 1
-        hasAnswered = true
         entry.invocation.place = .nowhere
         return entry.invocation
     }
 
+    /// Calls were answered.
+    ///
+    /// - Parameter inFlight: what it had before.
+    func answered(_ count: Int, of inFlight: Int, at now: MonotonicTime) {
+        guard count > 0 else { return }
+        hasAnswered = true
+        window.answered(count, of: inFlight, at: now)
+    }
+
+    /// Whether to ask for what was sent ahead of calls that turn out to be slow, now.
+    func recall(at now: MonotonicTime) -> Bool {
+        guard batch == nil, !isRecalling else { return false }
+        isRecalling = window.recall(inFlight: inFlight, at: now)
+        return isRecalling
+    }
+
+    /// The call with this id, which keeps its place; nil when there is none.
+    func invocation(_ id: UInt64) -> Invocation? {
+        let slot = Int(id & 0xFFFF)
+        guard slot < entries.count, let entry = entries[slot], entry.id == id else { return nil }
+        return entry.invocation
+    }
+
+    /// Calls with a later id have not begun: the watcher begins them in their order.
+    var lastAtWork: UInt64 {
+        guard inFlight > capacity else { return .max }
+        var ids: [UInt64] = []
+        forEachCall { id, _ in ids.append(id) }
+        return ids.sorted()[capacity - 1]
+    }
+
     /// Takes every call away: the replica is gone.
     func vacateAll() -> [Invocation] {
-        let invocations = occupied.map(\.invocation)
-        for invocation in invocations { invocation.place = .nowhere }
-        entries = Array(repeating: nil, count: ReplicaWindow.sizeMax)
-        free = (0..<UInt8(ReplicaWindow.sizeMax)).reversed()
-        inFlight = 0
+        var invocations: [Invocation] = []
+        forEachCall { id, _ in
+            if let invocation = vacate(id) { invocations.append(invocation) }
+        }
         return invocations
     }
 
-    /// The calls it has, in the order in which it got them.
-    var occupied: [Entry] {
-        entries.compactMap { $0 }.sorted { $0.id < $1.id }
+    /// Calls `body` with each call that it has, in no order.
+    func forEachCall(_ body: (UInt64, Invocation) -> Void) {
+        for case let entry? in entries { body(entry.id, entry.invocation) }
     }
 }

@@ -1,33 +1,25 @@
 package import GRPC
-internal import CLinux
-internal import Glibc
 internal import Synchronization
 
-/// Looks at all calls every few milliseconds: ends those whose time is up, watches for the callers of those that take
-/// long, and reports replicas that are stuck. Rests while there are no calls.
+/// Looks at all routes that have calls every few milliseconds: ends calls whose time is up, watches for the callers of those
+/// that take long, asks for what was sent ahead to a replica that turned slow, and reports replicas that are stuck. In
+/// between, it forms the batches whose time to wait is over. Rests while there are no calls.
 package final class Sweeper: Sendable {
-    private static let intervalMicros: UInt32 = 5_000
-    /// A call that takes longer is watched: short ones do not pay for it.
-    private static let watchAfter = Duration.milliseconds(2)
+    private static let interval = Duration.milliseconds(5)
+    /// A call that takes longer is watched, in nanoseconds: short ones do not pay for it.
+    private static let watchAfter: Int64 = 2_000_000
     /// So many looks without any call, and it rests.
     private static let idleLooksMax = 200
 
-    private let routes: RouteTable
+    private let busy: BusyRoutes
     private let calls: CompletionQueue
-    private let isResting = Atomic<Bool>(false)
     private let isStopping = Atomic<Bool>(false)
     private let thread = Mutex<Thread?>(nil)
-    private let wakeup: Int32
 
     /// - Parameter calls: the queue whose events nobody waits for; they are completed here.
-    package init(routes: RouteTable, calls: CompletionQueue) {
-        self.routes = routes
+    package init(busy: BusyRoutes, calls: CompletionQueue) {
+        self.busy = busy
         self.calls = calls
-        wakeup = eventfd(0, Int32(EFD_CLOEXEC))
-    }
-
-    deinit {
-        close(wakeup)
     }
 
     package func start() {
@@ -37,7 +29,7 @@ package final class Sweeper: Sendable {
 
     package func stop() {
         isStopping.store(true, ordering: .sequentiallyConsistent)
-        eventfd_write(wakeup, 1)
+        busy.interrupt()
         let running = thread.withLock { thread in
             defer { thread = nil }
             return thread
@@ -45,45 +37,40 @@ package final class Sweeper: Sendable {
         running?.join()
     }
 
-    /// A call has come. Costs a load, unless the sweeper rests.
+    /// A call has come, also one that is refused. Costs a load, unless the sweeper rests.
     @inline(__always)
     package func wake() {
-        guard isResting.load(ordering: .sequentiallyConsistent) else { return }
-        if isResting.exchange(false, ordering: .sequentiallyConsistent) { eventfd_write(wakeup, 1) }
+        busy.wake()
     }
 
     private func run() {
+        var routes: [FunctionRoute] = []
         var idleLooks = 0
-        while !isStopping.load(ordering: .relaxed) {
+        var nextLook = MonotonicTime.now
+        while !isStopping.load(ordering: .sequentiallyConsistent) {
             let now = MonotonicTime.now
-            var isBusy = false
-            for route in routes.all where route.isBusy {
-                isBusy = true
-                for overrun in route.sweep(at: now, watchAfter: Self.watchAfter) {
-                    overrun.replica.onOverrun(overrun.id, overrun.nanoseconds)
-                }
+            for route in busy.takeDue(at: now) { route.dispatch(at: now) }
+            if now >= nextLook {
+                busy.takeArrivals(into: &routes)
+                routes.removeAll { !Self.look(at: $0, now) }
+                calls.drain()
+                idleLooks = routes.isEmpty ? idleLooks + 1 : 0
+                nextLook = now.advanced(by: Self.interval)
             }
-            calls.drain()
-            idleLooks = isBusy ? 0 : idleLooks + 1
             if idleLooks > Self.idleLooksMax {
-                rest()
+                busy.rest()
                 idleLooks = 0
+                nextLook = .now
             } else {
-                usleep(Self.intervalMicros)
+                busy.sleep(until: nextLook)
             }
         }
     }
 
-    private func rest() {
-        isResting.store(true, ordering: .sequentiallyConsistent)
-        // One that came just before would not have seen that it must wake us.
-        guard !routes.all.contains(where: \.isBusy), !isStopping.load(ordering: .relaxed) else {
-            isResting.store(false, ordering: .sequentiallyConsistent)
-            return
-        }
-        MessageMemory.giveBack()
-        var count: UInt64 = 0
-        eventfd_read(wakeup, &count)
-        isResting.store(false, ordering: .sequentiallyConsistent)
+    /// - Returns: whether the route still has calls.
+    private static func look(at route: FunctionRoute, _ now: MonotonicTime) -> Bool {
+        let sweep = route.sweep(at: now, watchAfter: watchAfter)
+        for overrun in sweep.overruns { overrun.replica.onOverrun(overrun) }
+        return sweep.isBusy
     }
 }

@@ -3,27 +3,27 @@ internal import GRPC
 internal import GatewayProtocol
 internal import SwiftProtobuf
 
-/// Every RPC but the hot two: finds what a call is for, and answers it.
+/// Every RPC but those that call functions: finds what a call is for, and answers it.
 final class GatewayService: Sendable {
     private let management: ManagementService
     private let deploys: DeployService
     private let uploads: UploadService
     private let logs: LogService
-    private let invokes: InvokesService
     private let health: HealthService
     private let reflection: ReflectionService
+    private let maxMetadataBytes: Int
 
     init(
         management: ManagementService, deploys: DeployService, uploads: UploadService,
-        logs: LogService, invokes: InvokesService, health: HealthService, reflection: ReflectionService
+        logs: LogService, health: HealthService, reflection: ReflectionService, maxMetadataBytes: Int
     ) {
         self.management = management
         self.deploys = deploys
         self.uploads = uploads
         self.logs = logs
-        self.invokes = invokes
         self.health = health
         self.reflection = reflection
+        self.maxMetadataBytes = maxMetadataBytes
     }
 
     /// Serves the calls that arrive until the server shuts down.
@@ -54,8 +54,10 @@ final class GatewayService: Sendable {
     }
 
     private func dispatch(_ call: ServerCall) async throws(Status) -> Status {
+        guard call.metadata.bytes <= maxMetadataBytes else {
+            throw CallFailure.metadataTooLarge(call.metadata.bytes, limit: maxMetadataBytes).status
+        }
         switch call.method {
-        case GatewayMethod.invokes: return await invokes.serve(call)
         case GatewayMethod.upload: try await uploads.serve(call)
         case GatewayMethod.deployWatch: try await deploys.watch(call)
         case GatewayMethod.deploy: try await deploys.unary(call, isUpdate: false)
@@ -70,6 +72,9 @@ final class GatewayService: Sendable {
         case GatewayMethod.delete: try await management.delete(call)
         case GatewayMethod.replicaUpdate: try await management.scale(call)
         case GatewayMethod.restart: try await management.restart(call)
+        case GatewayMethod.versions: try await management.versions(call)
+        case GatewayMethod.rollback: try await management.rollback(call)
+        case GatewayMethod.setTraffic: try await management.setTraffic(call)
         case GatewayMethod.info: try await management.info(call)
         case GatewayMethod.healthCheck: try await management.healthCheck(call)
         default:

@@ -47,8 +47,10 @@ final class HealthService: Sendable {
             let function = try await registry.function(named: name)
             guard gate.isOpen else { return .notServing }
             switch function.status {
-            case .ready: return .serving
-            case .degraded: return function.set?.shown.contains { $0.phase == .ready } == true ? .serving : .notServing
+            case .ready, .idle: return .serving
+            case .degraded:
+                let isReady = function.live.flatMap(\.replicas).contains { $0.phase == .ready }
+                return isReady ? .serving : .notServing
             case .starting, .failed: return .notServing
             }
         } catch {

@@ -1,20 +1,17 @@
 internal import GRPC
 internal import GatewayProtocol
-internal import Synchronization
 
 /// `Invoke` and `InvokeBytes`: the hot path. Everything here runs on a completion queue's thread, up to the moment when
 /// the call's frame is written to a watcher or the call waits in its function's queue.
 final class InvokeService: Sendable {
-    private let routes: RouteTable
+    private let invoker: Invoker
     private let sweeper: Sweeper
     private let gate: CallGate
-    private let maxInputBytes: Int
 
-    init(routes: RouteTable, sweeper: Sweeper, gate: CallGate, maxInputBytes: Int) {
-        self.routes = routes
+    init(invoker: Invoker, sweeper: Sweeper, gate: CallGate) {
+        self.invoker = invoker
         self.sweeper = sweeper
         self.gate = gate
-        self.maxInputBytes = maxInputBytes
     }
 
     func register(on server: Server, boundTo queue: CompletionQueue) {
@@ -27,32 +24,21 @@ final class InvokeService: Sendable {
     }
 
     private func accept(_ call: UnaryCall, method: String, wantsText: Bool) {
-        let arrived = MonotonicTime.now
         // Also for a call that is refused: its last event is completed there.
         sweeper.wake()
-        let metadata = CallMetadata(call)
+        let context = InvocationContext(
+            metadata: RequestMetadata(call), arrived: .now, deadline: call.deadline, wantsText: wantsText)
         let responder = UnaryResponder(call, gate: gate)
         guard gate.enter() else {
-            responder.refuse(.draining, requestID: metadata.requestID)
+            responder.refuse(.draining, context)
             return
         }
         guard let message = call.takeRequest(), let scan = InvokeRequestScan(message) else {
-            responder.fail(.malformedRequest(method), requestID: metadata.requestID)
+            responder.fail(.malformedRequest(method), context)
             return
         }
-        guard scan.inputCount <= maxInputBytes else {
-            responder.fail(.inputTooLarge(scan.inputCount, limit: maxInputBytes), requestID: metadata.requestID)
-            return
-        }
-        guard let route = routes.route(of: scan.service) else {
-            responder.fail(routes.unknown(scan.service), requestID: metadata.requestID)
-            return
-        }
-        route.admit(
-            Invocation(
-                responder: responder,
-                input: InvocationInput(message: message, offset: scan.inputOffset, count: scan.inputCount),
-                requestID: metadata.requestID, metadata: metadata.encoded, wantsText: wantsText, arrived: arrived,
-                deadline: call.deadline))
+        invoker.invoke(
+            scan.service, InvocationInput(message: message, offset: scan.inputOffset, count: scan.inputCount),
+            context, responder)
     }
 }

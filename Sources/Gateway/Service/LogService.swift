@@ -14,7 +14,7 @@ final class LogService: Sendable {
     func get(_ call: ServerCall) async throws(Status) {
         let request: Pb_FunctionRequest = try await call.request()
         var reply = Pb_Message()
-        reply.msg = try await log(request.functionName).tail(bytes: Self.tailBytesMax)
+        reply.msg = Self.tail(try await log(request.functionName), lines: 0, requestID: request.requestID)
         try await call.send(reply)
     }
 
@@ -22,14 +22,25 @@ final class LogService: Sendable {
         let request: Pb_LogRequest = try await call.request()
         let log = try await log(request.functionName)
         let lines = Int(clamping: request.tail)
+        let requestID = request.requestID
         guard request.follow else {
-            return try await send(lines > 0 ? log.tail(lines: lines) : log.tail(bytes: Self.tailBytesMax), call)
+            return try await send(Self.tail(log, lines: lines, requestID: requestID), call)
         }
-        let (earlier, later) = log.follow(lines: lines)
+        let (earlier, later) = log.follow(lines: lines, ofRequest: requestID.isEmpty ? nil : requestID)
         try await send(earlier, call)
-        for await text in later {
+        for await text in later where requestID.isEmpty || FunctionLog.isLine(text.utf8, ofRequest: requestID) {
             try await send(text, call)
         }
+    }
+
+    /// - Parameters:
+    ///   - lines: how many at most; 0: what fits into an answer.
+    ///   - requestID: only what was written for this request; empty: everything.
+    private static func tail(_ log: FunctionLog, lines: Int, requestID: String) -> String {
+        guard requestID.isEmpty else {
+            return log.tail(ofRequest: requestID, lines: lines > 0 ? lines : .max, bytes: tailBytesMax)
+        }
+        return lines > 0 ? log.tail(lines: lines) : log.tail(bytes: tailBytesMax)
     }
 
     private func log(_ name: String) async throws(Status) -> FunctionLog {

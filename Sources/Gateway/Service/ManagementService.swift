@@ -37,9 +37,41 @@ final class ManagementService: Sendable {
 
     func scale(_ call: ServerCall) async throws(Status) {
         let request: Pb_ScaleServiceRequest = try await call.request()
-        let (name, count) = (request.serviceName, request.replicas)
-        try await change(call, "function \"\(name)\" has \(count) replicas") { [registry] () throws(FunctionError) in
-            try await registry.scale(name, to: count)
+        let (name, most) = (request.serviceName, request.replicas)
+        let least = request.hasMinReplicas ? request.minReplicas : most
+        let range = ReplicaRange(min: Int(clamping: least), max: Int(clamping: most))
+        let text = request.hasMinReplicas ? "\(least) to \(most)" : "\(most)"
+        try await change(call, "function \"\(name)\" has \(text) replicas") { [registry] () throws(FunctionError) in
+            try await registry.scale(name, to: range)
+        }
+    }
+
+    func versions(_ call: ServerCall) async throws(Status) {
+        let request: Pb_FunctionRequest = try await call.request()
+        let function = try await find(request.functionName)
+        var reply = Pb_FunctionVersions()
+        reply.versions = function.versions.map { Pb_FunctionVersion($0, of: function) }
+        try await call.send(reply)
+    }
+
+    func rollback(_ call: ServerCall) async throws(Status) {
+        let request: Pb_RollbackRequest = try await call.request()
+        let version: Int
+        do throws(FunctionError) {
+            version = try await registry.rollBack(
+                request.functionName, to: request.version == 0 ? nil : request.version)
+        } catch { throw error.status }
+        var reply = Pb_Message()
+        reply.msg = "version \(version) of function \"\(request.functionName)\" gets all its calls"
+        try await call.send(reply)
+    }
+
+    func setTraffic(_ call: ServerCall) async throws(Status) {
+        let request: Pb_TrafficRequest = try await call.request()
+        let (name, weights) = (request.functionName, request.traffic.map { (version: $0.version, weight: $0.weight) })
+        let text = weights.map { "\($0.version)=\($0.weight)" }.joined(separator: " ")
+        try await change(call, "traffic of function \"\(name)\": \(text)") { [registry] () throws(FunctionError) in
+            try await registry.setTraffic(name, weights)
         }
     }
 

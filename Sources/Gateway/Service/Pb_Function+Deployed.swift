@@ -9,34 +9,63 @@ extension Pb_Function {
     /// - Parameter detail: also what only the page of one function shows.
     init(_ function: DeployedFunction, detail: Bool) {
         self.init()
-        let record = function.record
-        let replicas = function.set?.shown ?? []
+        let current = function.current
+        let record = current.record
+        let replicas = function.versions.map { ($0.number, $0.replicas) }
+        let live = function.live
         name = record.name
         image = record.image
-        invocationCount = record.invocations + function.route.invocations
-        self.replicas = UInt64(record.replicas)
-        availableReplicas = UInt64(replicas.count { $0.phase == .ready })
+        invocationCount = function.invocations
+        self.replicas = UInt64(live.reduce(0) { $0 + $1.wanted })
+        availableReplicas = UInt64(live.reduce(0) { $0 + $1.replicas.count { $0.phase == .ready } })
         annotations = record.annotations
         labels = record.labels
         status = function.status.rawValue
-        reason = function.problem ?? replicas.first { !$0.reason.isEmpty }?.reason ?? ""
+        reason = function.reason
         version = UInt64(record.version)
-        if let config = function.set?.plan.config {
-            description_p = config.description
-            maintainer = config.maintainer
-        }
+        description_p = current.settings.description
+        maintainer = current.settings.maintainer
+        traffic = function.traffic.shares.map { Pb_TrafficShare($0) }
+        minReplicas = UInt64(record.replicas.min)
+        maxReplicas = UInt64(record.replicas.max)
         guard detail else { return }
         config = record.config
-        if let environment = function.set?.plan.python {
+        if let environment = current.plan?.python {
             python = "\(environment.version) (\(environment.python))"
         }
-        instances = replicas.map { Pb_Replica($0) }
+        instances = replicas.flatMap { version, states in states.map { Pb_Replica($0, of: version) } }
+    }
+}
+
+extension Pb_TrafficShare {
+    init(_ share: Traffic.Share) {
+        self.init()
+        version = UInt64(share.version)
+        weight = UInt64(share.weight)
+    }
+}
+
+extension Pb_FunctionVersion {
+    init(_ version: DeployedVersion, of function: DeployedFunction) {
+        self.init()
+        let record = version.record
+        self.version = UInt64(version.number)
+        created = record.createdAt
+        weight = UInt64(record.traffic)
+        replicas = UInt64(version.wanted)
+        availableReplicas = UInt64(version.replicas.count { $0.phase == .ready })
+        status = version.status.rawValue
+        reason = version.problem ?? version.replicas.first { !$0.reason.isEmpty }?.reason ?? ""
+        current = version === function.current
+        image = record.image
+        bundle = record.bundle
     }
 }
 
 extension Pb_Replica {
-    init(_ state: ReplicaState) {
+    init(_ state: ReplicaState, of version: Int) {
         self.init()
+        self.version = UInt64(version)
         number = UInt64(state.number)
         pid = Int64(state.pid)
         self.state = state.phase.rawValue

@@ -10,21 +10,23 @@ final class UnaryResponder: InvocationResponder {
         self.gate = gate
     }
 
-    func reply(_ message: consuming ByteBuffer, requestID: String) {
-        call.finish(message)
+    func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata, _ context: InvocationContext) {
+        call.addTrailers(context.metadata)
+        if !metadata.isEmpty { call.addTrailers(metadata) }
+        call.finish(output.message())
         gate.leave()
     }
 
-    func fail(_ failure: CallFailure, requestID: String) {
-        refuse(failure, requestID: requestID)
+    func fail(_ failure: CallFailure, _ context: InvocationContext) {
+        refuse(failure, context)
         gate.leave()
     }
 
     /// Answers a call that the gate did not let in.
-    func refuse(_ failure: CallFailure, requestID: String) {
-        var status = failure.status
-        status.metadata[CallMetadata.requestIDKey] = requestID
-        call.finish(status)
+    func refuse(_ failure: CallFailure, _ context: InvocationContext) {
+        call.addTrailers(context.metadata)
+        call.addTrailers(failure.metadata)
+        call.finish(failure.status)
     }
 
     func watchClose(_ body: @escaping @Sendable () -> Void) {

@@ -13,10 +13,8 @@ package enum CPUAffinity {
 
     /// Lets the process run on `count` CPUs. A process that is gone, or a count that is no restriction, changes nothing.
     package static func restrict(_ pid: Int32, toCPUs count: Int) {
-        let ours = allowed(0)
-        guard count > 0, count < ours.count else { return }
-        let start = next.add(count, ordering: .relaxed).oldValue
-        let chosen = (0..<count).map { ours[abs(start &+ $0) % ours.count] }
+        let chosen = choose(count)
+        if chosen.isEmpty { return }
         // A thread inherits its starter's CPUs; threads that were there before are each told, until no new one is found.
         var told: Set<pid_t> = []
         while true {
@@ -25,6 +23,14 @@ package enum CPUAffinity {
             if new.isEmpty { return }
             for thread in new { set(thread, chosen) }
         }
+    }
+
+    /// The next `count` CPUs of those that we may use, by number; empty where that is no restriction.
+    package static func choose(_ count: Int) -> [Int] {
+        let ours = allowed(0)
+        guard count > 0, count < ours.count else { return [] }
+        let start = next.add(count, ordering: .relaxed).oldValue
+        return (0..<count).map { ours[abs(start &+ $0) % ours.count] }
     }
 
     /// The CPUs that a process may run on, by number; 0 is the calling thread.

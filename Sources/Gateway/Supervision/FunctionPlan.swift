@@ -3,7 +3,7 @@ internal import FunctionConfig
 
 /// One version of a function, ready to be started: its config checked, its folder unpacked, its environment prepared.
 struct FunctionPlan: Sendable {
-    var record: FunctionRecord
+    var record: VersionRecord
     var config: FunctionConfig
     /// The unpacked bundle.
     var folder: String
@@ -22,8 +22,28 @@ struct FunctionPlan: Sendable {
         let json =
             "{\"name\":\"\(name)\",\"version\":\(record.version),\"parameters\":\(config.parameters),"
             + "\"timeout\":{\"call\":\(callTimeout.inSeconds),\"start\":\(startTimeout.inSeconds)},"
-            + "\"limits\":{\"memory\":\(memory),\"cpu\":\(cpu)}}"
+            + "\"limits\":{\"memory\":\(memory),\"cpu\":\(cpu)},\"concurrency\":\(config.concurrency),"
+            + "\"batch\":\(batchJSON),\"cancel\":\(config.cancel.rawValue.asJSONString),\"warmup\":\(warmupJSON)}"
         return Array(json.utf8)
+    }
+
+    private var batchJSON: String {
+        guard let batch = config.batch else { return "null" }
+        return "{\"max_size\":\(batch.sizeMax),\"retry\":\(batch.retry)}"
+    }
+
+    private var warmupJSON: String {
+        switch config.warmup {
+        case .input(let text): "{\"input\":\(text.asJSONString)}"
+        case .file(let path): "{\"file\":\(path.asJSONString)}"
+        case nil: "null"
+        }
+    }
+
+    /// How its calls are handled.
+    var routeSettings: RouteSettings {
+        RouteSettings(
+            callTimeout: callTimeout, queueBound: queueBound, concurrency: config.concurrency, batch: config.batch)
     }
 
     /// The environment of its watchers, less what belongs to one of them.

@@ -13,6 +13,7 @@ final class Replica: Sendable {
         /// Ready, and not given any calls yet.
         var waiting: ReplicaSlots?
         var isActive: Bool
+        /// No more calls, and no more processes.
         var isStopping = false
         var stopLimit: Duration?
     }
@@ -75,11 +76,19 @@ final class Replica: Sendable {
         _ = await ended.value()
     }
 
-    /// Starts it, again and again, until it is told to stop or `died` says that it is enough.
+    /// Starts it, again and again, until it is told to stop, is stuck, or `died` says that it is enough.
     ///
-    /// - Parameter died: a process of it ended: how long to wait before the next; nil ends the replica.
-    func supervise(_ died: @Sendable (_ how: String, _ hadAnswered: Bool) -> Duration?) async {
-        while let run = begin() {
+    /// - Parameters:
+    ///   - pause: how long to wait before its first start.
+    ///   - died: a process of it ended: how long to wait before the next; nil ends the replica.
+    ///   - stuck: a call of it went on beyond the call's deadline: it ends, and another is to take its place. Told while it
+    ///     may still run.
+    func supervise(
+        after pause: Duration = .zero, died: @Sendable (_ how: String, _ hadAnswered: Bool) -> Duration?,
+        stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
+    ) async {
+        await wait(pause)
+        while let run = begin(stuck) {
             let end = await run.run()
             state.withLock { state in
                 state.run = nil
@@ -105,11 +114,12 @@ final class Replica: Sendable {
         ended.settle(())
     }
 
-    private func begin() -> ReplicaRun? {
+    private func begin(_ stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void) -> ReplicaRun? {
         let run = ReplicaRun(
             plan: plan, number: number, context: context, log: log, route: route,
             onStart: { [self] pid in state.withLock { $0.shown.pid = pid } },
-            onReady: { [self] in becameReady($0, constructorMicros: $1) })
+            onReady: { [self] in becameReady($0, constructorMicros: $1) },
+            onStuck: { [self] in becameStuck(hadAnswered: $0, stuck) })
         let mayStart = state.withLock { state in
             guard !state.isStopping else { return false }
             state.run = run
@@ -132,6 +142,17 @@ final class Replica: Sendable {
         }
         if isActive { route.attach(slots) }
         firstOutcome.settle(.success(()))
+        context.changes.announce()
+    }
+
+    private func becameStuck(hadAnswered: Bool, _ stuck: (_ hadAnswered: Bool) -> Void) {
+        let wasStopping = state.withLock { state in
+            defer { state.isStopping = true }
+            state.shown.phase = .stopping
+            state.shown.reason = "a call went on beyond its deadline"
+            return state.isStopping
+        }
+        if !wasStopping { stuck(hadAnswered) }
         context.changes.announce()
     }
 

@@ -10,17 +10,23 @@ package struct ReplicaLaunch: Sendable {
     package var folder: String
     /// How many CPUs it may use; nil is all.
     package var cpus: Int?
+    /// Whether it is not a replica but a template of some.
+    package var isTemplate: Bool
 
-    package init(launcher: String, python: String, variables: [String: String], folder: String, cpus: Int? = nil) {
+    package init(
+        launcher: String, python: String, variables: [String: String], folder: String, cpus: Int? = nil,
+        isTemplate: Bool = false
+    ) {
         self.launcher = launcher
         self.python = python
         self.variables = variables
         self.folder = folder
         self.cpus = cpus
+        self.isTemplate = isTemplate
     }
 
     /// The launcher's command line, without its own name.
     package func arguments(parent: Int32) -> [String] {
-        ["--parent", String(parent), "--python", python]
+        (isTemplate ? ["--template"] : []) + ["--parent", String(parent), "--python", python]
     }
 }

@@ -18,32 +18,43 @@ package final class ReplicaProcess: Sendable {
 
     package let pid: Int32
     private let state = Mutex(State.running([]))
+    /// Where a template has made it.
+    private let child: TemplateChild?
 
     private init(pid: pid_t) {
         self.pid = pid
+        child = nil
+    }
+
+    init(child: TemplateChild) {
+        pid = child.pid
+        self.child = child
     }
 
     /// Starts a replica and waits for its end; cancelling the task kills it.
     ///
     /// - Parameters:
+    ///   - input: becomes its standard input, which is empty by default.
     ///   - output: the end of a pipe that becomes its standard output; closed here once it is started, or could not be.
     ///   - error: the same for its standard error.
     ///   - onStart: gets the process before anything else happens to it. Must not block.
     package static func run(
-        _ launch: ReplicaLaunch, output: consuming OwnedDescriptor, error: consuming OwnedDescriptor,
-        onStart: (ReplicaProcess) -> Void
+        _ launch: ReplicaLaunch, input: consuming OwnedDescriptor? = nil, output: consuming OwnedDescriptor,
+        error: consuming OwnedDescriptor, onStart: (ReplicaProcess) -> Void
     ) async throws(ReplicaProcessError) -> ReplicaExit {
         var options = PlatformOptions()
         options.processGroupID = 0
         options.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .seconds(5))]
         var environment: [Subprocess.Environment.Key: String] = [:]
         for (key, value) in launch.variables { environment[.init(stringLiteral: key)] = value }
+        let inputDescriptor = FileDescriptor(rawValue: try inputOrNothing(input).release())
         let outputDescriptor = FileDescriptor(rawValue: output.release())
         let errorDescriptor = FileDescriptor(rawValue: error.release())
         var isOpen = true
         func closePipes() {
             guard isOpen else { return }
             isOpen = false
+            try? inputDescriptor.close()
             try? outputDescriptor.close()
             try? errorDescriptor.close()
         }
@@ -53,7 +64,8 @@ package final class ReplicaProcess: Sendable {
             let result = try await Subprocess.run(
                 .path(FilePath(launch.launcher)), arguments: Arguments(launch.arguments(parent: getpid())),
                 environment: .custom(environment), workingDirectory: FilePath(launch.folder), platformOptions: options,
-                input: .none, output: .fileDescriptor(outputDescriptor, closeAfterSpawningProcess: false),
+                input: .fileDescriptor(inputDescriptor, closeAfterSpawningProcess: false),
+                output: .fileDescriptor(outputDescriptor, closeAfterSpawningProcess: false),
                 error: .fileDescriptor(errorDescriptor, closeAfterSpawningProcess: false)
             ) { execution in
                 closePipes()
@@ -79,6 +91,15 @@ package final class ReplicaProcess: Sendable {
         }
     }
 
+    private static func inputOrNothing(
+        _ input: consuming OwnedDescriptor?
+    ) throws(ReplicaProcessError) -> OwnedDescriptor {
+        if let input { return input }
+        do throws(FileError) {
+            return try OwnedDescriptor("/dev/null", flags: O_RDONLY)
+        } catch { throw ReplicaProcessError(program: "a replica", reason: "\(error)") }
+    }
+
     /// Waits for the end. Answers at once when that is past.
     package func exit() async -> ReplicaExit {
         await withCheckedContinuation { continuation in
@@ -101,7 +122,9 @@ package final class ReplicaProcess: Sendable {
 
     /// Sends it, and only it, a signal.
     package func signal(_ number: CInt) {
-        whileRunning { _ = Glibc.kill(pid, number) }
+        whileRunning {
+            if let child { child.signal(number) } else { _ = Glibc.kill(pid, number) }
+        }
     }
 
     private func whileRunning(_ work: () -> Void) {
@@ -111,7 +134,7 @@ package final class ReplicaProcess: Sendable {
     }
 
     /// It is a zombie now: its number is still its own, and so its group's.
-    private func ending() {
+    func ending() {
         state.withLock { state in
             if case .running(let waiters) = state {
                 _ = Glibc.kill(-pid, SIGKILL)
@@ -120,7 +143,7 @@ package final class ReplicaProcess: Sendable {
         }
     }
 
-    private func ended(_ exit: ReplicaExit) {
+    func ended(_ exit: ReplicaExit) {
         let waiters = state.withLock { state -> [CheckedContinuation<ReplicaExit, Never>] in
             defer { state = .ended(exit) }
             switch state {

@@ -22,6 +22,7 @@ final class ReplicaRun: ReplicaLinkObserver {
         case startTimedOut
         case tooLarge(used: UInt64, limit: UInt64)
         case stop(within: Duration?)
+        case stuck(hadAnswered: Bool)
         case idle
         case stopTimedOut
         case exited(ReplicaExit)
@@ -30,8 +31,9 @@ final class ReplicaRun: ReplicaLinkObserver {
     /// What the sweeper's thread needs to see.
     private struct Overrun {
         var process: ReplicaProcess?
-        var reported: UInt64 = 0
         var isKilled = false
+        /// Whether its template is still at the imports.
+        var isPreloading = false
     }
 
     let settings: [UInt8]
@@ -42,17 +44,23 @@ final class ReplicaRun: ReplicaLinkObserver {
     private let route: FunctionRoute
     private let onReady: @Sendable (ReplicaSlots, _ constructorMicros: UInt64) -> Void
     private let onStart: @Sendable (pid_t) -> Void
+    private let onStuck: @Sendable (_ hadAnswered: Bool) -> Void
     private let events: AsyncStream<Event>
     private let feed: AsyncStream<Event>.Continuation
     private let overrun = Mutex(Overrun())
+    /// Settled when its process is to end, whether or not there is one yet.
+    private let condemned = Promise<Void>()
 
     /// - Parameters:
     ///   - onStart: the process runs.
     ///   - onReady: the handler is constructed; called before any other event is looked at.
+    ///   - onStuck: a call goes on well beyond its deadline, and the replica was not told to stop: it gets no more calls, and
+    ///     the run comes to its end as if it had been told to stop.
     init(
         plan: FunctionPlan, number: Int, context: SupervisionContext, log: FunctionLog, route: FunctionRoute,
         onStart: @escaping @Sendable (pid_t) -> Void,
-        onReady: @escaping @Sendable (ReplicaSlots, _ constructorMicros: UInt64) -> Void
+        onReady: @escaping @Sendable (ReplicaSlots, _ constructorMicros: UInt64) -> Void,
+        onStuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
     ) {
         self.plan = plan
         self.number = number
@@ -61,6 +69,7 @@ final class ReplicaRun: ReplicaLinkObserver {
         self.route = route
         self.onStart = onStart
         self.onReady = onReady
+        self.onStuck = onStuck
         settings = plan.settings
         (events, feed) = AsyncStream.makeStream(of: Event.self)
     }
@@ -124,7 +133,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     private func handle(_ event: Event, _ life: inout Life, _ group: inout TaskGroup<Void>) async -> ReplicaEnd? {
         switch event {
         case .ready(let link, let constructorMicros):
-            let slots = ReplicaSlots(link: link) { [self] in overran($0, nanoseconds: $1) }
+            let slots = ReplicaSlots(link: link, settings: plan.routeSettings) { [self] in overran($0) }
             link.serve(slots, of: route)
             life.slots = slots
             onReady(slots, constructorMicros)
@@ -133,7 +142,12 @@ final class ReplicaRun: ReplicaLinkObserver {
         case .startTimedOut:
             guard life.slots == nil, !life.isStopping else { return nil }
             let limit = plan.startTimeout
-            kill(&life, "the constructor had not returned after \(limit.inSeconds) s (timeout.start)")
+            let isPreloading = overrun.withLock { $0.isPreloading }
+            kill(
+                &life,
+                isPreloading
+                    ? TemplateProcess.tooSlow(limit).summary
+                    : "the constructor had not returned after \(limit.inSeconds) s (timeout.start)")
             life.failure = ConstructorFailure(summary: life.verdict ?? "", traceback: "")
         case .tooLarge(let used, let limit):
             kill(&life, "its processes held \(used) bytes of memory, limits.memory is \(limit)")
@@ -144,13 +158,11 @@ final class ReplicaRun: ReplicaLinkObserver {
         case .stop(let limit):
             if let limit { addTimer(limit, .stopTimedOut, to: &group) }
             guard !life.isStopping else { return nil }
-            life.isStopping = true
-            if let slots = life.slots {
-                route.retire(slots) { [feed] in feed.yield(.idle) }
-            } else {
-                // Nothing to finish: it is still being constructed.
-                killProcess()
-            }
+            retire(&life)
+        case .stuck(let hadAnswered):
+            guard !life.isStopping else { return nil }
+            retire(&life)
+            onStuck(hadAnswered)
         case .idle:
             life.slots?.link.drain()
             addTimer(context.limits.stop, .stopTimedOut, to: &group)
@@ -160,6 +172,17 @@ final class ReplicaRun: ReplicaLinkObserver {
             return await end(exit, life)
         }
         return nil
+    }
+
+    /// What it has is finished, and nothing new comes.
+    private func retire(_ life: inout Life) {
+        life.isStopping = true
+        if let slots = life.slots {
+            route.retire(slots) { [feed] in feed.yield(.idle) }
+        } else {
+            // Nothing to finish: it is still being constructed.
+            killProcess()
+        }
     }
 
     private func addTimer(_ duration: Duration, _ event: Event, to group: inout TaskGroup<Void>) {
@@ -176,6 +199,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     }
 
     private func killProcess() {
+        condemned.settle(())
         overrun.withLock { $0.process }?.kill()
     }
 
@@ -216,28 +240,53 @@ final class ReplicaRun: ReplicaLinkObserver {
         var pipes: [UInt64] = []
         // Something that it started may still hold them.
         defer { for pipe in pipes { context.logs.finish(pipe) } }
+        let key = plan.templateKey(inherited: context.variables)
+        let claim = key.map { context.templates.claim($0) }
+        defer { withExtendedLifetime(claim) {} }
         do {
-            let output = try logPipe(.stdout, &pipes)
-            let error = try logPipe(.stderr, &pipes)
-            return try await ReplicaProcess.run(launch, output: output, error: error) { process in
-                overrun.withLock { $0.process = process }
-                onStart(process.pid)
+            let template = try await template(key)
+            let output = try context.logs.makePipe(to: log, replica: number, stream: .stdout, &pipes)
+            let error = try context.logs.makePipe(to: log, replica: number, stream: .stderr, &pipes)
+            guard let template else {
+                return try await ReplicaProcess.run(launch, output: output, error: error, onStart: started)
             }
+            return try await ReplicaProcess.run(
+                launch, from: template, output: output, error: error, onStart: started)
+        } catch let failure as ConstructorFailure {
+            feed.yield(.constructorFailed(failure))
+            return .unknown(failure.summary)
         } catch {
             return .unknown("\(error)")
         }
     }
 
-    /// The end of a new pipe that a process writes to; what it writes goes to the log.
-    private func logPipe(_ stream: LogStream, _ pipes: inout [UInt64]) throws -> OwnedDescriptor {
-        var ends: [CInt] = [-1, -1]
-        guard dcf_pipe2(&ends, O_CLOEXEC) == 0 else {
-            throw FileError("make", "a pipe for the log", Errno(rawValue: errno))
+    private func started(_ process: ReplicaProcess) {
+        overrun.withLock { $0.process = process }
+        onStart(process.pid)
+        if condemned.current != nil { process.kill() }
+    }
+
+    /// What the process is forked from, if it is.
+    private func template(_ key: TemplateKey?) async throws(ConstructorFailure) -> TemplateProcess? {
+        guard let key else { return nil }
+        overrun.withLock { $0.isPreloading = true }
+        let result = await withTaskGroup(of: Result<TemplateProcess, ConstructorFailure>.self) { group in
+            group.addTask { [self] in
+                do throws(ConstructorFailure) {
+                    return .success(
+                        try await context.templates.template(for: key, log: log, timeout: plan.startTimeout))
+                } catch { return .failure(error) }
+            }
+            group.addTask { [condemned] in
+                _ = await condemned.value()
+                return .failure(ConstructorFailure(summary: "it was stopped", traceback: ""))
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? .failure(ConstructorFailure(summary: "it was stopped", traceback: ""))
         }
-        let writing = OwnedDescriptor(owning: ends[1])
-        pipes.append(
-            try context.logs.add(OwnedDescriptor(owning: ends[0]), to: log, replica: number, stream: stream))
-        return writing
+        let template = try result.get()
+        overrun.withLock { $0.isPreloading = false }
+        return template
     }
 
     private func watchMemory(_ limit: UInt64) async {
@@ -252,16 +301,16 @@ final class ReplicaRun: ReplicaLinkObserver {
         }
     }
 
-    /// On the sweeper's thread: the first call of the replica is beyond its deadline.
-    private func overran(_ id: UInt64, nanoseconds: Int64) {
+    /// On the sweeper's thread: the replica has a call well beyond the call's deadline.
+    private func overran(_ report: ReplicaOverrun) {
         overrun.withLock { overrun in
             guard let process = overrun.process, !overrun.isKilled else { return }
-            if overrun.reported != id {
-                overrun.reported = id
-                note("has a call beyond its deadline; where its threads are follows")
+            if report.isNew {
+                note("has a call beyond its deadline and gets no more; where its threads are follows")
                 process.signal(Self.stackSignal)
+                feed.yield(.stuck(hadAnswered: report.hadAnswered))
             }
-            if nanoseconds > context.limits.overrunGrace.nanosecondsClamped {
+            if report.mustEnd(grace: context.limits.overrunGrace) {
                 overrun.isKilled = true
                 note("killed: its handler went on beyond the deadline of its call")
                 process.kill()

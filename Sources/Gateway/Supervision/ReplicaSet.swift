@@ -6,12 +6,16 @@ internal import Synchronization
 final class ReplicaSet: Sendable {
     private struct State {
         var replicas: [Replica] = []
+        /// How many there are to be, those that end not counted.
+        var wanted = 0
         var next = 1
         var isActive = false
         var isStopped = false
         var policy = RestartPolicy()
         /// Why it is given up.
         var failure: String?
+        /// To the template of its replicas, if they have one, until it is stopped.
+        var template: TemplateClaim?
     }
 
     let plan: FunctionPlan
@@ -25,11 +29,15 @@ final class ReplicaSet: Sendable {
         self.context = context
         self.log = log
         self.route = route
-        state = Mutex(State(isActive: isActive))
+        let template = plan.templateKey(inherited: context.variables).map { context.templates.claim($0) }
+        state = Mutex(State(isActive: isActive, template: template))
     }
 
     /// What is shown of its replicas, by number.
     var shown: [ReplicaState] { state.withLock { $0.replicas }.map(\.shown) }
+
+    /// How many of them are not being stopped.
+    var living: Int { state.withLock { $0.replicas }.count { $0.shown.phase != .stopping } }
 
     /// Why the function is Failed, if it is.
     var failure: String? { state.withLock { $0.failure } }
@@ -42,9 +50,11 @@ final class ReplicaSet: Sendable {
         progress("starting")
         do throws(ConstructorFailure) {
             try await ready(add(1))
-            guard count > 1 else { return }
-            progress("starting \(count - 1) more replica\(count == 2 ? "" : "s")")
-            try await ready(add(count - 1))
+            if count > 1 {
+                progress("starting \(count - 1) more replica\(count == 2 ? "" : "s")")
+                try await ready(add(count - 1))
+            }
+            guard !isStopped else { throw ConstructorFailure(summary: "the deploy was given up", traceback: "") }
         } catch {
             stop()
             await waitUntilEnded()
@@ -64,19 +74,34 @@ final class ReplicaSet: Sendable {
     /// Adds replicas and starts them.
     @discardableResult
     func add(_ count: Int) -> [Replica] {
-        let added = state.withLock { state in
-            let added = (0..<count).map { offset in
+        state.withLock { $0.wanted += count }
+        return fill()
+    }
+
+    /// Starts as many replicas as are missing.
+    ///
+    /// - Parameter pause: how long to wait before they are started.
+    @discardableResult
+    private func fill(after pause: Duration = .zero) -> [Replica] {
+        let added = state.withLock { state -> [Replica] in
+            guard !state.isStopped, state.failure == nil else { return [] }
+            let living = state.replicas.count { $0.shown.phase != .stopping }
+            let added = (0..<max(state.wanted - living, 0)).map { offset in
                 Replica(
                     number: state.next + offset, plan: plan, context: context, log: log, route: route,
                     isActive: state.isActive)
             }
-            state.next += count
+            state.next += added.count
             state.replicas += added
             return added
         }
         for replica in added {
             context.tasks.add { [self] in
-                await replica.supervise { how, hadAnswered in died(how: how, hadAnswered: hadAnswered) }
+                await replica.supervise(after: pause) { how, hadAnswered in
+                    died(how: how, hadAnswered: hadAnswered)
+                } stuck: { [self] hadAnswered in
+                    replaceStuck(hadAnswered: hadAnswered)
+                }
                 removeEnded(replica)
             }
         }
@@ -95,22 +120,27 @@ final class ReplicaSet: Sendable {
 
     /// Makes the number of replicas `count`, newest ones ending first.
     func scale(to count: Int) {
-        let (missing, surplus) = state.withLock { state -> (Int, [Replica]) in
-            let living = state.replicas.filter { $0.shown.phase != .stopping }
-            return (max(count - living.count, 0), Array(living.dropFirst(count)))
+        let surplus = state.withLock { state in
+            state.wanted = count
+            return state.replicas.filter { $0.shown.phase != .stopping }.dropFirst(count)
         }
         for replica in surplus { replica.stop() }
-        if missing > 0 { add(missing) }
+        fill()
     }
 
     /// Ends all of them in good order.
     func stop(within limit: Duration? = nil) {
-        let replicas = state.withLock { state in
+        let (replicas, template) = state.withLock { state in
             state.isStopped = true
-            return state.replicas
+            return (state.replicas, state.template.take())
         }
         for replica in replicas { replica.stop(within: limit) }
+        // Not under the lock: it may end the template.
+        withExtendedLifetime(template) {}
     }
+
+    /// The claim to the template of its replicas, if they have one and it was not told to stop.
+    var template: TemplateClaim? { state.withLock { $0.template } }
 
     /// Whether it was told to stop.
     var isStopped: Bool { state.withLock { $0.isStopped } }
@@ -125,6 +155,11 @@ final class ReplicaSet: Sendable {
             state.replicas.removeAll { $0 === replica }
         }
         context.changes.announce()
+    }
+
+    /// A replica is stuck: another one takes its place, at once unless it had never answered. The old one ends by itself.
+    private func replaceStuck(hadAnswered: Bool) {
+        if let pause = died(how: "a call went on beyond its deadline", hadAnswered: hadAnswered) { fill(after: pause) }
     }
 
     /// A process ended that should not have.

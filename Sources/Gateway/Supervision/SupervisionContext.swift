@@ -12,4 +12,5 @@ struct SupervisionContext: Sendable {
     let logger: Logger
     let changes: Changes
     let tasks: TaskPool
+    let templates: TemplatePool
 }

@@ -118,6 +118,7 @@ package nonisolated struct Pb_InvokeServiceRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A function's name, or one of its versions: "echo", "echo@3".
   package var service: String = String()
 
   package var input: Data = Data()
@@ -260,6 +261,9 @@ package nonisolated struct Pb_FunctionRequest: Sendable {
 
   package var functionName: String = String()
 
+  /// For GetLog: only what was written for this request.
+  package var requestID: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -270,13 +274,26 @@ package nonisolated struct Pb_ScaleServiceRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A function, for all its versions that get calls, or one version of it.
   package var serviceName: String = String()
 
   package var replicas: UInt64 = 0
 
+  /// Where it is given, the gateway follows the load: this many at least, Replicas at most.
+  package var minReplicas: UInt64 {
+    get {_minReplicas ?? 0}
+    set {_minReplicas = newValue}
+  }
+  /// Returns true if `minReplicas` has been explicitly set.
+  package var hasMinReplicas: Bool {self._minReplicas != nil}
+  /// Clears the value of `minReplicas`. Subsequent reads from it will return its default value.
+  package mutating func clearMinReplicas() {self._minReplicas = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _minReplicas: UInt64? = nil
 }
 
 package nonisolated struct Pb_Functions: Sendable {
@@ -291,44 +308,200 @@ package nonisolated struct Pb_Functions: Sendable {
   package init() {}
 }
 
-package nonisolated struct Pb_Function: Sendable {
+package nonisolated struct Pb_Function: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var name: String = String()
+  package var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
-  package var image: String = String()
+  package var image: String {
+    get {_storage._image}
+    set {_uniqueStorage()._image = newValue}
+  }
 
-  package var invocationCount: UInt64 = 0
+  package var invocationCount: UInt64 {
+    get {_storage._invocationCount}
+    set {_uniqueStorage()._invocationCount = newValue}
+  }
+
+  package var replicas: UInt64 {
+    get {_storage._replicas}
+    set {_uniqueStorage()._replicas = newValue}
+  }
+
+  package var availableReplicas: UInt64 {
+    get {_storage._availableReplicas}
+    set {_uniqueStorage()._availableReplicas = newValue}
+  }
+
+  package var annotations: Dictionary<String,String> {
+    get {_storage._annotations}
+    set {_uniqueStorage()._annotations = newValue}
+  }
+
+  package var labels: Dictionary<String,String> {
+    get {_storage._labels}
+    set {_uniqueStorage()._labels = newValue}
+  }
+
+  /// Starting, Ready, Degraded, Failed, or Idle: stopped until the next call.
+  package var status: String {
+    get {_storage._status}
+    set {_uniqueStorage()._status = newValue}
+  }
+
+  /// Why it is not Ready.
+  package var reason: String {
+    get {_storage._reason}
+    set {_uniqueStorage()._reason = newValue}
+  }
+
+  package var description_p: String {
+    get {_storage._description_p}
+    set {_uniqueStorage()._description_p = newValue}
+  }
+
+  package var maintainer: String {
+    get {_storage._maintainer}
+    set {_uniqueStorage()._maintainer = newValue}
+  }
+
+  package var version: UInt64 {
+    get {_storage._version}
+    set {_uniqueStorage()._version = newValue}
+  }
+
+  /// The interpreter that runs it, and its version.
+  package var python: String {
+    get {_storage._python}
+    set {_uniqueStorage()._python = newValue}
+  }
+
+  /// This function's part of config.yaml, as it was deployed.
+  package var config: String {
+    get {_storage._config}
+    set {_uniqueStorage()._config = newValue}
+  }
+
+  package var instances: [Pb_Replica] {
+    get {_storage._instances}
+    set {_uniqueStorage()._instances = newValue}
+  }
+
+  /// Who gets its calls: the weights of its versions, which add up to 100.
+  package var traffic: [Pb_TrafficShare] {
+    get {_storage._traffic}
+    set {_uniqueStorage()._traffic = newValue}
+  }
+
+  /// Between these the number of replicas follows the load; alike when it is fixed. Of Version.
+  package var minReplicas: UInt64 {
+    get {_storage._minReplicas}
+    set {_uniqueStorage()._minReplicas = newValue}
+  }
+
+  package var maxReplicas: UInt64 {
+    get {_storage._maxReplicas}
+    set {_uniqueStorage()._maxReplicas = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct Pb_TrafficShare: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var version: UInt64 = 0
+
+  /// In per cent.
+  package var weight: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Pb_FunctionVersions: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var versions: [Pb_FunctionVersion] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Pb_FunctionVersion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var version: UInt64 = 0
+
+  /// Milliseconds since 1970.
+  package var created: Int64 = 0
+
+  /// Its share of the calls, in per cent.
+  package var weight: UInt64 = 0
 
   package var replicas: UInt64 = 0
 
   package var availableReplicas: UInt64 = 0
 
-  package var annotations: Dictionary<String,String> = [:]
-
-  package var labels: Dictionary<String,String> = [:]
-
-  /// Starting, Ready, Degraded or Failed.
+  /// As a function's.
   package var status: String = String()
 
-  /// Why it is not Ready.
   package var reason: String = String()
 
-  package var description_p: String = String()
+  /// Whether it is the one that the function shows as its own.
+  package var current: Bool = false
 
-  package var maintainer: String = String()
+  package var image: String = String()
 
+  /// SHA-256 of its bundle.
+  package var bundle: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Pb_RollbackRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var functionName: String = String()
+
+  /// To this version; 0: to the one before.
   package var version: UInt64 = 0
 
-  /// The interpreter that runs it, and its version.
-  package var python: String = String()
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  /// This function's part of config.yaml, as it was deployed.
-  package var config: String = String()
+  package init() {}
+}
 
-  package var instances: [Pb_Replica] = []
+package nonisolated struct Pb_TrafficRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var functionName: String = String()
+
+  /// Each version at most once; versions that are not here get none.
+  package var traffic: [Pb_TrafficShare] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -354,6 +527,9 @@ package nonisolated struct Pb_Replica: Sendable {
 
   /// Microseconds the constructor took.
   package var constructorMicros: UInt64 = 0
+
+  /// The version of the function that it runs.
+  package var version: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -466,6 +642,9 @@ package nonisolated struct Pb_LogRequest: Sendable {
 
   /// Go on with new lines until the caller leaves.
   package var follow: Bool = false
+
+  /// Only what was written for this request; empty: everything.
+  package var requestID: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -844,7 +1023,7 @@ nonisolated extension Pb_DeleteFunctionRequest: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Pb_FunctionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FunctionRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}FunctionName\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}FunctionName\0\u{2}c\u{1}RequestID\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -853,6 +1032,7 @@ nonisolated extension Pb_FunctionRequest: SwiftProtobuf.Message, SwiftProtobuf._
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.functionName) }()
+      case 100: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
       default: break
       }
     }
@@ -862,11 +1042,15 @@ nonisolated extension Pb_FunctionRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.functionName.isEmpty {
       try visitor.visitSingularStringField(value: self.functionName, fieldNumber: 1)
     }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 100)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Pb_FunctionRequest, rhs: Pb_FunctionRequest) -> Bool {
     if lhs.functionName != rhs.functionName {return false}
+    if lhs.requestID != rhs.requestID {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -874,7 +1058,7 @@ nonisolated extension Pb_FunctionRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Pb_ScaleServiceRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ScaleServiceRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ServiceName\0\u{1}Replicas\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ServiceName\0\u{1}Replicas\0\u{2}b\u{1}MinReplicas\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -884,24 +1068,33 @@ nonisolated extension Pb_ScaleServiceRequest: SwiftProtobuf.Message, SwiftProtob
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.serviceName) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.replicas) }()
+      case 100: try { try decoder.decodeSingularUInt64Field(value: &self._minReplicas) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.serviceName.isEmpty {
       try visitor.visitSingularStringField(value: self.serviceName, fieldNumber: 1)
     }
     if self.replicas != 0 {
       try visitor.visitSingularUInt64Field(value: self.replicas, fieldNumber: 2)
     }
+    try { if let v = self._minReplicas {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 100)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Pb_ScaleServiceRequest, rhs: Pb_ScaleServiceRequest) -> Bool {
     if lhs.serviceName != rhs.serviceName {return false}
     if lhs.replicas != rhs.replicas {return false}
+    if lhs._minReplicas != rhs._minReplicas {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -939,7 +1132,192 @@ nonisolated extension Pb_Functions: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Function"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Name\0\u{1}Image\0\u{1}InvocationCount\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Annotations\0\u{1}Labels\0\u{2}]\u{1}Status\0\u{1}Reason\0\u{1}Description\0\u{1}Maintainer\0\u{1}Version\0\u{1}Python\0\u{1}Config\0\u{1}Instances\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Name\0\u{1}Image\0\u{1}InvocationCount\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Annotations\0\u{1}Labels\0\u{2}]\u{1}Status\0\u{1}Reason\0\u{1}Description\0\u{1}Maintainer\0\u{1}Version\0\u{1}Python\0\u{1}Config\0\u{1}Instances\0\u{1}Traffic\0\u{1}MinReplicas\0\u{1}MaxReplicas\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _image: String = String()
+    var _invocationCount: UInt64 = 0
+    var _replicas: UInt64 = 0
+    var _availableReplicas: UInt64 = 0
+    var _annotations: Dictionary<String,String> = [:]
+    var _labels: Dictionary<String,String> = [:]
+    var _status: String = String()
+    var _reason: String = String()
+    var _description_p: String = String()
+    var _maintainer: String = String()
+    var _version: UInt64 = 0
+    var _python: String = String()
+    var _config: String = String()
+    var _instances: [Pb_Replica] = []
+    var _traffic: [Pb_TrafficShare] = []
+    var _minReplicas: UInt64 = 0
+    var _maxReplicas: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _image = source._image
+      _invocationCount = source._invocationCount
+      _replicas = source._replicas
+      _availableReplicas = source._availableReplicas
+      _annotations = source._annotations
+      _labels = source._labels
+      _status = source._status
+      _reason = source._reason
+      _description_p = source._description_p
+      _maintainer = source._maintainer
+      _version = source._version
+      _python = source._python
+      _config = source._config
+      _instances = source._instances
+      _traffic = source._traffic
+      _minReplicas = source._minReplicas
+      _maxReplicas = source._maxReplicas
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._image) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._invocationCount) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._replicas) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._availableReplicas) }()
+        case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._annotations) }()
+        case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._labels) }()
+        case 100: try { try decoder.decodeSingularStringField(value: &_storage._status) }()
+        case 101: try { try decoder.decodeSingularStringField(value: &_storage._reason) }()
+        case 102: try { try decoder.decodeSingularStringField(value: &_storage._description_p) }()
+        case 103: try { try decoder.decodeSingularStringField(value: &_storage._maintainer) }()
+        case 104: try { try decoder.decodeSingularUInt64Field(value: &_storage._version) }()
+        case 105: try { try decoder.decodeSingularStringField(value: &_storage._python) }()
+        case 106: try { try decoder.decodeSingularStringField(value: &_storage._config) }()
+        case 107: try { try decoder.decodeRepeatedMessageField(value: &_storage._instances) }()
+        case 108: try { try decoder.decodeRepeatedMessageField(value: &_storage._traffic) }()
+        case 109: try { try decoder.decodeSingularUInt64Field(value: &_storage._minReplicas) }()
+        case 110: try { try decoder.decodeSingularUInt64Field(value: &_storage._maxReplicas) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      if !_storage._image.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._image, fieldNumber: 2)
+      }
+      if _storage._invocationCount != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._invocationCount, fieldNumber: 3)
+      }
+      if _storage._replicas != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._replicas, fieldNumber: 4)
+      }
+      if _storage._availableReplicas != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._availableReplicas, fieldNumber: 5)
+      }
+      if !_storage._annotations.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._annotations, fieldNumber: 6)
+      }
+      if !_storage._labels.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._labels, fieldNumber: 7)
+      }
+      if !_storage._status.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._status, fieldNumber: 100)
+      }
+      if !_storage._reason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._reason, fieldNumber: 101)
+      }
+      if !_storage._description_p.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._description_p, fieldNumber: 102)
+      }
+      if !_storage._maintainer.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._maintainer, fieldNumber: 103)
+      }
+      if _storage._version != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._version, fieldNumber: 104)
+      }
+      if !_storage._python.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._python, fieldNumber: 105)
+      }
+      if !_storage._config.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._config, fieldNumber: 106)
+      }
+      if !_storage._instances.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._instances, fieldNumber: 107)
+      }
+      if !_storage._traffic.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._traffic, fieldNumber: 108)
+      }
+      if _storage._minReplicas != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._minReplicas, fieldNumber: 109)
+      }
+      if _storage._maxReplicas != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._maxReplicas, fieldNumber: 110)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Pb_Function, rhs: Pb_Function) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._image != rhs_storage._image {return false}
+        if _storage._invocationCount != rhs_storage._invocationCount {return false}
+        if _storage._replicas != rhs_storage._replicas {return false}
+        if _storage._availableReplicas != rhs_storage._availableReplicas {return false}
+        if _storage._annotations != rhs_storage._annotations {return false}
+        if _storage._labels != rhs_storage._labels {return false}
+        if _storage._status != rhs_storage._status {return false}
+        if _storage._reason != rhs_storage._reason {return false}
+        if _storage._description_p != rhs_storage._description_p {return false}
+        if _storage._maintainer != rhs_storage._maintainer {return false}
+        if _storage._version != rhs_storage._version {return false}
+        if _storage._python != rhs_storage._python {return false}
+        if _storage._config != rhs_storage._config {return false}
+        if _storage._instances != rhs_storage._instances {return false}
+        if _storage._traffic != rhs_storage._traffic {return false}
+        if _storage._minReplicas != rhs_storage._minReplicas {return false}
+        if _storage._maxReplicas != rhs_storage._maxReplicas {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Pb_TrafficShare: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TrafficShare"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Version\0\u{1}Weight\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -947,35 +1325,95 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.image) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.invocationCount) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.replicas) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.availableReplicas) }()
-      case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.annotations) }()
-      case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
-      case 100: try { try decoder.decodeSingularStringField(value: &self.status) }()
-      case 101: try { try decoder.decodeSingularStringField(value: &self.reason) }()
-      case 102: try { try decoder.decodeSingularStringField(value: &self.description_p) }()
-      case 103: try { try decoder.decodeSingularStringField(value: &self.maintainer) }()
-      case 104: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
-      case 105: try { try decoder.decodeSingularStringField(value: &self.python) }()
-      case 106: try { try decoder.decodeSingularStringField(value: &self.config) }()
-      case 107: try { try decoder.decodeRepeatedMessageField(value: &self.instances) }()
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.weight) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    if self.version != 0 {
+      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 1)
     }
-    if !self.image.isEmpty {
-      try visitor.visitSingularStringField(value: self.image, fieldNumber: 2)
+    if self.weight != 0 {
+      try visitor.visitSingularUInt64Field(value: self.weight, fieldNumber: 2)
     }
-    if self.invocationCount != 0 {
-      try visitor.visitSingularUInt64Field(value: self.invocationCount, fieldNumber: 3)
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Pb_TrafficShare, rhs: Pb_TrafficShare) -> Bool {
+    if lhs.version != rhs.version {return false}
+    if lhs.weight != rhs.weight {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Pb_FunctionVersions: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".FunctionVersions"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Versions\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.versions) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.versions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.versions, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Pb_FunctionVersions, rhs: Pb_FunctionVersions) -> Bool {
+    if lhs.versions != rhs.versions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Pb_FunctionVersion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".FunctionVersion"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Version\0\u{1}Created\0\u{1}Weight\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Status\0\u{1}Reason\0\u{1}Current\0\u{1}Image\0\u{1}Bundle\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.created) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.weight) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.replicas) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.availableReplicas) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.status) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.current) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.image) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.bundle) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.version != 0 {
+      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 1)
+    }
+    if self.created != 0 {
+      try visitor.visitSingularInt64Field(value: self.created, fieldNumber: 2)
+    }
+    if self.weight != 0 {
+      try visitor.visitSingularUInt64Field(value: self.weight, fieldNumber: 3)
     }
     if self.replicas != 0 {
       try visitor.visitSingularUInt64Field(value: self.replicas, fieldNumber: 4)
@@ -983,55 +1421,105 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.availableReplicas != 0 {
       try visitor.visitSingularUInt64Field(value: self.availableReplicas, fieldNumber: 5)
     }
-    if !self.annotations.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.annotations, fieldNumber: 6)
-    }
-    if !self.labels.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 7)
-    }
     if !self.status.isEmpty {
-      try visitor.visitSingularStringField(value: self.status, fieldNumber: 100)
+      try visitor.visitSingularStringField(value: self.status, fieldNumber: 6)
     }
     if !self.reason.isEmpty {
-      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 101)
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 7)
     }
-    if !self.description_p.isEmpty {
-      try visitor.visitSingularStringField(value: self.description_p, fieldNumber: 102)
+    if self.current != false {
+      try visitor.visitSingularBoolField(value: self.current, fieldNumber: 8)
     }
-    if !self.maintainer.isEmpty {
-      try visitor.visitSingularStringField(value: self.maintainer, fieldNumber: 103)
+    if !self.image.isEmpty {
+      try visitor.visitSingularStringField(value: self.image, fieldNumber: 9)
     }
-    if self.version != 0 {
-      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 104)
-    }
-    if !self.python.isEmpty {
-      try visitor.visitSingularStringField(value: self.python, fieldNumber: 105)
-    }
-    if !self.config.isEmpty {
-      try visitor.visitSingularStringField(value: self.config, fieldNumber: 106)
-    }
-    if !self.instances.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.instances, fieldNumber: 107)
+    if !self.bundle.isEmpty {
+      try visitor.visitSingularStringField(value: self.bundle, fieldNumber: 10)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: Pb_Function, rhs: Pb_Function) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.image != rhs.image {return false}
-    if lhs.invocationCount != rhs.invocationCount {return false}
+  package static func ==(lhs: Pb_FunctionVersion, rhs: Pb_FunctionVersion) -> Bool {
+    if lhs.version != rhs.version {return false}
+    if lhs.created != rhs.created {return false}
+    if lhs.weight != rhs.weight {return false}
     if lhs.replicas != rhs.replicas {return false}
     if lhs.availableReplicas != rhs.availableReplicas {return false}
-    if lhs.annotations != rhs.annotations {return false}
-    if lhs.labels != rhs.labels {return false}
     if lhs.status != rhs.status {return false}
     if lhs.reason != rhs.reason {return false}
-    if lhs.description_p != rhs.description_p {return false}
-    if lhs.maintainer != rhs.maintainer {return false}
+    if lhs.current != rhs.current {return false}
+    if lhs.image != rhs.image {return false}
+    if lhs.bundle != rhs.bundle {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Pb_RollbackRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RollbackRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}FunctionName\0\u{1}Version\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.functionName) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.functionName.isEmpty {
+      try visitor.visitSingularStringField(value: self.functionName, fieldNumber: 1)
+    }
+    if self.version != 0 {
+      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Pb_RollbackRequest, rhs: Pb_RollbackRequest) -> Bool {
+    if lhs.functionName != rhs.functionName {return false}
     if lhs.version != rhs.version {return false}
-    if lhs.python != rhs.python {return false}
-    if lhs.config != rhs.config {return false}
-    if lhs.instances != rhs.instances {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Pb_TrafficRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TrafficRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}FunctionName\0\u{1}Traffic\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.functionName) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.traffic) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.functionName.isEmpty {
+      try visitor.visitSingularStringField(value: self.functionName, fieldNumber: 1)
+    }
+    if !self.traffic.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.traffic, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Pb_TrafficRequest, rhs: Pb_TrafficRequest) -> Bool {
+    if lhs.functionName != rhs.functionName {return false}
+    if lhs.traffic != rhs.traffic {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1039,7 +1527,7 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Replica"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Number\0\u{1}Pid\0\u{1}State\0\u{1}Restarts\0\u{1}ReadySeconds\0\u{1}ConstructorMicros\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Number\0\u{1}Pid\0\u{1}State\0\u{1}Restarts\0\u{1}ReadySeconds\0\u{1}ConstructorMicros\0\u{1}Version\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1053,6 +1541,7 @@ nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.restarts) }()
       case 5: try { try decoder.decodeSingularDoubleField(value: &self.readySeconds) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.constructorMicros) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
       default: break
       }
     }
@@ -1077,6 +1566,9 @@ nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.constructorMicros != 0 {
       try visitor.visitSingularUInt64Field(value: self.constructorMicros, fieldNumber: 6)
     }
+    if self.version != 0 {
+      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1087,6 +1579,7 @@ nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.restarts != rhs.restarts {return false}
     if lhs.readySeconds != rhs.readySeconds {return false}
     if lhs.constructorMicros != rhs.constructorMicros {return false}
+    if lhs.version != rhs.version {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1255,7 +1748,7 @@ nonisolated extension Pb_DeployEvent: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Pb_LogRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LogRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}FunctionName\0\u{1}Tail\0\u{1}Follow\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}FunctionName\0\u{1}Tail\0\u{1}Follow\0\u{1}RequestID\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1266,6 +1759,7 @@ nonisolated extension Pb_LogRequest: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 1: try { try decoder.decodeSingularStringField(value: &self.functionName) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.tail) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.follow) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
       default: break
       }
     }
@@ -1281,6 +1775,9 @@ nonisolated extension Pb_LogRequest: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.follow != false {
       try visitor.visitSingularBoolField(value: self.follow, fieldNumber: 3)
     }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1288,6 +1785,7 @@ nonisolated extension Pb_LogRequest: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.functionName != rhs.functionName {return false}
     if lhs.tail != rhs.tail {return false}
     if lhs.follow != rhs.follow {return false}
+    if lhs.requestID != rhs.requestID {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -44,10 +44,11 @@ struct OnceCall {
     private var configuration: String {
         let memory = function.limits.memory.map { String($0) } ?? "null"
         let cpu = function.limits.cpu.map { String($0) } ?? "null"
+        let batch = function.batch.map { "{\"max_size\":\($0.sizeMax),\"retry\":\($0.retry)}" } ?? "null"
         return """
             {"name":"\(function.name)","version":0,"parameters":\(function.parameters),\
             "timeout":{"call":\((function.timeout.call ?? TimeoutConfig.callDefault).seconds),"start":\((function.timeout.start ?? TimeoutConfig.startDefault).seconds)},\
-            "limits":{"memory":\(memory),"cpu":\(cpu)}}
+            "limits":{"memory":\(memory),"cpu":\(cpu)},"batch":\(batch)}
             """
     }
 

@@ -75,6 +75,7 @@ extension GatewayClient {
     func failure(_ status: Status, about function: String) async -> CommandFailure {
         guard status.code == .notFound, let functions = try? await list() else { return failure(status) }
         let names = functions.map(\.name)
+        let function = String(function.prefix { $0 != "@" })
         guard !names.contains(function) else { return failure(status) }
         return CommandFailure("\(status)\(Suggestion.clause(for: function, among: names))")
     }

@@ -33,6 +33,10 @@ OPTIONS = [
 ]
 
 
+#: For a client that reads slowly: its library takes 64 KiB ahead of it, instead of as much as the network could carry.
+READS_LITTLE = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 64 << 10)]
+
+
 class Refused(Exception):
     """A status other than OK, with what a test looks at."""
 
@@ -46,8 +50,8 @@ class Refused(Exception):
 
 
 class Client:
-    def __init__(self, address):
-        self.channel = grpc.insecure_channel(address, OPTIONS)
+    def __init__(self, address, *options):
+        self.channel = grpc.insecure_channel(address, [*OPTIONS, *options])
         self.stub = pb_grpc.GatewayStub(self.channel)
 
     def close(self):
@@ -66,15 +70,28 @@ class Client:
         except grpc.RpcError as error:
             raise Refused(error) from None
 
-    def invoke(self, name, data=b"", timeout=60):
-        return self.call("Invoke", pb.InvokeServiceRequest(Service=name, Input=data), timeout).Msg
+    def invoke(self, name, data=b"", timeout=60, **options):
+        return self.call("Invoke", pb.InvokeServiceRequest(Service=name, Input=data), timeout, **options).Msg
 
-    def invoke_bytes(self, name, data=b"", timeout=60):
-        return self.call("InvokeBytes", pb.InvokeServiceRequest(Service=name, Input=data), timeout).Output
+    def invoke_bytes(self, name, data=b"", timeout=60, **options):
+        return self.call("InvokeBytes", pb.InvokeServiceRequest(Service=name, Input=data), timeout, **options).Output
 
-    def begin(self, name, data=b"", timeout=60):
+    def begin(self, name, data=b"", timeout=60, **options):
         """An InvokeBytes that is under way: a grpc future."""
-        return self.stub.InvokeBytes.future(pb.InvokeServiceRequest(Service=name, Input=data), timeout=timeout)
+        return self.stub.InvokeBytes.future(pb.InvokeServiceRequest(Service=name, Input=data), timeout=timeout, **options)
+
+    def queue_up(self, name, data, timeout=60):
+        """Begins calls of a busy function one after another, each when the one before it waits there. Returns them.
+
+        The gateway's threads may take calls that come together in any order; a call that was answered is behind those
+        that were sent before it."""
+        begun = []
+        for one in data:
+            begun.append(self.begin(name, one, timeout))
+            error = refused(self.invoke, "no-such-function")
+            assert error.name == "NOT_FOUND", error
+        assert not any(call.done() for call in begun), f"{name} is not busy"
+        return begun
 
     def occupy(self, name, data, probe):
         """Begins a long call of a function with one replica; returns when others have to wait behind it."""
@@ -125,6 +142,34 @@ class Client:
             refused.events = events
             raise refused from None
         return events
+
+
+def outcome(call, seconds=30):
+    """How a call of `begin` ended: its bytes, or Refused."""
+    try:
+        return call.result(seconds).Output
+    except grpc.FutureTimeoutError:
+        raise AssertionError(f"a call has no status after {seconds} s") from None
+    except grpc.FutureCancelledError:
+        raise AssertionError("the test itself cancelled this call") from None
+    except grpc.RpcError as error:
+        return Refused(error)
+
+
+def is_waiting(call, seconds=0.3):
+    """Whether a call of `begin` is without a status for so long."""
+    try:
+        call.result(seconds)
+    except grpc.FutureTimeoutError:
+        return True
+    except grpc.RpcError:
+        pass
+    return False
+
+
+def metadata_of(call):
+    """All metadata that a call of `begin` or `Invokes` was answered with, leading and trailing."""
+    return {k: v for k, v in (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ()))}
 
 
 def refused(call, *arguments, **options):

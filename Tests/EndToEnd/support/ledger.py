@@ -32,19 +32,23 @@ class Ledger:
     def ran(self):
         """How often each id began, and ended."""
         starts, ends = collections.Counter(), collections.Counter()
-        for line in self.path.read_text().splitlines():
+        text = self.path.read_text()
+        assert not text or text.endswith("\n"), f"half a line at the end of the ledger: {text[-40:]!r}"
+        for line in text.splitlines():
             kind, ident = line.split()
             (starts if kind == "start" else ends)[ident] += 1
         return starts, ends
 
     def check(self):
-        """The four detectors: lost, twice, wrong, and OK without an end. Returns the counts by status."""
+        """The detectors: lost, twice, wrong, OK without an end, untrue, and never asked for. Returns the counts by status."""
         starts, ends = self.ran()
         lost = [i for i in self.sent if i not in self.statuses]
         twice = [i for i, n in starts.items() if n > 1]
         wrong = [i for i, s in self.statuses.items() if s[0] == "OK" and s[1] != answer(i)]
         hollow = [i for i, s in self.statuses.items() if s[0] == "OK" and not ends[i]]
         untrue = [i for i, s in self.statuses.items() if s[0] != "OK" and s[2] == "no" and starts[i]]
+        foreign = [i for i in starts if i not in self.sent]
+        assert not foreign, f"{len(foreign)} calls ran that nobody sent: {foreign[:3]}"
         assert not lost, f"{len(lost)} calls without a terminal status: {lost[:3]}"
         assert not twice, f"{len(twice)} calls ran twice: {twice[:3]}"
         assert not wrong, f"{len(wrong)} wrong replies: {wrong[:3]}"

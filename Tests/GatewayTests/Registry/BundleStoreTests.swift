@@ -110,7 +110,7 @@ import Testing
         try store.removeUnreferenced(keeping: [second])
         #expect(!store.contains(first))
         #expect(store.contains(second))
-        try store.removeUnreferencedFolders(keeping: ["a": 2])
+        try store.removeUnreferencedFolders(keeping: ["a": [2]])
         #expect(try work.tree("functions") == ["functions/a/", "functions/a/2/", "functions/a/2/handler.py"])
     }
 

@@ -7,14 +7,14 @@ import _dcf_watcher
 
 
 class RuntimeImporter:
-    """Finds `dcf` and the runtime's own `_dcf_*` modules inside the library.
+    """Finds `dcf`, `mesh` and the runtime's own `_dcf_*` modules inside the library.
 
     It is asked last, so an author's own dcf.py comes first.
     """
 
     @staticmethod
     def source(name):
-        if name == "dcf":
+        if name in ("dcf", "mesh"):
             return _dcf_watcher.source(name)
         if name.startswith("_dcf_"):
             return _dcf_watcher.source(name[5:])
@@ -45,6 +45,8 @@ sys.meta_path.append(RuntimeImporter)
 mode, parent = sys.argv[2], int(sys.argv[3])
 if mode == "once":
     from _dcf_once import run
+elif mode == "template":
+    from _dcf_template import run
 else:
     from _dcf_link import run
 run(parent)

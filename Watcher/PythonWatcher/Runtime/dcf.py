@@ -1,10 +1,17 @@
 """What a handler may import of the framework; none of it is needed to write one.
 
 `Request` is the type of what a handler gets: `input` (bytes), `info` (a mapping, and attributes), `metadata` (dict),
-`request_id`, `deadline` (on time.monotonic's clock, or None) and `remaining()` (seconds, or None).
+`request_id`, `traceparent` (or None), `cancelled`, `deadline` (on time.monotonic's clock, or None), `remaining()`
+(seconds, or None) and `set_metadata(key, value)`, which tells the caller something beside the reply.
+
+`raise Error(code, message)` chooses the status that the caller gets. `call(name, data)` and
+`await call_async(name, data)` call another function; they raise Error when it fails.
 """
 
+from _dcf_chains import call, call_async
+from _dcf_context import current_request, current_request_id
+from _dcf_errors import Cancelled, Error
 from _dcf_info import Info
-from _dcf_watcher import Request, current_request_id
+from _dcf_watcher import Request
 
-__all__ = ["Info", "Request", "current_request_id"]
+__all__ = ["Cancelled", "Error", "Info", "Request", "call", "call_async", "current_request", "current_request_id"]

@@ -4,12 +4,15 @@ import os
 import sys
 import traceback
 
+from _dcf_errors import Cancelled, Error
 from _dcf_loading import relative
 
 # A gRPC status message is percent-encoded and must stay below 2 KiB.
 _MESSAGE_BUDGET = 1500
 _HEADLINE_BUDGET = 700
 _TRACEBACK_BYTES_MAX = 128 << 10
+
+_CANCELLED, _UNKNOWN = 1, 2
 
 _OWN = ("<dcf>/", "<frozen importlib", "<frozen runpy")
 
@@ -22,7 +25,8 @@ class Fault:
         frames = _frames(error)
         self.text = _format(error, frames)
         self.headline = "%s%s" % (_cut(_name(error), _HEADLINE_BUDGET), self._where(error, frames, "%s:%s in %s"))
-        self.summary = "%s%s" % (_cut(_name(error), _HEADLINE_BUDGET), self._where(error, frames, "%s:%s"))
+        self.place = self._where(error, frames, "%s:%s")
+        self.summary = "%s%s" % (_cut(_name(error), _HEADLINE_BUDGET), self.place)
 
     @property
     def message(self):
@@ -65,10 +69,15 @@ class Fault:
 
 
 def _frames(error):
+    """The traceback without the runtime's own frames, and those of the event loop under them, at its beginning."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN):
+    while frames is not None and _is_below(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     return frames
+
+
+def _is_below(path):
+    return path.startswith(_OWN) or "/asyncio/" in path
 
 
 def _format(error, frames):
@@ -105,27 +114,39 @@ def _cut(text, budget):
     return text + "..."
 
 
-def describe_reply(reply):
-    """What came from the handler, and what may come: text."""
+def headline(error):
+    """An exception in one short line."""
+    return _cut(_name(error), _HEADLINE_BUDGET).split("\n")[0]
+
+
+def describe_reply(reply, number=None):
+    """What came from the handler, and what may come: text. `number` is that of a piece, from 1."""
+    what, is_piece = ("a reply", False) if number is None else ("a piece", True)
+    verb = "yielded" if is_piece else "returned"
     if isinstance(reply, str):
-        return "the handler returned text that is not valid Unicode (lone surrogates); return bytes instead"
+        return "the handler %s text that is not valid Unicode (lone surrogates); %s bytes instead" % (
+            verb + (" as piece %d" % number if is_piece else ""),
+            "yield" if is_piece else "return",
+        )
     name = type(reply).__name__
     if reply is None:
-        advice = "is a return missing?"
+        advice = "is a value missing?" if is_piece else "is a return missing?"
     elif isinstance(reply, (dict, list, tuple)):
-        advice = "return json.dumps(reply) for JSON"
-    elif name == "generator" or hasattr(reply, "__next__"):
-        advice = "replies in pieces are not supported yet; return the whole reply"
-    elif name == "coroutine" or name == "async_generator" or hasattr(reply, "__await__"):
-        advice = "async handlers are not supported yet; write a plain def"
-        close = getattr(reply, "close", None)
-        if close is not None:
-            close()
+        advice = "%s for JSON" % ("yield json.dumps(piece)" if is_piece else "return json.dumps(reply)")
+    elif hasattr(reply, "__await__"):
+        advice = "write async def __call__, or await it"
+        reply.close() if hasattr(reply, "close") else None
+    elif hasattr(reply, "__aiter__"):
+        advice = "write async def __call__ for replies in asynchronous pieces"
+    elif hasattr(reply, "__next__"):
+        advice = "the replies of a batch cannot come in pieces"
+        reply.close() if hasattr(reply, "close") else None
     elif _is_buffer(reply):
-        advice = "its bytes are not in one row of memory; return bytes(reply)"
+        advice = "its bytes are not in one row of memory; " + ("yield bytes(piece)" if is_piece else "return bytes(reply)")
     else:
-        advice = "return str(reply) or bytes"
-    return "the handler returned %s; a reply is str, bytes or another bytes-like object: %s" % (_article(name), advice)
+        advice = "yield str(piece) or bytes" if is_piece else "return str(reply) or bytes"
+    came = _article(name) + (" as piece %d" % number if is_piece else "")
+    return "the handler %s %s; %s is str, bytes or another bytes-like object: %s" % (verb, came, what, advice)
 
 
 def _article(name):
@@ -141,20 +162,45 @@ def _is_buffer(reply):
         return False
 
 
+def place(error, folder):
+    """Where in the author's code it was raised: " (handler.py:12)"."""
+    return Fault(error, folder).place
+
+
 class FaultReporter:
-    """The two functions that the loop calls when a call went wrong; what they say is in the log too."""
+    """What the loop calls when a call went wrong; what it says is in the log too."""
 
     def __init__(self, folder, log):
         self._folder = folder
         self._log = log
 
     def describe_exception(self, error):
+        """A status code, the message for the caller and the traceback; the log has it too."""
+        if isinstance(error, Cancelled):
+            return _CANCELLED, b"the caller has gone away", b""
+        if isinstance(error, Error):
+            self._log.write("%s%s\n" % (error, place(error, self._folder)))
+            return error.number, _cut(error.message, _MESSAGE_BUDGET).encode("utf-8", "backslashreplace"), b""
+        fault = self.log_exception(error)
+        return _UNKNOWN, fault.message.encode("utf-8", "backslashreplace"), fault.traceback
+
+    def log_exception(self, error):
         fault = Fault(error, self._folder)
         self._log.write(fault.text)
         self._log.flush()
-        return fault.message.encode("utf-8", "backslashreplace"), fault.traceback
+        return fault
 
-    def describe_reply(self, reply):
-        message = describe_reply(reply)
+    def describe_reply(self, reply, number):
+        message = describe_reply(reply, number)
         self._log.write(message + "\n")
         return message.encode("utf-8", "backslashreplace")
+
+    def close(self, iterator):
+        """Ends a generator that nobody wants more of."""
+        close = getattr(iterator, "close", None)
+        if close is None:
+            return
+        try:
+            close()
+        except BaseException as error:
+            self.log_exception(error)

@@ -8,7 +8,8 @@ import time
 
 import _dcf_watcher
 from _dcf_info import make_info
-from _dcf_loading import LoadFailure, Location, load
+from _dcf_loading import CONFIGURATION, WARM_UP, LoadFailure, Location, load
+from _dcf_serving import Serving
 from _dcf_streams import LogStreams
 
 # Sent by the gateway to have the stacks of all threads in the log: SIGRTMIN+8, where SIGRTMIN is glibc's 34. It works
@@ -21,26 +22,28 @@ EXIT_HANDLER, EXIT_UNAVAILABLE, EXIT_PROTOCOL = 1, 69, 70
 class Replica:
     """The life of the process, from the handshake to its end."""
 
-    def __init__(self):
-        self.log = LogStreams()
+    def __init__(self, log):
+        self.log = log
         self.location = Location(os.environ)
 
     def run(self, parent):
         try:
             self._run(parent)
             self.end(0)
-        except _dcf_watcher.LinkError as error:
+        except BaseException as error:
+            self.end_with(error)
+
+    def end_with(self, error):
+        """Says why the replica cannot go on, and ends it."""
+        if isinstance(error, _dcf_watcher.LinkError):
             self._complain(error, EXIT_PROTOCOL)
-        except ConnectionError as error:
+        if isinstance(error, ConnectionError):
             self._complain(error, EXIT_UNAVAILABLE)
-        except SystemExit as error:
+        if isinstance(error, SystemExit):
             # A signal handler of the author's, while nothing was being worked on.
             self.end(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
-        except BaseException as error:
-            from _dcf_faults import Fault
-
-            self.log.error.write(Fault(error, self.location.folder).text)
-            self.end(EXIT_HANDLER)
+        self.log_exception(error)
+        self.end(EXIT_HANDLER)
 
     def _run(self, parent):
         version = "%d.%d.%d" % sys.version_info[:3]
@@ -50,16 +53,16 @@ class Replica:
         settings = json.loads(_dcf_watcher.connect(path, token, version, parent))
         _dcf_watcher.set_info(make_info(settings))
         began = time.monotonic()
-        handler = self._load(settings.get("parameters") or {})
-        _dcf_watcher.ready(int((time.monotonic() - began) * 1e6))
-        _dcf_watcher.serve(handler, self._describe_exception, self._describe_reply, self.log.flush_partial)
-
-    def _load(self, parameters):
         try:
             self.location.enter()
-            return load(self.location, parameters)
+            serving = Serving(load(self.location, settings.get("parameters") or {}), settings, self, self.log)
+            micros = int((time.monotonic() - began) * 1e6)
+            warm_up(serving, settings.get("warmup"))
         except LoadFailure as failure:
             self._fail(failure)
+        _dcf_watcher.ready(micros)
+        serving.run()
+        serving.close()
 
     def _fail(self, failure):
         if failure.cause is None:
@@ -75,16 +78,24 @@ class Replica:
         _dcf_watcher.failed(failure.stage, summary, text)
         self.end(EXIT_HANDLER)
 
+    # Faults are put into words by a module that is imported when the first one happens.
+
     def _reporter(self):
         from _dcf_faults import FaultReporter
 
         return FaultReporter(self.location.folder, self.log.error)
 
-    def _describe_exception(self, error):
+    def describe_exception(self, error):
         return self._reporter().describe_exception(error)
 
-    def _describe_reply(self, reply):
-        return self._reporter().describe_reply(reply)
+    def describe_reply(self, reply, number):
+        return self._reporter().describe_reply(reply, number)
+
+    def log_exception(self, error):
+        self._reporter().log_exception(error)
+
+    def close(self, iterator):
+        self._reporter().close(iterator)
 
     def end(self, status):
         """atexit, the log, and out: interpreters with numpy or torch in them are not always safe to finalize."""
@@ -100,6 +111,26 @@ class Replica:
         os._exit(status)
 
 
+def warm_up(serving, settings):
+    """The call that the config gives; raises LoadFailure."""
+    if not settings:
+        return
+    try:
+        if "file" in settings:
+            with open(settings["file"], "rb") as file:
+                data = file.read()
+        else:
+            data = settings["input"].encode()
+    except OSError as error:
+        raise LoadFailure(CONFIGURATION, "warmup.file %s: %s" % (settings["file"], error.strerror)) from None
+    try:
+        serving.warm_up(data)
+    except BaseException as error:
+        if type(error).__name__ in ("WrongReply", "WrongBatch") and type(error).__module__.startswith("_dcf_"):
+            raise LoadFailure(WARM_UP, "the warm-up call: %s" % error) from None
+        raise LoadFailure(WARM_UP, cause=error) from None
+
+
 def keep_stacks_readable():
     """Stacks go to a copy of standard error, which a handler that closes its own does not close."""
     descriptor = _dcf_watcher.copy_descriptor(2)
@@ -108,6 +139,7 @@ def keep_stacks_readable():
         faulthandler.register(STACKS_SIGNAL, descriptor, all_threads=True)
 
 
-def run(parent):
+def run(parent, log=None):
+    """`log`: the streams of the process, where it has them already."""
     keep_stacks_readable()
-    Replica().run(parent)
+    Replica(log or LogStreams()).run(parent)

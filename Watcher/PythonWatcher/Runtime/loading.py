@@ -4,9 +4,11 @@ import os
 import sys
 from importlib.machinery import ModuleSpec, SourceFileLoader
 
-IMPORT, CONSTRUCTOR, CONFIGURATION = 1, 2, 3
+IMPORT, CONSTRUCTOR, CONFIGURATION, WARM_UP = 1, 2, 3, 4
 
 _VARARGS = 0x04
+# Coroutines, generators that types.coroutine made one, asynchronous generators.
+_ASYNC = 0x80 | 0x100 | 0x200
 
 
 class LoadFailure(Exception):
@@ -50,9 +52,24 @@ def relative(path, folder):
     return path[len(folder) + 1 :] if path.startswith(folder + "/") else path
 
 
+class Handler:
+    """What answers requests: `call`, the object that it belongs to, and the event loop if `call` is a coroutine's."""
+
+    def __init__(self, call, owner, loop):
+        self.call = call
+        self.owner = owner
+        self.loop = loop
+
+    @property
+    def is_async(self):
+        return self.loop is not None
+
+
 def load(location, parameters):
-    """The callable that answers requests; raises LoadFailure."""
+    """The handler; raises LoadFailure."""
     found = _find(location)
+    # What the constructor makes may belong to the loop.
+    loop = _open_loop() if _is_async(found) else None
     if isinstance(found, type):
         if not any("__call__" in base.__dict__ for base in found.__mro__):
             raise LoadFailure(
@@ -63,7 +80,29 @@ def load(location, parameters):
             found = _construct(found, parameters)
         except BaseException as error:
             raise LoadFailure(CONSTRUCTOR, cause=error) from None
-    return _entry(found)
+    return Handler(_entry(found), found, loop)
+
+
+def _is_async(found):
+    """Whether a call of it, or of an object of that class, must be awaited."""
+    while hasattr(found, "func") and hasattr(found, "keywords"):
+        # A functools.partial.
+        found = found.func
+    if not hasattr(found, "__code__") and not hasattr(found, "__func__"):
+        kind = found if isinstance(found, type) else type(found)
+        found = getattr(kind, "__call__", None)
+    found = getattr(found, "__func__", found)
+    if getattr(found, "_is_coroutine", None) is not None:
+        return True
+    return bool(getattr(getattr(found, "__code__", None), "co_flags", 0) & _ASYNC)
+
+
+def _open_loop():
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop
 
 
 def _find(location):

@@ -8,9 +8,11 @@ import json
 import os
 import sys
 
+import _dcf_chains
 import _dcf_watcher
 from _dcf_info import make_info
 from _dcf_loading import LoadFailure, Location, load
+from _dcf_serving import call_once
 
 EXIT_HANDLER, EXIT_CONFIGURATION, EXIT_INTERRUPTED = 1, 78, 130
 
@@ -24,13 +26,13 @@ def run(parent):
     location = Location(os.environ)
     try:
         _dcf_watcher.set_info(make_info(settings))
-        reply = _call(location, settings.get("parameters") or {})
+        _dcf_chains.refusal = "there is no gateway to call other functions through: this is a trial of one function"
+        _call(location, settings, lambda piece: _write(output, piece))
     except KeyboardInterrupt:
         _end(EXIT_INTERRUPTED)
     except _Failure as failure:
         sys.stderr.write(failure.text)
         _end(failure.status)
-    _write(output, reply)
     _end(0)
 
 
@@ -52,38 +54,25 @@ def _take_standard_output():
     return output
 
 
-def _call(location, parameters):
+def _call(location, settings, emit):
     try:
         location.enter()
-        handler = load(location, parameters)
-        return _bytes(handler(_dcf_watcher.Request(sys.stdin.buffer.read())))
+        handler = load(location, settings.get("parameters") or {})
+        call_once(handler, settings.get("batch"), _dcf_watcher.Request(sys.stdin.buffer.read()), emit)
+        return
     except LoadFailure as failure:
         if failure.cause is None:
             raise _Failure("%s\n" % failure.summary, EXIT_CONFIGURATION) from None
         error = failure.cause
-    except _Failure:
-        raise
     except BaseException as raised:
         error = raised
     if isinstance(error, KeyboardInterrupt):
         raise error
+    if type(error).__module__ in ("_dcf_replies", "_dcf_batches"):
+        raise _Failure("%s\n" % error)
     from _dcf_faults import Fault
 
     raise _Failure(Fault(error, location.folder).text)
-
-
-def _bytes(reply):
-    try:
-        if isinstance(reply, str):
-            return reply.encode()
-        view = memoryview(reply)
-        if view.ndim > 0 and view.c_contiguous:
-            return view.cast("B") if view.nbytes else b""
-    except (TypeError, UnicodeEncodeError):
-        pass
-    from _dcf_faults import describe_reply
-
-    raise _Failure(describe_reply(reply) + "\n")
 
 
 def _write(output, data):

@@ -7,9 +7,9 @@ import io
 import os
 import sys
 from _thread import RLock
-from contextvars import ContextVar
 
 import _dcf_watcher
+from _dcf_context import inherited_request_id
 
 # With the marker and the note a line stays within the 64 KiB that the log keeps of one.
 LINE_BYTES_MAX = (64 << 10) - 512
@@ -21,9 +21,17 @@ _PARTIAL_BYTES_MAX = 4096
 # Short lines that come together are written together, as long as the write cannot be torn.
 _ATOMIC_BYTES = 4096
 
-# Says which request the running code belongs to: inherited by asyncio's tasks and by asyncio.to_thread, not by
-# threads of the handler's own.
-request_id = ContextVar("dcf_request_id", default=None)
+# Lines without an end that are kept for as many requests at most.
+_UNFINISHED_MAX = 256
+
+
+class UnfinishedLine:
+    """What was written of a line, and of those before it that were not yet written out."""
+
+    def __init__(self):
+        self.parts = []
+        self.size = 0
+        self.is_cut = False
 
 
 class LineWriter(io.BufferedIOBase):
@@ -33,15 +41,14 @@ class LineWriter(io.BufferedIOBase):
         self._descriptor = descriptor
         self.name = name
         self.mode = "wb"
+        self.keeps_apart = False
         self.forget()
 
     def forget(self):
         """A new beginning: after a fork the lock and the waiting bytes are the parent's."""
         self._lock = RLock()
-        self._pending = []
-        self._pending_bytes = 0
-        self._pending_id = None
-        self._is_cut = False
+        # By request id. More than one only where several requests are worked on at once.
+        self._lines = {}
 
     @property
     def raw(self):
@@ -62,62 +69,68 @@ class LineWriter(io.BufferedIOBase):
     def write(self, data):
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))
-        current = request_id.get()
-        marker = None if current is None else current()
+        marker = inherited_request_id()
         with self._lock:
-            if self._pending and marker != self._pending_id:
-                self._end_line()
+            line = self._lines.get(marker)
+            if line is None:
+                if self._lines and (not self.keeps_apart or len(self._lines) >= _UNFINISHED_MAX):
+                    self._end_lines()
+                line = self._lines[marker] = UnfinishedLine()
             end = data.rfind(b"\n")
             if end < 0:
-                self._hold(data, marker)
+                self._hold(line, data, marker)
             else:
-                self._hold(data[:end], marker)
-                self._write_lines(marker)
+                self._hold(line, data[:end], marker)
+                self._write_lines(line, marker)
                 if end + 1 < len(data):
-                    self._hold(data[end + 1 :], marker)
-            if self._pending:
+                    self._hold(line, data[end + 1 :], marker)
+            if line.parts or line.is_cut:
                 _dcf_watcher.line_is_partial()
+            else:
+                del self._lines[marker]
         return len(data)
 
-    def _hold(self, data, marker):
-        self._pending.append(data)
-        self._pending_bytes += len(data)
-        self._pending_id = marker
-        if self._pending_bytes > LINE_BYTES_MAX:
-            self._spill(marker)
+    def _hold(self, line, data, marker):
+        line.parts.append(data)
+        line.size += len(data)
+        if line.size > LINE_BYTES_MAX:
+            self._spill(line, marker)
 
-    def _spill(self, marker):
+    def _spill(self, line, marker):
         """Writes the finished lines of a long text; of the unfinished one no more than a line may have is kept."""
-        head, newline, last = b"".join(self._pending).rpartition(b"\n")
+        head, newline, last = b"".join(line.parts).rpartition(b"\n")
         if newline:
-            self._pending = [head]
-            self._write_lines(marker)
-        self._pending = [last]
-        self._pending_bytes = len(last)
+            line.parts = [head]
+            self._write_lines(line, marker)
+        line.parts = [last]
+        line.size = len(last)
         if len(last) > LINE_BYTES_MAX:
-            if not self._is_cut:
+            if not line.is_cut:
                 self._emit([self._cut(last)], marker)
-            self._is_cut = True
-            self._pending = []
-            self._pending_bytes = 0
+            line.is_cut = True
+            line.parts = []
+            line.size = 0
 
-    def _write_lines(self, marker):
+    def _write_lines(self, line, marker):
         """The held bytes end where a line does."""
-        lines = b"".join(self._pending).split(b"\n")
-        self._pending = []
-        self._pending_bytes = 0
-        if self._is_cut:
+        lines = b"".join(line.parts).split(b"\n")
+        line.parts = []
+        line.size = 0
+        if line.is_cut:
             # What is left of a line whose beginning was written.
-            self._is_cut = False
+            line.is_cut = False
             del lines[0]
-        self._emit([self._cut(line) if len(line) > LINE_BYTES_MAX else line for line in lines], marker)
+        self._emit([self._cut(each) if len(each) > LINE_BYTES_MAX else each for each in lines], marker)
 
     @staticmethod
     def _cut(line):
         return line[:LINE_BYTES_MAX] + _CUT_NOTE
 
-    def _end_line(self):
-        self._write_lines(self._pending_id)
+    def _end_lines(self):
+        for marker, line in list(self._lines.items()):
+            if line.parts:
+                self._write_lines(line, marker)
+        self._lines.clear()
 
     def _emit(self, lines, marker):
         prefix = b"" if marker is None else b"\x1e" + marker.encode("utf-8", "replace") + b"\x1f"
@@ -143,15 +156,22 @@ class LineWriter(io.BufferedIOBase):
                 return
 
     def flush(self):
+        marker = inherited_request_id()
         with self._lock:
-            if self._pending_bytes > _PARTIAL_BYTES_MAX:
-                self._end_line()
+            line = self._lines.get(marker)
+            if line is not None and line.size > _PARTIAL_BYTES_MAX:
+                self._write_lines(line, marker)
+                del self._lines[marker]
 
-    def flush_partial(self):
-        """Ends a line that has no end yet."""
+    def flush_partial(self, marker=None):
+        """Ends lines that have no end yet: of a request, or all."""
         with self._lock:
-            if self._pending:
-                self._end_line()
+            if marker is None:
+                self._end_lines()
+                return
+            line = self._lines.pop(marker, None)
+            if line is not None and line.parts:
+                self._write_lines(line, marker)
 
 
 class LogText(io.TextIOBase):
@@ -203,16 +223,20 @@ class LogStreams:
         self.error = LogText(2, "<stderr>")
         sys.stdout = sys.__stdout__ = self.output
         sys.stderr = sys.__stderr__ = self.error
-        request_id.set(_dcf_watcher.current_request_id)
         os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self):
         self.output.buffer.forget()
         self.error.buffer.forget()
 
-    def flush_partial(self):
-        self.output.buffer.flush_partial()
-        self.error.buffer.flush_partial()
+    def keep_requests_apart(self):
+        """From now on several requests are worked on at once, and each has its own lines."""
+        self.output.buffer.keeps_apart = self.error.buffer.keeps_apart = True
+
+    def flush_partial(self, request=None):
+        marker = None if request is None else request.request_id
+        self.output.buffer.flush_partial(marker)
+        self.error.buffer.flush_partial(marker)
 
     def flush(self):
         """All that was written, by the interpreter's own streams too."""

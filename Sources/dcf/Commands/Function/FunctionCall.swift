@@ -13,6 +13,9 @@ struct FunctionCall: AsyncParsableCommand {
             Example:
               echo hello | dcf function call echo
               base64 page.png | dcf function call ocr > lines.json
+              echo hello | dcf function call echo@3
+
+            The pieces of a handler that streams are written as they come.
             """,
         aliases: ["invoke"])
 
@@ -32,9 +35,14 @@ struct FunctionCall: AsyncParsableCommand {
         var request = Pb_InvokeServiceRequest()
         request.service = name
         request.input = Data(try Console.readAll())
-        let reply: Pb_Messages = try await client.unary(
-            GatewayMethod.invokeBytes, request, about: name, timeout: timeout)
-        try Console.write(reply.output)
+        do throws(Status) {
+            let call = try client.channel.call(GatewayMethod.invokes, timeout: timeout)
+            try await call.send(try GatewayClient.bytes(of: request))
+            try await call.closeSend()
+            try await call.copyOutput()
+        } catch {
+            throw await client.failure(error, about: name)
+        }
     }
 
     private func duration() throws(CommandFailure) -> Duration? {

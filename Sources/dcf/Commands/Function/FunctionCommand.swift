@@ -12,7 +12,8 @@ struct FunctionCommand: ParsableCommand {
         subcommands: [
             FunctionInit.self, FunctionBuild.self, FunctionRun.self, FunctionDeploy.self, FunctionCreate.self,
             FunctionList.self, FunctionCall.self, FunctionInfo.self, FunctionLog.self, FunctionDelete.self,
-            FunctionRestart.self, FunctionScale.self,
+            FunctionRestart.self, FunctionScale.self, FunctionVersions.self, FunctionRollback.self,
+            FunctionTraffic.self,
         ],
         aliases: ["fn"])
 }

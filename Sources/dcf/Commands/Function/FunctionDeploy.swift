@@ -13,19 +13,7 @@ struct FunctionDeploy: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var deploy: DeployOptions
 
-    @Flag(
-        name: [.customShort("v"), .customLong("deployverbose"), .customLong("verbose")],
-        help: "Show the lines of pip.")
-    var isVerbose = false
-
-    @Argument(help: "The functions (default: all of the config).")
-    var names: [String] = []
-
     func run() async throws {
-        let config = try LoadedConfig(path: connection.configPath)
-        let functions = try config.deployable(named: names)
-        let deployment = Deployment(
-            client: try connection.client(of: config), existing: deploy.existing, isVerbose: isVerbose)
-        try await deployment.deploy(functions, of: config)
+        try await deploy.run(connection)
     }
 }

@@ -10,6 +10,7 @@ struct FunctionLog: AsyncParsableCommand {
         discussion: """
             Example:
               dcf function log echo --tail 20 --follow
+              dcf function log echo --request 0h3c9k2m4p5qr
             """,
         aliases: ["logs"])
 
@@ -21,35 +22,28 @@ struct FunctionLog: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The last N lines alone.", valueName: "n"))
     var tail: UInt64?
 
+    @Option(
+        help: ArgumentHelp("Only what was written for this request: its x-request-id.", valueName: "id"))
+    var request: String?
+
     @Argument(help: "The function.")
     var name: String
 
     func run() async throws {
         if tail == 0, !follow { return }
         let client = try connection.client()
-        var request = Pb_LogRequest()
-        request.functionName = name
-        request.tail = tail ?? 0
-        request.follow = follow
+        var message = Pb_LogRequest()
+        message.functionName = name
+        message.tail = tail ?? 0
+        message.follow = follow
+        message.requestID = request ?? ""
         do throws(Status) {
             let call = try client.channel.call(GatewayMethod.followLog)
-            try await call.send(try GatewayClient.bytes(of: request))
+            try await call.send(try GatewayClient.bytes(of: message))
             try await call.closeSend()
-            try await Self.copy(call)
+            try await call.copyOutput()
         } catch {
             throw await client.failure(error, about: name)
-        }
-    }
-
-    private static func copy(_ call: ClientCall) async throws(Status) {
-        while let bytes = try await call.receive() {
-            let message: Pb_Messages = try GatewayClient.message(from: bytes)
-            do throws(CommandFailure) {
-                try Console.write(message.output)
-            } catch {
-                call.cancel()
-                throw Status(.cancelled, error.description)
-            }
         }
     }
 }

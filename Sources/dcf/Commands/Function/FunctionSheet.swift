@@ -15,6 +15,10 @@ struct FunctionSheet {
         add("Python", function.python)
         add("Invocations", String(function.invocationCount))
         add("Replicas", "\(function.availableReplicas) of \(function.replicas) available")
+        if function.minReplicas != function.maxReplicas {
+            add("Range", "\(function.minReplicas) to \(function.maxReplicas) replicas, by the load")
+        }
+        if function.traffic.count > 1 { add("Traffic", FunctionTraffic.text(of: function.traffic)) }
         add("Labels", Self.pairs(function.labels))
         add("Annotations", Self.pairs(function.annotations))
         if !function.instances.isEmpty {
@@ -40,10 +44,11 @@ struct FunctionSheet {
     }
 
     private static func table(of replicas: [Pb_Replica]) -> Table {
-        var table = Table(header: ["Replica", "Process", "State", "Restarts", "Ready for", "Constructor"])
+        var table = Table(header: ["Version", "Replica", "Process", "State", "Restarts", "Ready for", "Constructor"])
         for replica in replicas {
             table.add([
-                String(replica.number), replica.pid > 0 ? String(replica.pid) : "-", replica.state,
+                String(replica.version), String(replica.number), replica.pid > 0 ? String(replica.pid) : "-",
+                replica.state,
                 String(replica.restarts), replica.state == "Ready" ? "\(Int64(replica.readySeconds)) s" : "-",
                 replica.constructorMicros > 0 ? "\(replica.constructorMicros / 1_000) ms" : "-",
             ])

@@ -48,8 +48,8 @@ class Handler:
     def dict(self, rest):
         return {"a": 1}
 
-    def generator(self, rest):
-        yield "one"
+    def list(self, rest):
+        return ["one", "two"]
 
     def error(self, rest):
         raise ValueError(rest)

@@ -1,0 +1,204 @@
+internal import FunctionConfig
+internal import GRPC
+internal import Synchronization
+
+/// A kept version of a deployed function: the queue of its calls, and its replicas while it runs.
+final class DeployedVersion: Sendable {
+    private struct State {
+        var record: VersionRecord
+        var plan: FunctionPlan?
+        var set: ReplicaSet?
+        var policy: ScalePolicy?
+        /// Why it cannot be started at all.
+        var problem: String?
+        var isStarting = false
+        /// Calls wait until a new version has taken over, or could not.
+        var isHeld = false
+        var isRemoved = false
+        /// While it is idle: the template that its next start is to find there.
+        var template: TemplateClaim?
+        /// Calls that ever came, as of the last time they were counted.
+        var calls: UInt64 = 0
+    }
+
+    let number: Int
+    let settings: VersionSettings
+    let route: FunctionRoute
+    private let state: Mutex<State>
+
+    init(_ record: VersionRecord, settings: VersionSettings, routing: RouteContext) {
+        number = record.version
+        self.settings = settings
+        route = FunctionRoute(name: record.name, settings: settings.route, context: routing)
+        state = Mutex(State(record: record))
+    }
+
+    // MARK: What is known of it
+
+    var record: VersionRecord { state.withLock { $0.record } }
+    var plan: FunctionPlan? { state.withLock { $0.plan } }
+    /// The replicas, while it runs.
+    var set: ReplicaSet? { state.withLock { $0.set } }
+    /// Why it is Failed, if it is.
+    var problem: String? { state.withLock { $0.problem ?? $0.set?.failure } }
+    var isRemoved: Bool { state.withLock { $0.isRemoved } }
+
+    /// What runs of it, as it is shown.
+    var replicas: [ReplicaState] { self.set?.shown ?? [] }
+
+    /// How many replicas are wanted at the moment.
+    var wanted: Int {
+        let (record, set) = state.withLock { ($0.record, $0.set) }
+        guard record.replicas.min != record.replicas.max || record.traffic == 0 else { return record.replicas.min }
+        return max(set?.living ?? 0, record.traffic == 0 ? 0 : record.replicas.min)
+    }
+
+    var status: FunctionStatus {
+        let (record, set, problem, isStarting) = state.withLock { ($0.record, $0.set, $0.problem, $0.isStarting) }
+        let failure = problem ?? set?.failure
+        let min = record.traffic == 0 ? 0 : record.replicas.min
+        if failure == nil, set == nil, !isStarting, min == 0 { return .idle }
+        return FunctionStatus(replicas: set?.shown ?? [], wanted: max(min, 1), failure: failure)
+    }
+
+    /// Calls since the last time this was asked.
+    func takeInvocations() -> UInt64 {
+        let count = route.takeInvocations()
+        state.withLock { $0.calls += count }
+        return count
+    }
+
+    // MARK: Its changes
+
+    /// What was written of it.
+    func become(_ record: VersionRecord) {
+        state.withLock { state in
+            if state.record.replicas != record.replicas || state.record.traffic != record.traffic { state.policy = nil }
+            state.record = record
+            if record.traffic == 0 { state.template = nil }
+        }
+    }
+
+    /// Everything to start it is there.
+    func become(_ plan: FunctionPlan) {
+        state.withLock { $0.plan = plan }
+    }
+
+    /// Makes `set` its replicas.
+    ///
+    /// - Returns: the ones before.
+    func become(_ set: ReplicaSet) -> ReplicaSet? {
+        state.withLock { state in
+            state.problem = nil
+            state.policy = nil
+            state.isHeld = false
+            state.template = nil
+            defer { state.set = set }
+            return state.set
+        }
+    }
+
+    /// It has no replicas any more.
+    ///
+    /// - Returns: those that it had; they are still to be stopped.
+    func release() -> ReplicaSet? {
+        state.withLock { state in
+            state.policy = nil
+            defer { state.set = nil }
+            return state.set
+        }
+    }
+
+    /// The same of one that is idle: where calls may come at any time its template stays.
+    func rest() -> ReplicaSet? {
+        let template = self.set?.template
+        state.withLock { state in
+            if state.record.traffic > 0, !state.isRemoved { state.template = template }
+        }
+        return release()
+    }
+
+    /// The same, and none are started until it gets others, or `unhold`.
+    func hold() -> ReplicaSet? {
+        state.withLock { $0.isHeld = true }
+        return release()
+    }
+
+    func unhold() {
+        state.withLock { $0.isHeld = false }
+    }
+
+    /// Whether it could be started or not: the next call tries it again.
+    ///
+    /// - Returns: replicas that it has; they are still to be stopped.
+    func forgive() -> ReplicaSet? {
+        state.withLock { $0.problem = nil }
+        route.reopen()
+        return release()
+    }
+
+    /// No longer kept.
+    func remove() {
+        state.withLock { state in
+            state.isRemoved = true
+            state.template = nil
+        }
+    }
+
+    /// It cannot be started at all.
+    func give(up reason: String) {
+        state.withLock { $0.problem = reason }
+        route.fail(reason: reason)
+    }
+
+    /// Whether it is to be started now, by whoever asked: `endStart` must follow.
+    func beginStart() -> Bool {
+        state.withLock { state in
+            guard state.set == nil, !state.isHeld, !state.isRemoved, !state.isStarting, state.problem == nil else {
+                return false
+            }
+            state.isStarting = true
+            return true
+        }
+    }
+
+    /// - Parameter set: its replicas; not taken where it is held or removed meanwhile.
+    /// - Returns: whether it was taken.
+    func endStart(_ set: ReplicaSet?) -> Bool {
+        state.withLock { state in
+            state.isStarting = false
+            guard let set, state.set == nil, !state.isHeld, !state.isRemoved else { return false }
+            state.set = set
+            state.policy = nil
+            state.template = nil
+            return true
+        }
+    }
+
+    // MARK: Its size
+
+    /// How many replicas the load asks for. Where the number is fixed there is nothing to decide.
+    ///
+    /// - Parameter window: the gateway's limit.
+    func decide(at now: Duration, window: Duration) -> ScalePolicy.Decision {
+        let load = route.load
+        let invocations = route.invocations
+        return state.withLock { state in
+            guard let set = state.set, set.failure == nil, !set.isStopped else { return .keep }
+            let record = state.record
+            var range = record.replicas
+            if record.traffic == 0 { range.min = 0 }
+            guard range.min != range.max else { return .keep }
+            var policy =
+                state.policy
+                ?? ScalePolicy(
+                    ScalePolicy.Settings(
+                        replicas: range, capacity: settings.route.capacity, window: window, idle: settings.idle))
+            defer { state.policy = policy }
+            return policy.decide(
+                ScalePolicy.Sample(
+                    load: load.inFlight + load.waiting, calls: state.calls + invocations, replicas: set.living,
+                    ready: load.replicas), at: now)
+        }
+    }
+}

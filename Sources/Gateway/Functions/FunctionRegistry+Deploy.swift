@@ -1,0 +1,193 @@
+internal import Environments
+internal import FunctionConfig
+internal import Logging
+
+extension FunctionRegistry {
+    /// Deploys a function and returns when it is Ready and on the disk.
+    func deploy(
+        _ request: DeployRequest, progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> DeployedFunction {
+        let name = try FunctionPlanner.name(request.name)
+        let existing = try begin(name.text)
+        defer { end(name.text) }
+        if existing == nil, request.mustExist { throw .notDeployed(routes.unknown(name.text)) }
+        if existing != nil, request.ifExists == .refuse { throw .alreadyExists(name.text) }
+        deploying.append(request.bundle)
+        defer { if let index = deploying.firstIndex(of: request.bundle) { deploying.remove(at: index) } }
+        let newest = existing?.versions.last?.number ?? 0
+        let record = try planner.record(for: request, name: name, version: newest + 1)
+        let version = makeVersion(record)
+        do throws(FunctionError) {
+            version.become(try await planner.plan(record, unpacking: true, progress: progress))
+            guard let existing else { return try await deployFirst(version, progress) }
+            try await take(
+                over: existing, Traffic(version: version.number), adding: version,
+                isAlone: request.ifExists == .replace, first: request.ifExists == .replace, progress)
+            return existing
+        } catch {
+            removeFiles(of: version.record, andFunction: existing == nil)
+            throw error
+        }
+    }
+
+    private func deployFirst(
+        _ version: DeployedVersion, _ progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> DeployedFunction {
+        var record = version.record
+        record.traffic = 100
+        version.become(record)
+        let log = logs.log(of: record.name)
+        let now = LogTime.now()
+        let function = DeployedFunction(
+            FunctionRecord(name: record.name, createdAt: now, updatedAt: now), versions: [version],
+            traffic: Traffic(version: version.number), current: version, log: log)
+        do throws(FunctionError) {
+            let set = try await startBeside(version, log, count: max(record.replicas.min, 1), progress)
+            do throws(RegistryError) {
+                try store.save(StoredFunction(function.record, versions: [record]))
+            } catch {
+                set.stop()
+                await set.waitUntilEnded()
+                throw FunctionError.registry(error)
+            }
+            run(version, set)
+            set.activate()
+        } catch {
+            log.close()
+            logs.remove(record.name)
+            throw error
+        }
+        functions[function.name] = function
+        publish(function)
+        context.changes.announce()
+        return function
+    }
+
+    /// Removes a function. What its replicas have is finished; what waits is refused.
+    func delete(_ name: String) async throws(FunctionError) {
+        let function = try beginExisting(name)
+        defer { end(name) }
+        do throws(RegistryError) { try store.delete(name) } catch { throw .registry(error) }
+        routes.remove(name)
+        functions[name] = nil
+        let failure = CallFailure.unknownFunction(name, nearest: nil)
+        var sets: [ReplicaSet] = []
+        for version in function.versions {
+            version.remove()
+            version.route.remove(failure)
+            if let set = version.release() { sets.append(set) }
+        }
+        context.changes.announce()
+        for set in sets { retire(set) }
+        for set in sets { await set.waitUntilEnded() }
+        function.log.close()
+        logs.remove(name)
+        do {
+            try bundles.removeFolder(of: name, version: nil)
+        } catch {
+            context.logger.warning("files of \(name) are not removed: \(error)")
+        }
+        for bundle in Set(function.versions.map(\.record.bundle)) { removeUnused(bundle) }
+    }
+
+    /// Starts new replicas of the versions that get calls; also of a function that is Failed.
+    func restart(_ name: String) async throws(FunctionError) {
+        let function = try beginExisting(name)
+        defer { end(name) }
+        var started: [(DeployedVersion, ReplicaSet)] = []
+        do throws(FunctionError) {
+            for version in function.live {
+                version.become(try await planner.plan(version.record, unpacking: false) { _ in })
+                let count = wantedAtStart(version, relieving: [version])
+                started.append((version, try await startBeside(version, function.log, count: count) { _ in }))
+            }
+        } catch {
+            for (_, set) in started { retire(set) }
+            throw error
+        }
+        for (version, set) in started {
+            version.route.reopen()
+            set.activate()
+            run(version, set)
+        }
+        for version in function.versions where version.problem != nil {
+            if let set = version.forgive() { retire(set) }
+        }
+        context.changes.announce()
+    }
+
+    /// Starts a version's replicas beside what runs, and returns when all are Ready. They get no calls yet.
+    func startBeside(
+        _ version: DeployedVersion, _ log: FunctionLog, count: Int,
+        _ progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> ReplicaSet {
+        let set = makeSet(try await plan(version, progress: progress), version, log, isActive: false)
+        do throws(ConstructorFailure) {
+            try await withTaskCancellation(of: set) { () async throws(ConstructorFailure) in
+                try await set.start(count) { progress(.step($0)) }
+            }
+        } catch {
+            if Task.isCancelled { throw .cancelled }
+            if !error.traceback.isEmpty { progress(.traceback(error.traceback)) }
+            throw .constructor(function: version.record.name, error)
+        }
+        return set
+    }
+
+    /// With how many replicas a version begins that takes calls over from others: what it has at least, and where that may
+    /// grow, as many as work on those calls now.
+    func wantedAtStart(_ version: DeployedVersion, relieving others: [DeployedVersion]) -> Int {
+        let range = version.record.replicas
+        let running = others.reduce(0) { $0 + ($1.set?.living ?? 0) }
+        return max(min(running, range.max), range.min, 1)
+    }
+
+    /// A version is no longer kept, and its calls have moved: it finishes what it has, then its files go.
+    func drop(_ version: DeployedVersion, of function: DeployedFunction) {
+        version.remove()
+        keepCount(of: version, function)
+        let record = version.record
+        let cleanUp: @Sendable () async -> Void = { [self] in await removeFiles(of: record, andFunction: false) }
+        if let set = version.release() { retire(set, then: cleanUp) } else { context.tasks.add(cleanUp) }
+    }
+
+    /// Removes the folder of a version that is not kept, and its bundle where no other needs it.
+    ///
+    /// - Parameter isLast: the function's folder, too: it has no other version.
+    private func removeFiles(of record: VersionRecord, andFunction isLast: Bool) {
+        do {
+            try bundles.removeFolder(of: record.name, version: isLast ? nil : record.version)
+        } catch {
+            context.logger.warning("files of \(record.name)@\(record.version) are not removed: \(error)")
+        }
+        removeUnused(record.bundle)
+    }
+
+    private func removeUnused(_ bundle: String) {
+        guard !deploying.contains(bundle),
+            !functions.values.contains(where: { $0.versions.contains { $0.record.bundle == bundle } })
+        else { return }
+        do {
+            try bundles.remove(bundle)
+        } catch {
+            context.logger.warning("bundle \(bundle) is not removed: \(error)")
+        }
+    }
+}
+
+/// Does `work`; when the task is cancelled, stops the replicas that it waits for.
+private func withTaskCancellation(
+    of set: ReplicaSet, _ work: () async throws(ConstructorFailure) -> Void
+) async throws(ConstructorFailure) {
+    let result = await withTaskCancellationHandler {
+        do throws(ConstructorFailure) {
+            try await work()
+            return Result<Void, ConstructorFailure>.success(())
+        } catch {
+            return .failure(error)
+        }
+    } onCancel: {
+        set.stop()
+    }
+    try result.get()
+}

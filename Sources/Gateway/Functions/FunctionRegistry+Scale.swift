@@ -1,0 +1,75 @@
+internal import FunctionConfig
+internal import GRPC
+internal import Logging
+
+extension FunctionRegistry {
+    /// Changes between which numbers the replicas of a function follow its load; alike: how many there are. Of all versions
+    /// that get calls, or of the one that is named (`echo@3`). Holds until a new version comes with a config of its own.
+    func scale(_ service: String, to range: ReplicaRange) throws(FunctionError) {
+        let most = FunctionPlanner.replicasMax
+        guard range.max >= 1 else {
+            throw .badArgument(
+                "0 replicas: 1 to \(most) are possible; 0..1 stops a function while it is idle, dcf function delete removes it"
+            )
+        }
+        guard range.max <= Int(most), range.min <= range.max else {
+            let text = range.min == range.max ? "\(range.max)" : "\(range.min)..\(range.max)"
+            throw .badArgument("\(text) replicas: 1 to \(most) are possible, or from the least to the most, as 0..4")
+        }
+        let (name, number) = try Self.parts(of: service, routes)
+        let function = try beginExisting(name)
+        defer { end(name) }
+        let versions = if let number { [try version(number, of: function)] } else { function.live }
+        let records = function.versions.map { version in
+            var record = version.record
+            if versions.contains(where: { $0 === version }) { record.replicas = range }
+            return record
+        }
+        do throws(RegistryError) {
+            try store.save(StoredFunction(function.record, versions: records))
+        } catch {
+            throw .registry(error)
+        }
+        for (version, record) in zip(function.versions, records) { version.become(record) }
+        for version in versions {
+            guard let set = version.set, set.failure == nil else { continue }
+            set.scale(to: max(min(set.living, range.max), range.min, 1))
+        }
+        context.changes.announce()
+    }
+
+    /// `echo@3` as a function's name and a version's number.
+    private static func parts(of service: String, _ routes: RouteTable) throws(FunctionError) -> (String, UInt64?) {
+        guard let at = service.firstIndex(of: "@") else { return (service, nil) }
+        guard let number = UInt64(service[service.index(after: at)...]) else {
+            throw .notDeployed(routes.unknown(service))
+        }
+        return (String(service[..<at]), number)
+    }
+
+    /// Gives every version that runs as many replicas as its load asks for, and stops those that are idle. To be called a
+    /// few times in a second.
+    func followLoad() {
+        guard !isStopped else { return }
+        let now = Duration.nanoseconds(MonotonicTime.now.nanoseconds)
+        for version in runningVersions() {
+            switch version.decide(at: now, window: context.limits.scaleDownWindow) {
+            case .keep: break
+            case .scale(let count):
+                let name = "\(version.record.name)@\(version.number)"
+                context.logger.info("\(name): \(version.set?.living ?? 0) to \(count) replicas")
+                version.set?.scale(to: count)
+            case .stop: stopIdle(version)
+            }
+        }
+    }
+
+    private func stopIdle(_ version: DeployedVersion) {
+        guard let set = version.rest() else { return }
+        context.logger.info("\(version.record.name)@\(version.number): idle, stopped until the next call")
+        retire(set)
+        context.changes.announce()
+        // One that came before its replicas were closed is with them; one that came after waits.
+        if let function = functions[version.record.name] { settle(function) }
+    }
+}

@@ -1,0 +1,65 @@
+internal import DequeModule
+internal import GRPC
+internal import GatewayProtocol
+
+/// Encoded messages that wait to be sent, in order. Small ones lie one behind the other in one memory, so that many of
+/// them cost little more than their bytes.
+struct MessageQueue {
+    /// A message, and what it is worth to the one who made it, in bytes of credit.
+    private struct Entry {
+        let length: Int
+        let credit: Int
+        /// A large one, which is not copied.
+        let large: HeldMessage?
+    }
+
+    /// What is kept for the next messages when the queue is empty, in bytes.
+    private static let keptBytes = 512 << 10
+
+    private var bytes: [UInt8] = []
+    private var start = 0
+    private var entries = Deque<Entry>()
+
+    var isEmpty: Bool { entries.isEmpty }
+    var count: Int { entries.count }
+
+    mutating func append(_ output: consuming InvocationOutput, _ suffix: ReplySuffix, credit: Int) {
+        guard !output.isOwned else {
+            entries.append(Entry(length: 0, credit: credit, large: HeldMessage(output.message(suffix))))
+            return
+        }
+        let begin = bytes.count
+        withUnsafeTemporaryAllocation(byteCount: ReplyPrefix.bytesMax + ReplySuffix.bytesMax, alignment: 1) { raw in
+            let prefix = ReplyPrefix.encode(count: output.count, to: raw)
+            bytes.append(contentsOf: raw[..<prefix])
+            bytes.append(contentsOf: output.bytes)
+            suffix.encode(to: raw)
+            bytes.append(contentsOf: raw[..<suffix.length])
+        }
+        entries.append(Entry(length: bytes.count - begin, credit: credit, large: nil))
+    }
+
+    mutating func popFirst() -> (message: HeldMessage, credit: Int)? {
+        guard let entry = entries.popFirst() else { return nil }
+        if let large = entry.large { return (large, entry.credit) }
+        let message = bytes.withUnsafeBytes { raw in
+            HeldMessage(
+                ByteBuffer(count: entry.length) {
+                    $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: raw[start..<start + entry.length]))
+                })
+        }
+        start += entry.length
+        if entries.isEmpty {
+            bytes.removeAll(keepingCapacity: bytes.capacity <= Self.keptBytes)
+            start = 0
+        } else if start > bytes.count / 2, start > Self.keptBytes / 8 {
+            bytes.removeFirst(start)
+            start = 0
+        }
+        return (message, entry.credit)
+    }
+
+    mutating func removeAll() {
+        self = MessageQueue()
+    }
+}

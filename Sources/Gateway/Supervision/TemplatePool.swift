@@ -1,0 +1,116 @@
+internal import Environments
+internal import Logging
+internal import Synchronization
+
+/// The templates that are wanted: one for each key, started when the first replica of it is, started again when it has died,
+/// and ended when nobody wants it any more.
+final class TemplatePool: Sendable {
+    private struct Entry {
+        /// How many claims there are: of versions that may start replicas, and of replicas that run.
+        var wants = 0
+        var template: TemplateProcess?
+    }
+
+    private let launcher: String
+    private let logs: LogPump
+    private let tasks: TaskPool
+    private let logger: Logger
+    private let watch: DescriptorWatch
+    private let entries = Mutex<[TemplateKey: Entry]>([:])
+
+    init(launcher: String, logs: LogPump, tasks: TaskPool, logger: Logger) throws(FileError) {
+        self.launcher = launcher
+        self.logs = logs
+        self.tasks = tasks
+        self.logger = logger
+        watch = try DescriptorWatch()
+    }
+
+    /// The claim to a template; see `TemplateClaim`.
+    func claim(_ key: TemplateKey) -> TemplateClaim {
+        TemplateClaim(key, in: self)
+    }
+
+    /// Its template is kept once it is there, until as many calls of `release`.
+    func want(_ key: TemplateKey) {
+        entries.withLock { $0[key, default: Entry()].wants += 1 }
+    }
+
+    func release(_ key: TemplateKey) {
+        let unwanted = entries.withLock { entries -> TemplateProcess? in
+            entries[key]?.wants -= 1
+            guard let entry = entries[key], entry.wants <= 0 else { return nil }
+            entries[key] = nil
+            return entry.template
+        }
+        unwanted?.stop()
+    }
+
+    /// The template with its imports done; started if it is not there. The caller has a claim to it.
+    ///
+    /// - Parameters:
+    ///   - log: gets what the imports print, should it be started.
+    ///   - timeout: how long the imports may take then.
+    /// - Throws: why it is refused.
+    func template(
+        for key: TemplateKey, log: FunctionLog, timeout: Duration
+    ) async throws(ConstructorFailure) -> TemplateProcess {
+        let (template, isNew) = try current(key)
+        if isNew {
+            tasks.add { [self] in await run(template, log) }
+            tasks.add { await template.end(after: timeout) }
+        }
+        guard let outcome = await template.outcome.value() else {
+            throw ConstructorFailure(summary: "it was stopped", traceback: "")
+        }
+        try outcome.get()
+        return template
+    }
+
+    /// Ends all templates, once there are no replicas any more.
+    func endAll() {
+        for entry in entries.withLock({ Array($0.values) }) { entry.template?.stop() }
+    }
+
+    /// Ends the watch; there are no templates any more.
+    func stop() {
+        watch.stop()
+    }
+
+    private func current(_ key: TemplateKey) throws(ConstructorFailure) -> (template: TemplateProcess, isNew: Bool) {
+        let found = entries.withLock { entries -> Result<(TemplateProcess, Bool), FileError> in
+            if let template = entries[key]?.template, template.isUsable { return .success((template, false)) }
+            do throws(FileError) {
+                let template = try TemplateProcess(key: key, watch: watch)
+                entries[key, default: Entry()].template = template
+                return .success((template, true))
+            } catch { return .failure(error) }
+        }
+        do throws(FileError) {
+            return try found.get()
+        } catch {
+            throw ConstructorFailure(summary: "preload: \(error)", traceback: "")
+        }
+    }
+
+    private func run(_ template: TemplateProcess, _ log: FunctionLog) async {
+        let modules = template.key.modules.joined(separator: ", ")
+        var pipes: [UInt64] = []
+        do throws(FileError) {
+            let output = try logs.makePipe(to: log, replica: 0, stream: .stdout, &pipes)
+            let error = try logs.makePipe(to: log, replica: 0, stream: .stderr, &pipes)
+            await template.run(launcher: launcher, output: output, error: error)
+        } catch {
+            template.end("\(error)")
+        }
+        for pipe in pipes { logs.finish(pipe) }
+        let isWanted = entries.withLock { entries in
+            guard entries[template.key]?.template === template else { return false }
+            entries[template.key]?.template = nil
+            return true
+        }
+        if isWanted, case .success = template.outcome.current {
+            logger.warning("the template with \(modules) has ended; the next replica starts a new one")
+        }
+    }
+}

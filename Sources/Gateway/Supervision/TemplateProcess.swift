@@ -1,0 +1,225 @@
+internal import CLinux
+internal import Environments
+internal import Glibc
+internal import Synchronization
+internal import SystemPackage
+
+/// A process that has done the imports of some functions, and forks their replicas.
+///
+/// It is not the life of its replicas: when it dies they go on, and only how they end is not told any more.
+final class TemplateProcess: Sendable {
+    /// A template with nothing else to do answers within milliseconds.
+    private static let answerLimit = Duration.seconds(10)
+
+    private typealias Forked = Result<TemplateChild, ReplicaProcessError>
+
+    private struct State {
+        var process: ReplicaProcess?
+        var isStopping = false
+        var hasEnded = false
+        var registration: UInt64?
+        var lastFork: UInt64 = 0
+        var forks: [UInt64: Promise<Forked>] = [:]
+        var reaps: [Int32: Promise<ReplicaExit?>] = [:]
+    }
+
+    let key: TemplateKey
+    /// Settled when the imports are done, or have failed.
+    let outcome = Promise<Result<Void, ConstructorFailure>>()
+    private let watch: DescriptorWatch
+    private let channel: TemplateChannel
+    private let state = Mutex(State())
+    /// Held while messages are taken, so that they are in order.
+    private let reading = Mutex(())
+
+    init(key: TemplateKey, watch: DescriptorWatch) throws(FileError) {
+        self.key = key
+        self.watch = watch
+        channel = try TemplateChannel()
+        let number = try watch.add(channel.descriptor) { [self] in readReports() }
+        state.withLock { $0.registration = number }
+    }
+
+    /// Whether replicas can be had of it.
+    var isUsable: Bool { state.withLock { !$0.hasEnded && !$0.isStopping } }
+
+    // MARK: Its life
+
+    /// Starts it and waits for its end.
+    ///
+    /// - Parameters:
+    ///   - launcher: the path of `dcf-watcher`.
+    ///   - output, error: become its standard output and standard error.
+    func run(launcher: String, output: consuming OwnedDescriptor, error: consuming OwnedDescriptor) async {
+        var variables = key.variables
+        variables["DCF_PRELOAD"] = key.modules.joined(separator: ",")
+        let launch = ReplicaLaunch(
+            launcher: launcher, python: key.python, variables: variables, folder: key.folder, isTemplate: true)
+        let how: String
+        do {
+            let exit = try await ReplicaProcess.run(
+                launch, input: channel.takeOtherEnd(), output: output, error: error
+            ) { process in
+                let isStopping = state.withLock { state in
+                    state.process = process
+                    return state.isStopping
+                }
+                if isStopping { process.kill() }
+            }
+            how = "\(exit)"
+        } catch {
+            how = "\(error)"
+        }
+        readReports()
+        end(how)
+    }
+
+    /// Ends it when the imports have not ended after this time.
+    func end(after timeout: Duration) async {
+        guard await Self.within(timeout, outcome) == nil else { return }
+        outcome.settle(.failure(Self.tooSlow(timeout)))
+        stop()
+    }
+
+    /// Ends it; its replicas go on.
+    func stop() {
+        let process = state.withLock { state in
+            state.isStopping = true
+            return state.process
+        }
+        process?.kill()
+    }
+
+    static func tooSlow(_ timeout: Duration) -> ConstructorFailure {
+        ConstructorFailure(
+            summary: "preload: the imports had not ended after \(timeout.inSeconds) s (timeout.start)", traceback: "")
+    }
+
+    /// It has ended, or could not be started.
+    func end(_ how: String) {
+        unwatch()
+        let (forks, reaps) = state.withLock { state in
+            state.hasEnded = true
+            defer { (state.forks, state.reaps) = ([:], [:]) }
+            return (state.forks, state.reaps)
+        }
+        let modules = key.modules.joined(separator: ", ")
+        outcome.settle(
+            .failure(ConstructorFailure(summary: "preload: importing \(modules) ended in \(how)", traceback: "")))
+        for fork in forks.values { fork.settle(.failure(Self.failure("the template has ended: \(how)"))) }
+        for reap in reaps.values { reap.settle(nil) }
+    }
+
+    private func unwatch() {
+        let registration = state.withLock { $0.registration.take() }
+        if let registration { watch.remove(registration, channel.descriptor) }
+    }
+
+    private static func failure(_ reason: String) -> ReplicaProcessError {
+        ReplicaProcessError(program: "a replica from its template", reason: reason)
+    }
+
+    // MARK: What is asked of it
+
+    /// Makes a replica's process. It does not begin before the gate, which comes back, is opened, and ends when the gate is
+    /// closed instead.
+    ///
+    /// - Parameters:
+    ///   - variables: what it gets beyond the template's own.
+    ///   - cpus: those that it may use; empty is no restriction.
+    ///   - output, error: become its standard output and standard error.
+    func fork(
+        variables: [String: String], cpus: [Int], output: consuming OwnedDescriptor, error: consuming OwnedDescriptor
+    ) async throws(ReplicaProcessError) -> TemplateChild {
+        let gate = try Gate()
+        let answer = Promise<Forked>()
+        let number = state.withLock { state -> UInt64? in
+            guard !state.hasEnded, !state.isStopping else { return nil }
+            state.lastFork += 1
+            state.forks[state.lastFork] = answer
+            return state.lastFork
+        }
+        guard let number else { throw Self.failure("the template has ended") }
+        let isSent = channel.send(
+            .fork(number: number, cpus: cpus, variables: variables),
+            descriptors: [output.rawValue, error.rawValue, gate.inner])
+        guard isSent, let forked = await Self.within(Self.answerLimit, answer) else {
+            // It hangs. Whatever it may have forked comes to a closed gate.
+            stop()
+            throw Self.failure("the template does not answer")
+        }
+        let child = try forked.get()
+        gate.open()
+        return child
+    }
+
+    /// Says that nobody will use the number of a process that has ended any more.
+    ///
+    /// - Returns: how it ended.
+    func reap(_ child: TemplateChild) async -> ReplicaExit {
+        let answer = Promise<ReplicaExit?>()
+        let isThere = state.withLock { state in
+            guard !state.hasEnded, !state.isStopping else { return false }
+            state.reaps[child.pid] = answer
+            return true
+        }
+        guard isThere else { return child.reapOrphan() }
+        guard channel.send(.reap(pid: child.pid)), let exit = await Self.within(Self.answerLimit, answer) else {
+            stop()
+            return child.reapOrphan()
+        }
+        return exit ?? child.reapOrphan()
+    }
+
+    /// The value, unless it takes too long.
+    private static func within<Value>(_ limit: Duration, _ promise: Promise<Value>) async -> Value? {
+        await withTaskGroup(of: Value?.self) { group in
+            group.addTask { await promise.value() }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+    }
+
+    // MARK: What it says
+
+    private func readReports() {
+        reading.withLock { _ in
+            while true {
+                switch channel.receive() {
+                case .nothing: return
+                case .message(let message):
+                    if let report = TemplateReport(message) { take(report) } else { stop() }
+                case .ended:
+                    // Without the channel it is of no use.
+                    unwatch()
+                    stop()
+                    return
+                }
+            }
+        }
+    }
+
+    private func take(_ report: TemplateReport) {
+        switch report {
+        case .ready: outcome.settle(.success(()))
+        case .refused(let failure): outcome.settle(.failure(failure))
+        case .failed(let number, let reason):
+            state.withLock { $0.forks.removeValue(forKey: number) }?.settle(.failure(Self.failure(reason)))
+        case .forked(let number, let pid):
+            guard let fork = state.withLock({ $0.forks.removeValue(forKey: number) }) else { return }
+            do throws(FileError) {
+                // The template has not reaped it, whatever has become of it.
+                fork.settle(.success(try TemplateChild(pid: pid, watch: watch)))
+            } catch {
+                fork.settle(.failure(Self.failure("\(error)")))
+            }
+        case .ended(let pid, let status):
+            let exit: ReplicaExit = status & 0x7F == 0 ? .status(status >> 8 & 0xFF) : .signal(status & 0x7F)
+            state.withLock { $0.reaps.removeValue(forKey: pid) }?.settle(exit)
+        }
+    }
+}

@@ -1,0 +1,20 @@
+/// The head of Batch: how many of the calls that follow, one behind the other, the handler gets as one list.
+package struct BatchHead: Sendable, Equatable {
+    package var count: UInt16
+
+    package init(count: UInt16) {
+        self.count = count
+    }
+
+    package init(head: UnsafeRawBufferPointer) throws(LinkError) {
+        var reader = HeadReader(kind: .batch, bytes: head)
+        count = try reader.read()
+        guard count > 0 else { throw .malformed(kind: FrameKind.batch.rawValue, "a batch of no calls") }
+    }
+
+    package var head: [UInt8] {
+        var writer = HeadWriter()
+        writer.write(count)
+        return writer.bytes
+    }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import FoundationEssentials
+import GRPC
+import GatewayProtocol
+
+/// `dcf function versions NAME`: a table of the versions that are kept.
+struct FunctionVersions: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "versions",
+        abstract: "Lists the versions of a function that are kept, and who gets its calls.",
+        discussion: """
+            Example:
+              dcf function versions echo
+              echo hello | dcf function call echo@3
+
+            A caller can name one: echo@3.
+            """)
+
+    @OptionGroup var connection: ConnectionOptions
+
+    @Argument(help: "The function.")
+    var name: String
+
+    func run() async throws {
+        var request = Pb_FunctionRequest()
+        request.functionName = name
+        let reply: Pb_FunctionVersions = try await connection.client().unary(
+            GatewayMethod.versions, request, about: name, timeout: GatewayClient.timeoutShort)
+        try Console.write(Self.table(of: reply.versions).text)
+    }
+
+    static func table(of versions: [Pb_FunctionVersion]) -> Table {
+        var table = Table(header: ["Version", "Created", "Traffic", "Replicas", "Status"])
+        for version in versions {
+            let isWhole = version.availableReplicas == version.replicas
+            table.add([
+                String(version.version), time(version.created), "\(version.weight) %",
+                isWhole ? String(version.replicas) : "\(version.availableReplicas)/\(version.replicas)",
+                version.reason.isEmpty ? version.status : "\(version.status): \(version.reason)",
+            ])
+        }
+        return table
+    }
+
+    /// `2026-01-02T03:04:05Z`.
+    private static func time(_ milliseconds: Int64) -> String {
+        Date(timeIntervalSince1970: Double(milliseconds / 1_000)).formatted(.iso8601)
+    }
+}

@@ -1,0 +1,33 @@
+"""Gets stuck in every way there is; the input says which. Else it answers with its process id."""
+import ctypes
+import itertools
+import os
+import time
+
+
+class Handler:
+    def __call__(self, req):
+        word = req.input.decode()
+        return getattr(self, word)() if word else str(os.getpid())
+
+    def sleeps_for_ever(self):
+        time.sleep(1e6)
+
+    def spins_for_ever(self):
+        while True:
+            pass
+
+    def holds_the_gil_in_a_system_call(self):
+        # PyDLL calls without letting the GIL go.
+        ctypes.PyDLL(None).sleep(1_000_000)
+
+    def holds_the_gil_in_a_loop(self):
+        # One C function that never looks at the interpreter.
+        return sum(itertools.repeat(0, 1 << 62))
+
+    def swallows_everything(self):
+        while True:
+            try:
+                time.sleep(1e6)
+            except BaseException:
+                pass

@@ -1,0 +1,190 @@
+"""A deadline holds to the end: the caller is answered, the handler's stack is in the log, a replacement works."""
+import statistics
+import time
+
+import pytest
+
+from support import length
+from support.client import Refused, outcome, refused
+from support.processes import exists
+from support.waiting import wait_until
+
+#: The promise: how long after the deadline the answer may come.
+LATE_SECONDS = 0.1
+#: And how long after the deadline the replacement is Ready.
+REPLACED_SECONDS = 1.0
+
+
+def test_a_handler_sees_its_deadline(gateway, client, calls):
+    gateway.deploy("held", config=calls.config(timeout={"call": "20s"}))
+    call = client.begin("held", b"own", timeout=5)
+    held = calls.next()
+    assert 3 < held.eval("req.remaining()") <= 5.2
+    assert abs(held.eval("req.deadline - time.monotonic() - req.remaining()")) < 0.01
+    first = held.eval("req.remaining()")
+    assert held.eval("req.remaining()") < first
+    held.returns()
+    assert outcome(call) == b"done"
+    # Without an earlier one of its own, the config's.
+    call = client.begin("held", b"configured", timeout=None)
+    held = calls.next()
+    assert 15 < held.eval("req.remaining()") <= 20
+    held.returns()
+    assert outcome(call) == b"done"
+
+
+def test_the_wait_in_the_queue_counts(gateway, client, calls):
+    gateway.deploy("held", None, "--replace", config=calls.config())
+    first = client.begin("held", b"first")
+    running = calls.next()
+    second = client.begin("held", b"second", timeout=20)
+    calls.nothing(0.5)
+    running.returns()
+    held = calls.next()
+    # The client rounds up what it sends of its deadline, by a hundredth at most.
+    assert held.eval("req.remaining()") <= 20.2 - 0.5
+    held.returns()
+    assert [outcome(first), outcome(second)] == [b"done", b"done"]
+
+
+@pytest.mark.fault("B1")
+@pytest.mark.parametrize("how", [
+    "sleeps_for_ever", "spins_for_ever", "swallows_everything", "holds_the_gil_in_a_system_call", "holds_the_gil_in_a_loop"])
+def test_a_handler_that_overruns(gateway, client, how):
+    gateway.deploy("stuck", None, "--replace", config={"timeout": {"call": "500ms"}})
+    late, replaced, stuck = [], [], []
+    for _ in range(length(3, 20)):
+        pid = int(client.invoke("stuck", timeout=5))
+        began = time.monotonic()
+        # The deadline is the config's: the client's own library would answer an own one by itself.
+        error = refused(client.invoke_bytes, "stuck", how.encode(), timeout=30)
+        late.append(time.monotonic() - began - 0.5)
+        assert (error.name, error.executed) == ("DEADLINE_EXCEEDED", "maybe"), error
+
+        def answered_by_another():
+            try:
+                return int(client.invoke("stuck", timeout=5)) != pid
+            except Refused as refusal:
+                assert refusal.name == "DEADLINE_EXCEEDED", f"while the replacement starts: {refusal}"
+
+        wait_until(answered_by_another, 10, f"{how}: a replacement answers", every=0.005)
+        replaced.append(time.monotonic() - began - 0.5)
+        stuck.append(pid)
+    wait_until(lambda: not [pid for pid in stuck if exists(pid)], 5, f"{how}: the stuck watchers {stuck} are ended after their grace")
+    assert min(late) >= -0.005, f"{how}: answered {-min(late):.3f} s before the deadline"
+    assert statistics.median(late) <= LATE_SECONDS, f"{how}: answered {late} s after the deadline"
+    assert statistics.median(replaced) <= REPLACED_SECONDS, f"{how}: the replacement answered {replaced} s after the deadline"
+    log = wait_until(
+        lambda: f"in {how}" in (text := client.log("stuck")) and text, 5, f"the stack, down to {how}, in the function's log")
+    assert "handler.py" in log
+    assert client.meta("stuck").Status == "Ready", "a handler that overruns is no reason for Failed"
+
+
+@pytest.mark.fault("B1")
+def test_what_waits_is_run_by_the_replacement(gateway, client, calls):
+    gateway.deploy("held", None, "--replace", config=calls.config())
+    stuck = client.begin("held", b"stuck", timeout=1)
+    first = calls.next()
+    first.stuck("time.sleep(1e6)")
+    waiting = [client.begin("held", b"waits", timeout=30) for _ in range(5)]
+    assert outcome(stuck).name == "DEADLINE_EXCEEDED"
+    for _ in waiting:
+        held = calls.next()
+        assert held.pid != first.pid
+        held.returns()
+    assert [outcome(w) for w in waiting] == [b"done"] * 5
+
+
+@pytest.mark.fault("B1")
+def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_done(gateway, client, calls):
+    gateway.deploy("held", None, "--replace", config=calls.config(concurrency=2))
+    good = client.begin("held", b"good", timeout=60)
+    shared = calls.next()
+    stuck = client.begin("held", b"stuck", timeout=1)
+    other = calls.next()
+    assert other.pid == shared.pid
+    other.stuck("time.sleep(1e6)")
+    assert outcome(stuck).name == "DEADLINE_EXCEEDED"
+    # New calls go to the replacement at once, and none to the stuck watcher.
+    for _ in range(3):
+        late = client.begin("held", b"late")
+        held = calls.next()
+        assert held.pid != shared.pid
+        held.returns()
+        assert outcome(late) == b"done"
+    # Well past the grace of a second the shared watcher lives, for the good call's sake.
+    time.sleep(1.5)
+    assert exists(shared.pid), "a watcher was ended while another call ran in it"
+    shared.returns(b"finished")
+    assert outcome(good) == b"finished"
+    wait_until(lambda: not exists(shared.pid), 5, "the stuck watcher is ended when the others are done")
+
+
+@pytest.mark.fault("B1")
+def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_out_of_time(gateway, client, calls):
+    gateway.deploy("held", None, "--replace", config=calls.config(concurrency=2))
+    two = client.begin("held", b"two", timeout=3)
+    slow = calls.next()
+    slow.stuck("time.sleep(1e6)")
+    one = client.begin("held", b"one", timeout=1)
+    quick = calls.next()
+    quick.stuck("time.sleep(1e6)")
+    assert outcome(one).name == "DEADLINE_EXCEEDED"
+    assert exists(slow.pid)
+    assert outcome(two).name == "DEADLINE_EXCEEDED"
+    wait_until(lambda: not exists(slow.pid), 5, "ended when the last of its calls is out of time")
+
+
+def test_an_async_handler_that_awaits_for_ever_is_ended_alone(gateway, client, calls):
+    """The loop still turns, so the one task is ended and its process goes on."""
+    gateway.deploy("held", None, "--replace", config=calls.config("Async", concurrency=2, timeout={"call": "1s"}))
+    bad = client.begin("held", b"bad", timeout=30)
+    held = calls.next()
+    held.awaits("asyncio.sleep(1e6)")
+    good = client.begin("held", b"good")
+    other = calls.next()
+    other.returns()
+    assert outcome(good) == b"done"
+    assert outcome(bad).name == "DEADLINE_EXCEEDED"
+    assert held.heard()["raised"] == "CancelledError"
+    following = client.begin("held", b"next")
+    after = calls.next()
+    assert after.pid == held.pid == other.pid
+    after.returns()
+    assert outcome(following) == b"done"
+    wait_until(lambda: "in obey_async" in client.log("held"), 5, "where it stood is in the log")
+
+
+def test_a_handler_that_keeps_its_deadline_keeps_its_process(gateway, client, calls):
+    gateway.deploy("held", None, "--replace", config=calls.config())
+    for _ in range(3):
+        call = client.begin("held", b"in time", timeout=0.5)
+        held = calls.next()
+        # It notices by itself, a moment after its deadline.
+        held.returns_value_of("time.sleep(req.remaining() + 0.01) or b'late'")
+        assert outcome(call).name == "DEADLINE_EXCEEDED"
+    assert gateway.replicas("held") == [held.pid]
+
+
+def test_the_limit_overrun_grace(own_gateway, calls):
+    gateway = own_gateway("--limit", "overrun-grace=4s")
+    gateway.deploy("held", config=calls.config())
+    call = gateway.client.begin("held", b"stuck", timeout=0.5)
+    held = calls.next()
+    held.stuck("time.sleep(1e6)")
+    assert outcome(call).name == "DEADLINE_EXCEEDED"
+    began = time.monotonic()
+    wait_until(lambda: not exists(held.pid), 15, "ended after the grace")
+    assert 3 < time.monotonic() - began < 10
+    gateway.stop()
+
+
+def test_a_call_without_a_deadline_has_the_gateways(own_gateway, calls):
+    gateway = own_gateway("--limit", "call-timeout=7s")
+    gateway.deploy("held", config=calls.config())
+    call = gateway.client.begin("held", b"x", timeout=None)
+    held = calls.next()
+    assert 4 < held.eval("req.remaining()") <= 7
+    held.returns()
+    assert outcome(call) == b"done"
+    gateway.stop()

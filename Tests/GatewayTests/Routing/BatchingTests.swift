@@ -1,0 +1,128 @@
+@testable import Gateway
+import FunctionConfig
+import GRPC
+import Testing
+import WatcherLink
+
+@Suite struct BatchingTests {
+    private func ids(_ frames: [FakeWatcher.Frame]) -> [UInt64] { frames.filter { $0.kind == .call }.map(\.id) }
+
+    @Test func anIdleFunctionAnswersASingleCallAtOnce() {
+        for waitMax in [Duration.zero, .seconds(1)] {
+            let test = RouteTest(RouteTest.batch(8, waitMax: waitMax))
+            let watcher = test.watcher()
+            test.call("one", at: 0)
+            #expect(watcher.received().map(\.kind) == [.call])
+        }
+    }
+
+    @Test func aBatchIsWhatWaitsWhenAReplicaBecomesFree() {
+        let test = RouteTest(RouteTest.batch(4))
+        let watcher = test.watcher()
+        let calls = (0..<7).map { test.call("\($0)", at: 0) }
+        let first = watcher.received()
+        #expect(first.map(\.payload) == ["0"])
+        watcher.reply(ids(first), at: test.at(10))
+        let second = watcher.received()
+        #expect(second.map(\.kind) == [.batch, .call, .call, .call, .call])
+        #expect(second.map(\.payload) == ["4", "1", "2", "3", "4"])
+
+        // It is free when all of its calls are answered.
+        watcher.reply(Array(ids(second).prefix(3)), at: test.at(20))
+        #expect(watcher.received().isEmpty)
+        watcher.reply(Array(ids(second).suffix(1)), at: test.at(30))
+        let third = watcher.received()
+        #expect(third.map(\.payload) == ["2", "5", "6"])
+        watcher.reply(ids(third), at: test.at(40))
+        #expect(calls.allSatisfy { $0.failures == [FakeCall.replied] })
+        test.expectEmpty()
+    }
+
+    @Test func freeReplicasShareWhatWaits() {
+        let test = RouteTest(RouteTest.batch(8))
+        for number in 0..<6 { test.call("\(number)", at: 0) }
+        let other = FunctionRoute(name: "f", settings: test.settings, context: test.route.context)
+        let watchers = (0..<2).map { _ in FakeWatcher(other, test.settings, at: test.at(0)) }
+        test.route.move(waitingTo: other, at: test.at(0))
+        #expect(watchers.map { $0.calls() } == [["0", "1", "2"], ["3", "4", "5"]])
+    }
+
+    @Test func belowTheLargestSizeTheOldestWaitsForOthers() {
+        let test = RouteTest(RouteTest.batch(4, waitMax: .milliseconds(10)))
+        let watchers = (0..<2).map { _ in test.watcher() }
+        test.call("0", at: 0)
+        let first = watchers[0].received()
+        // The other is free, but the function is not idle.
+        test.call("1", at: 1_000)
+        test.call("2", at: 2_000)
+        #expect(watchers[1].received().isEmpty)
+        #expect(test.busy.takeDue(at: test.at(10_999)).isEmpty)
+        let due = test.busy.takeDue(at: test.at(11_000))
+        #expect(due.count == 1)
+        for route in due { route.dispatch(at: test.at(11_000)) }
+        let second = watchers[1].received()
+        #expect(second.map(\.payload) == ["2", "1", "2"])
+
+        // A replica that becomes free waits for the same moment.
+        test.call("3", at: 12_000)
+        watchers[1].reply(ids(second), at: test.at(13_000))
+        #expect(watchers[1].received().isEmpty)
+        for route in test.busy.takeDue(at: test.at(22_000)) { route.dispatch(at: test.at(22_000)) }
+        #expect(watchers.flatMap { $0.calls() } == ["3"])
+        _ = first
+    }
+
+    @Test func aFullBatchDoesNotWait() {
+        let test = RouteTest(RouteTest.batch(3, waitMax: .seconds(10)))
+        let watchers = (0..<2).map { _ in test.watcher() }
+        test.call("0", at: 0)
+        _ = watchers[0].received()
+        for number in 1...3 { test.call("\(number)", at: 1) }
+        #expect(watchers[1].calls() == ["1", "2", "3"])
+        #expect(test.route.load.waiting == 0)
+    }
+
+    @Test func aBatchsMembersAreNotRecalled() {
+        let test = RouteTest(RouteTest.batch(4))
+        let watcher = test.watcher()
+        for number in 0..<4 { test.call("\(number)", at: 0) }
+        watcher.reply(ids(watcher.received()), at: test.at(10))
+        #expect(watcher.calls().count == 3)
+        test.sweep(at: 100_000)
+        #expect(watcher.received().isEmpty)
+    }
+
+    @Test func oneThatLeavesDoesNotTouchTheOthers() {
+        let test = RouteTest(RouteTest.batch(4))
+        let watcher = test.watcher()
+        let calls = (0..<4).map { test.call("\($0)", at: 0) }
+        test.sweep(at: 5_000)
+        calls[1].leave()
+        watcher.reply(ids(watcher.received()), at: test.at(6_000))
+        let batch = watcher.received()
+        #expect(batch.map(\.payload) == ["2", "2", "3"])
+        test.sweep(at: 12_000)
+        calls[2].leave()
+        #expect(watcher.received().map(\.kind) == [.cancel])
+        watcher.reply(ids(batch), at: test.at(13_000))
+        #expect(calls[3].failures == [FakeCall.replied])
+        #expect(calls[2].failures == [.cancelled(executed: .maybe)])
+        test.expectEmpty()
+    }
+
+    /// With the sweeper's own thread and clock.
+    @Test func theSweeperFormsTheBatchWhenTheTimeIsOver() {
+        let settings = RouteTest.batch(8, waitMax: .milliseconds(1))
+        let test = RouteTest(settings)
+        let queue = CompletionQueue(name: "calls", threads: 0)
+        let sweeper = Sweeper(busy: test.busy, calls: queue)
+        sweeper.start()
+        let watchers = (0..<2).map { _ in FakeWatcher(test.route, settings, at: .now) }
+        let calls = (0..<3).map { _ in FakeCall() }
+        for (index, call) in calls.enumerated() { test.route.admit(call.invocation("\(index)", at: .now)) }
+        #expect(watchers[0].waitForFrames().map(\.payload) == ["0"])
+        #expect(watchers[1].waitForFrames().map(\.payload) == ["2", "1", "2"])
+        sweeper.stop()
+        queue.shutdown()
+    }
+}

@@ -1,0 +1,131 @@
+import GRPC
+@testable import Gateway
+import GatewayProtocol
+import Logging
+import Synchronization
+import SwiftProtobuf
+import Testing
+import WatcherLink
+
+/// The gateway's way of a call, from the gRPC server to the link, without processes: the handlers are ``FakeHandler``s.
+final class InvokeTest: Sendable {
+    private let folder: TemporaryFolder
+    private let queue = CompletionQueue(name: "test", threads: 2)
+    private let calls = CompletionQueue(name: "calls", threads: 0)
+    private let server: Server
+    private let acceptor: Acceptor
+    private let links: LinkServer
+    private let sweeper: Sweeper
+    private let routes = RouteTable()
+    private let handlers = Mutex<[(FakeHandler, Replica)]>([])
+    private let context = RouteContext(queuedBytes: QueuedBytes(limit: 64 << 20), busy: BusyRoutes())
+    let gate = CallGate()
+    let invokes: InvokesService
+    let channel: Channel
+
+    /// Attaches a replica when its link is Ready.
+    private final class Replica: ReplicaLinkObserver {
+        let settings = Array("{}".utf8)
+        let ready = Promise<Void>()
+        let link = Mutex<ReplicaLink?>(nil)
+        private let route: FunctionRoute
+
+        init(_ route: FunctionRoute) {
+            self.route = route
+        }
+
+        func linkIsReady(_ link: ReplicaLink, constructorMicros: UInt64) {
+            let slots = ReplicaSlots(
+                link: link, settings: RouteSettings(callTimeout: .seconds(60), queueBound: 100)
+            ) { _ in }
+            link.serve(slots, of: route)
+            self.link.withLock { $0 = link }
+            route.attach(slots)
+            ready.settle(())
+        }
+
+        func linkFailed(_ failed: Failed, traceback: String) {}
+        func linkEnded(_ link: ReplicaLink, reason: String) {}
+    }
+
+    init(chainDepth: Int = 8) throws {
+        folder = try TemporaryFolder()
+        sweeper = Sweeper(busy: context.busy, calls: calls)
+        let invoker = Invoker(
+            routes: routes, sweeper: sweeper, maxInputBytes: 4 << 20, maxMetadataBytes: 8 << 10,
+            chainDepth: chainDepth)
+        links = try LinkServer(
+            path: "\(folder.path)/link", maxBodyBytes: 4 << 20, invoker: invoker, logger: Logger(label: "test"))
+        server = Server(configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue)
+        InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)
+        invokes = InvokesService(invoker: invoker, gate: gate)
+        invokes.register(on: server)
+        acceptor = Acceptor(try ListeningSocket(host: "127.0.0.1", port: 0))
+        channel = Channel(target: "127.0.0.1:\(acceptor.port)")
+    }
+
+    /// Runs `body` with functions of these names, a replica each.
+    func run(
+        _ functions: [String], timeout: Duration = .seconds(60), _ body: ([String: FakeHandler]) async throws -> Void
+    )
+        async throws
+    {
+        links.start()
+        sweeper.start()
+        server.start()
+        acceptor.start(limits: AcceptorLimits(descriptorMax: 4096)) { [server] in server.adopt($0) }
+        var named: [String: FakeHandler] = [:]
+        for name in functions {
+            let route = FunctionRoute(
+                name: name, settings: RouteSettings(callTimeout: timeout, queueBound: 100), context: context)
+            routes.set(name, versions: [1: route], traffic: Traffic(version: 1))
+            let replica = Replica(route)
+            let token = LinkToken()
+            links.expect(token, for: replica)
+            let handler = try FakeHandler(path: links.path, token: token.text)
+            handlers.withLock { $0.append((handler, replica)) }
+            named[name] = handler
+            _ = await replica.ready.value()
+        }
+        let outcome: Result<Void, any Error>
+        do { outcome = .success(try await body(named)) } catch { outcome = .failure(error) }
+        await tearDown()
+        try outcome.get()
+    }
+
+    private func tearDown() async {
+        channel.close()
+        acceptor.stop()
+        async let ended: Void = server.shutdown()
+        server.cancelAllCalls()
+        await ended
+        for (handler, replica) in handlers.withLock({ $0 }) {
+            handler.stop()
+            if let link = replica.link.withLock({ $0 }) { await links.finish(link, how: "the test is over") }
+            replica.link.withLock { $0 = nil }
+        }
+        sweeper.stop()
+        links.stop()
+        queue.shutdown()
+        calls.shutdown()
+    }
+
+    static func request(_ function: String, _ input: String) throws -> [UInt8] {
+        var request = Pb_InvokeServiceRequest()
+        request.service = function
+        request.input = .init(input.utf8)
+        return try request.serializedBytes()
+    }
+
+    /// One call of InvokeBytes, with what came beside its reply.
+    func invoke(
+        _ function: String, _ input: String, metadata: Metadata = Metadata(), timeout: Duration? = nil
+    ) async throws -> (output: String, trailers: Metadata) {
+        let call = try channel.call(GatewayMethod.invokeBytes, metadata: metadata, timeout: timeout)
+        try await call.send(try Self.request(function, input))
+        try await call.closeSend()
+        guard let reply = try await call.receive() else { throw Status(.internal, "no reply") }
+        let status = await call.status()
+        return (String(decoding: try Pb_Messages(serializedBytes: reply).output, as: UTF8.self), status.metadata)
+    }
+}

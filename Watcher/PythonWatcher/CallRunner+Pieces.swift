@@ -1,0 +1,135 @@
+import CLinux
+import CPython
+import Glibc
+import WatcherLink
+
+/// Replies of handlers that yield.
+extension CallRunner {
+    /// Sends each piece as it is made, as far as the caller reads.
+    ///
+    /// Pieces that come fast are written together. Whoever reads slowly pauses the iterator: without credit the thread
+    /// waits, and reads the link meanwhile.
+    ///
+    /// - Parameter pieces: an iterator, borrowed.
+    mutating func stream(
+        _ pieces: PythonObject, to request: UnsafeMutablePointer<RequestObject>
+    ) throws(WatcherError) {
+        var number = 0
+        var flushedNanos: Int64 = 0
+        while true {
+            if request.isCancelled { return try stop(pieces, request, .cancelled) }
+            guard let piece = next(of: pieces) else { break }
+            defer { Py_DecRef(piece) }
+            number += 1
+            guard try awaitCredit(request) else { return try stop(pieces, request, .cancelled) }
+            var failure: ErrorHead?
+            let isSent = try service.withBytes(of: piece) { (bytes, isText) throws(WatcherError) in
+                if bytes.count > WatcherState.maxBodyLength {
+                    failure = .tooLong(bytes.count)
+                } else {
+                    try add(bytes, isText: isText, to: request)
+                }
+            }
+            if !isSent {
+                failure = ErrorHead(code: 13, executed: .yes, message: service.runtime.describePiece(piece, number))
+            }
+            if let failure { return try stop(pieces, request, failure) }
+            nowNanos = MonotonicClock.nowNanos()
+            if waitingBytes > OutputBuffer.highWater || nowNanos - flushedNanos > Self.flushNanos {
+                try flush()
+                flushedNanos = nowNanos
+                if credit(of: request) < Int64(Credit.initialBytes / 2) { readAhead() }
+            } else {
+                service.activity.wakeGuard()
+            }
+        }
+        if PyErr_Occurred() != nil { return try reportException(request) }
+        noteWaiting(try service.end(request, at: nowNanos))
+    }
+
+    /// Makes one reply of all pieces, for a caller that takes only one.
+    mutating func join(
+        _ pieces: PythonObject, for request: UnsafeMutablePointer<RequestObject>
+    ) throws(WatcherError) {
+        var joined: [UInt8] = []
+        var isText = true
+        var number = 0
+        while let piece = next(of: pieces) {
+            defer { Py_DecRef(piece) }
+            number += 1
+            if request.isCancelled { return try stop(pieces, request, .cancelled) }
+            var count = joined.count
+            let isTaken = try service.withBytes(of: piece) { (bytes, isTextPiece) throws(WatcherError) in
+                isText = isText && isTextPiece
+                count += bytes.count
+                if count <= WatcherState.maxBodyLength { joined.append(contentsOf: bytes) }
+            }
+            if !isTaken {
+                let message = service.runtime.describePiece(piece, number)
+                return try stop(pieces, request, ErrorHead(code: 13, executed: .yes, message: message))
+            }
+            if count > WatcherState.maxBodyLength { return try stop(pieces, request, .tooLong(count)) }
+        }
+        if PyErr_Occurred() != nil { return try reportException(request) }
+        nowNanos = MonotonicClock.nowNanos()
+        let waiting = try joined.withMemory { (bytes) throws(WatcherError) in
+            try service.send(bytes, isText: isText && number > 0, to: request, at: nowNanos)
+        }
+        noteWaiting(waiting)
+    }
+
+    /// The next piece, a new reference; nil at the end, or with an exception set.
+    private func next(of pieces: PythonObject) -> PythonObject? {
+        slot.pointee.isInHandler = true
+        let piece = PyIter_Next(pieces)
+        slot.pointee.leave()
+        if WatcherState.isForkedChild {
+            service.runtime.endForkedChild(failed: piece == nil && PyErr_Occurred() != nil)
+        }
+        return piece
+    }
+
+    private mutating func add(
+        _ bytes: UnsafeRawBufferPointer, isText: Bool, to request: UnsafeMutablePointer<RequestObject>
+    ) throws(WatcherError) {
+        let header = FrameHeader(
+            kind: .piece, flags: isText ? .text : .none, id: request.pointee.callID, headLength: 0,
+            payloadLength: bytes.count)
+        _ = dcf_atomic_add64(&request.pointee.credit, -Int64(bytes.count))
+        noteWaiting(
+            try service.output.addFrame(
+                header, head: UnsafeRawBufferPointer(start: nil, count: 0), payload: bytes, at: nowNanos,
+                to: service.socket))
+    }
+
+    private func credit(of request: UnsafeMutablePointer<RequestObject>) -> Int64 {
+        dcf_atomic_load64(&request.pointee.credit)
+    }
+
+    /// Waits until a piece may be sent; false when nobody waits for it any more.
+    private mutating func awaitCredit(_ request: UnsafeMutablePointer<RequestObject>) throws(WatcherError) -> Bool {
+        if credit(of: request) > 0 { return true }
+        readAhead()
+        if credit(of: request) <= 0 {
+            try flush()
+            _ = try service.inbox.wait(isMain: slot.pointee.isMain) {
+                dcf_atomic_load64(&request.pointee.credit) > 0 || request.isCancelled
+            }
+            // It may sleep, as this thread read meanwhile.
+            service.activity.wakeGuard()
+        }
+        return !request.isCancelled
+    }
+
+    private func readAhead() {
+        service.inbox.withLock { _ = service.inbox.readNow() }
+    }
+
+    /// Ends an iterator before its end, and the call with an error.
+    private mutating func stop(
+        _ pieces: PythonObject, _ request: UnsafeMutablePointer<RequestObject>, _ error: ErrorHead
+    ) throws(WatcherError) {
+        service.runtime.close(pieces)
+        try fail(request, error)
+    }
+}

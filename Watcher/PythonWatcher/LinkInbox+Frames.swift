@@ -1,0 +1,214 @@
+import CLinux
+import CPython
+import Glibc
+import WatcherLink
+
+/// What the frames mean. All of it under the lock, and without the GIL.
+extension LinkInbox {
+    /// Bodies from this length on are received where they belong, not through the input buffer.
+    static let directReceiveBytes = 16 << 10
+
+    /// Understands all that is in the input buffer.
+    func takeFrames() {
+        do throws(WatcherError) {
+            while let header = try nextHeader(), try take(header) {}
+        } catch {
+            fail(error)
+        }
+    }
+
+    /// The header at the front of the input buffer; nil when it is not whole.
+    func nextHeader() throws(WatcherError) -> FrameHeader? {
+        if state.pointee.bytesToSkip > 0 {
+            let count = min(state.pointee.bytesToSkip, state.pointee.input.count)
+            state.pointee.input.consume(count)
+            state.pointee.bytesToSkip -= count
+        }
+        guard state.pointee.partial == nil, state.pointee.input.count >= FrameHeader.size else { return nil }
+        let header = FrameHeader(decoding: state.pointee.input.start)
+        guard header.headLength <= header.bodyLength,
+            header.bodyLength <= WatcherState.maxBodyLength + FrameHeader.headAllowance
+        else { throw refusal(of: header) }
+        return header
+    }
+
+    /// Does what a frame at the front of the input buffer says; false when more bytes are needed first.
+    func take(_ header: FrameHeader) throws(WatcherError) -> Bool {
+        switch FrameKind(rawValue: header.kind) {
+        case .call, .callReply: return try keep(header)
+        case .batch, .credit:
+            guard state.pointee.input.count >= FrameHeader.size + header.headLength else { return false }
+            let start = state.pointee.input.start + FrameHeader.size
+            try note(header, head: UnsafeRawBufferPointer(start: start, count: header.headLength))
+        case .cancel: cancel(header.id)
+        case .recall: giveBack()
+        case .drain:
+            state.pointee.isDraining = true
+            dcf_atomic_store(&WatcherState.isDraining, 1)
+            pthread_cond_broadcast(&state.pointee.work)
+            announce()
+        case nil:
+            guard header.flags.contains(.optional) else {
+                throw .link(LinkError.unknownKind(header.kind).description)
+            }
+        default:
+            throw .link(LinkError.malformed(kind: header.kind, "it must not come here").description)
+        }
+        // What else such a frame carries is of no use.
+        skip(header)
+        return true
+    }
+
+    /// Leaves out the frame at the front of the input buffer, as far as it has not come when it comes.
+    func skip(_ header: FrameHeader) {
+        state.pointee.input.consume(FrameHeader.size)
+        state.pointee.bytesToSkip = header.bodyLength
+    }
+
+    private func refusal(of header: FrameHeader) -> WatcherError {
+        do throws(LinkError) {
+            try header.validate(maxBodyLength: WatcherState.maxBodyLength)
+            return .link("frame \(header.kind) cannot be right")
+        } catch {
+            return .link(error.description)
+        }
+    }
+
+    private func note(_ header: FrameHeader, head: UnsafeRawBufferPointer) throws(WatcherError) {
+        do throws(LinkError) {
+            if header.kind == FrameKind.batch.rawValue {
+                let count = Int(try BatchHead(head: head).count)
+                guard state.pointee.keepsBatches else { return }
+                state.pointee.batchMissing = count
+                state.pointee.batches += 1
+            } else if let request = state.pointee.running.find(header.id) {
+                _ = dcf_atomic_add64(&request.pointee.credit, Int64(try Credit(head: head).bytes))
+                state.pointee.hasCredit = true
+                announce()
+            }
+        } catch {
+            throw .link(error.description)
+        }
+    }
+
+    // MARK: - Frames that are kept
+
+    /// Makes a record of a Call or a CallReply, with as much of its body as is there.
+    private func keep(_ header: FrameHeader) throws(WatcherError) -> Bool {
+        let length = FrameHeader.size + header.bodyLength
+        let isWhole = state.pointee.input.count >= length
+        guard isWhole || header.bodyLength >= Self.directReceiveBytes else { return false }
+        guard let record = CallRecord.make(header) else {
+            throw .link("no memory for a frame of \(header.bodyLength) bytes")
+        }
+        let here = min(header.bodyLength, state.pointee.input.count - FrameHeader.size)
+        if here > 0, let target = record.rest.baseAddress {
+            memcpy(target, state.pointee.input.start + FrameHeader.size, here)
+        }
+        record.pointee.filled = here
+        state.pointee.input.consume(FrameHeader.size + here)
+        if isWhole {
+            try finish(record)
+        } else {
+            state.pointee.partial = record
+        }
+        return true
+    }
+
+    private func finish(_ record: Record) throws(WatcherError) {
+        guard record.pointee.kind == FrameKind.call.rawValue else { return deliver(record) }
+        guard record.pointee.headLength >= 8 else {
+            throw .link(LinkError.malformed(kind: record.pointee.kind, "its head ends early").description)
+        }
+        try RequestHead(UnsafeRawBufferPointer(rebasing: record.head[8...])).check()
+        record.pointee.receivedNanos = state.pointee.receivedNanos
+        record.pointee.deadlineNanos = deadline(micros: record.head.loadUnaligned(as: UInt64.self))
+        if state.pointee.batchMissing > 0 {
+            state.pointee.batchMissing -= 1
+            record.pointee.batch = state.pointee.batches
+        }
+        state.pointee.calls.append(record)
+        if state.pointee.idleWorkers > 0 { pthread_cond_signal(&state.pointee.work) }
+        announce()
+    }
+
+    /// When a caller stops waiting, from what the frame says is left; 0 means never.
+    func deadline(micros raw: UInt64) -> Int64 {
+        let micros = UInt64(littleEndian: raw)
+        guard micros != 0 else { return 0 }
+        let nanos = Int64(clamping: micros).multipliedReportingOverflow(by: 1_000)
+        let (sum, isOver) = state.pointee.receivedNanos.addingReportingOverflow(nanos.partialValue)
+        return nanos.overflow || isOver ? 0 : sum
+    }
+
+    private func deliver(_ answer: Record) {
+        guard let index = state.pointee.outgoing.firstIndex(where: { $0.id == answer.pointee.id && $0.answer == nil })
+        else { return answer.release() }
+        state.pointee.outgoing[index].answer = answer
+        announce()
+    }
+
+    // MARK: - Frames about calls
+
+    /// Nobody waits for a call any more: it does not begin, or its request says so.
+    private func cancel(_ id: UInt64) {
+        if let request = state.pointee.running.find(id) {
+            dcf_atomic_store(&request.pointee.isCancelled, 1)
+            switch state.pointee.cancelStyle {
+            case .flag: break
+            case .raiseInMain: Cancellation.raiseInMain()
+            case .raiseInThread: state.pointee.hasRaises = true
+            }
+            state.pointee.hasCancels = true
+            return announce()
+        }
+        for record in state.pointee.calls.remove(where: { $0.pointee.id == id }) {
+            refuse(id, code: 1, "cancelled before the call began")
+            record.release()
+        }
+    }
+
+    /// Answers a Recall: what has not begun never will.
+    private func giveBack() {
+        let records = state.pointee.calls.remove { _ in true }
+        output.addControl(.returned, id: 0, head: Returned(calls: records.map(\.pointee.id)).head)
+        for record in records { record.release() }
+    }
+
+    // MARK: - Bytes
+
+    /// Where the next bytes go. Whoever waits for them has the reader's role.
+    func receiveTarget() -> UnsafeMutableRawBufferPointer {
+        state.pointee.partial?.rest ?? state.pointee.input.freeSpace()
+    }
+
+    /// So many bytes came to ``receiveTarget()``.
+    func received(_ count: Int) {
+        state.pointee.receivedNanos = MonotonicClock.nowNanos()
+        guard let record = state.pointee.partial else { return state.pointee.input.received(count) }
+        record.pointee.filled += count
+        guard record.rest.isEmpty else { return }
+        state.pointee.partial = nil
+        do throws(WatcherError) {
+            try finish(record)
+        } catch {
+            fail(error)
+        }
+    }
+
+    /// Reads what is there now and understands it. Does nothing while another thread has the role.
+    ///
+    /// - Returns: whether anything was there.
+    func readNow() -> Bool {
+        guard !state.pointee.isReading, state.pointee.failure == nil else { return false }
+        do throws(WatcherError) {
+            guard let count = try socket.receiveNow(into: receiveTarget()) else { return false }
+            received(count)
+            takeFrames()
+            return true
+        } catch {
+            fail(error)
+            return false
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import CLinux
+import CPython
+import Glibc
+
+/// Waiting for what another thread, or the gateway, does.
+extension LinkInbox {
+    private enum Outcome {
+        case done
+        case timedOut
+        case interrupted
+        case failed(WatcherError)
+    }
+
+    /// How long the main thread leaves the author's signal handlers alone while another thread reads.
+    private static let signalNanos: Int64 = 50_000_000
+
+    /// Waits until something is so, with the GIL released, reading the link if nobody else does.
+    ///
+    /// - Parameters:
+    ///   - isMain: whether this is the main thread, on which Python's signal handlers run.
+    ///   - untilNanos: on MonotonicClock; 0 means for ever.
+    ///   - isDone: asked under the lock.
+    /// - Returns: false when the time passed first.
+    func wait(
+        isMain: Bool, untilNanos: Int64 = 0, _ isDone: () -> Bool
+    ) throws(WatcherError) -> Bool {
+        while true {
+            let thread = PyEval_SaveThread()
+            let outcome = waitUnlocked(isMain: isMain, untilNanos: untilNanos, isDone)
+            PyEval_RestoreThread(thread)
+            switch outcome {
+            case .done: return true
+            case .timedOut: return false
+            case .interrupted: guard PyErr_CheckSignals() == 0 else { throw .python }
+            case .failed(let error): throw error
+            }
+        }
+    }
+
+    private func waitUnlocked(isMain: Bool, untilNanos: Int64, _ isDone: () -> Bool) -> Outcome {
+        lock()
+        defer { unlock() }
+        while true {
+            if !state.pointee.isReading { takeFrames() }
+            if isDone() { return .done }
+            if let failure = state.pointee.failure { return .failed(failure) }
+            let now = MonotonicClock.nowNanos()
+            if untilNanos != 0 && now >= untilNanos { return .timedOut }
+            if state.pointee.isReading || state.pointee.guardReads {
+                let signals = isMain ? now + Self.signalNanos : 0
+                let end = untilNanos == 0 ? signals : signals == 0 ? untilNanos : min(signals, untilNanos)
+                waitForChange(untilNanos: end)
+                if isMain && MonotonicClock.nowNanos() >= signals { return isDone() ? .done : .interrupted }
+            } else if !read(untilNanos: untilNanos) && isMain {
+                return isDone() ? .done : .interrupted
+            }
+        }
+    }
+
+    /// Sleeps until something is announced. Under the lock, which is free meanwhile.
+    private func waitForChange(untilNanos: Int64) {
+        state.pointee.waiters += 1
+        if untilNanos == 0 {
+            pthread_cond_wait(&state.pointee.changed, &state.pointee.lock)
+        } else {
+            var time = timespec(tv_sec: Int(untilNanos / 1_000_000_000), tv_nsec: Int(untilNanos % 1_000_000_000))
+            pthread_cond_timedwait(&state.pointee.changed, &state.pointee.lock, &time)
+        }
+        state.pointee.waiters -= 1
+    }
+
+    /// Waits for bytes in the reader's role, and understands them. Under the lock, which is free meanwhile.
+    ///
+    /// - Returns: false when a signal came.
+    private func read(untilNanos: Int64) -> Bool {
+        let target = beginReading()
+        unlock()
+        var count = 0
+        var code: Int32 = 0
+        if untilNanos == 0 {
+            count = recv(socket.descriptor, target.baseAddress, target.count, 0)
+            code = errno
+        } else {
+            var entry = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
+            let millis = max(1, (untilNanos - MonotonicClock.nowNanos() + 999_999) / 1_000_000)
+            count = Int(poll(&entry, 1, Int32(clamping: millis)))
+            if count > 0 { count = recv(socket.descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT)) }
+            code = count == 0 && entry.revents == 0 ? EAGAIN : errno
+        }
+        lock()
+        endReading()
+        if count > 0 {
+            received(count)
+            takeFrames()
+            output.sendControl(to: socket)
+        } else if count < 0 || code != EAGAIN {
+            if count < 0 && code == EINTR { return false }
+            if !(count < 0 && code == EAGAIN) { fail(count == 0 ? .ended : LinkSocket.failure(code)) }
+        }
+        return true
+    }
+
+    /// Takes the reader's role, which must be free.
+    func beginReading() -> UnsafeMutableRawBufferPointer {
+        state.pointee.isReading = true
+        return receiveTarget()
+    }
+
+    /// Gives the role back: another may want it.
+    func endReading() {
+        state.pointee.isReading = false
+        if state.pointee.waiters > 0 { pthread_cond_broadcast(&state.pointee.changed) }
+    }
+
+    /// Waits until a call can begin, the drain has nothing more to give, or the link has failed; for a thread of the
+    /// handler's. With the GIL released.
+    func waitForWork() {
+        let thread = PyEval_SaveThread()
+        lock()
+        state.pointee.idleWorkers += 1
+        while !isReady && !state.pointee.isDraining && state.pointee.failure == nil {
+            pthread_cond_wait(&state.pointee.work, &state.pointee.lock)
+        }
+        state.pointee.idleWorkers -= 1
+        unlock()
+        PyEval_RestoreThread(thread)
+    }
+}

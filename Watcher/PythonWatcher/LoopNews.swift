@@ -1,0 +1,75 @@
+import CLinux
+import CPython
+import Glibc
+
+/// What the event loop is told when it looks. Gathered under the inbox's lock, where nothing may be made that the
+/// garbage collector follows: it may run code of the handler's.
+struct LoopNews {
+    private var work: [[UnsafeMutablePointer<RequestObject>]] = []
+    private var answers: [OutgoingCall] = []
+    private var hasCancels = false
+    private var hasCredit = false
+    private var isDrained = true
+
+    /// - Parameters:
+    ///   - free: calls, or batches, that may begin.
+    mutating func take(from inbox: LinkInbox, free: Int, inBatches: Bool) throws(WatcherError) {
+        if let failure = inbox.state.pointee.failure { throw failure }
+        var value: eventfd_t = 0
+        if inbox.state.pointee.isLoopTold { eventfd_read(inbox.state.pointee.loopEvent, &value) }
+        inbox.state.pointee.isLoopTold = false
+        let now = MonotonicClock.nowNanos()
+        while work.count < free {
+            let requests = try inBatches ? inbox.takeBatch(at: now) : inbox.takeRequest(at: now).map { [$0] } ?? []
+            if requests.isEmpty { break }
+            work.append(requests)
+        }
+        while let index = inbox.state.pointee.outgoing.firstIndex(where: { $0.isForLoop && $0.answer != nil }) {
+            answers.append(inbox.state.pointee.outgoing.remove(at: index))
+        }
+        hasCancels = inbox.state.pointee.hasCancels
+        hasCredit = inbox.state.pointee.hasCredit
+        inbox.state.pointee.hasCancels = false
+        inbox.state.pointee.hasCredit = false
+        isDrained = inbox.state.pointee.isDraining && inbox.state.pointee.calls.count == 0
+    }
+
+    /// `(work, has_cancels, has_credit, answers, is_drained)`; a new reference, nil with an exception set. Work are
+    /// requests, or lists of them.
+    func tuple(inBatches: Bool) -> PythonObject? {
+        defer { release() }
+        guard let tuple = PyTuple_New(5), let works = PyList_New(0), let replies = PyList_New(0) else { return nil }
+        PyTuple_SetItem(tuple, 0, works)
+        PyTuple_SetItem(tuple, 1, PyBool_FromLong(hasCancels ? 1 : 0))
+        PyTuple_SetItem(tuple, 2, PyBool_FromLong(hasCredit ? 1 : 0))
+        PyTuple_SetItem(tuple, 3, replies)
+        PyTuple_SetItem(tuple, 4, PyBool_FromLong(isDrained ? 1 : 0))
+        for requests in work {
+            guard let object = inBatches ? Self.list(requests) : requests.first?.object else { return nil }
+            PyList_Append(works, object)
+            if inBatches { Py_DecRef(object) }
+        }
+        for call in answers {
+            guard let record = call.answer, let answer = try? OutgoingAnswer(record).tuple(id: call.id) else {
+                continue
+            }
+            PyList_Append(replies, answer)
+            Py_DecRef(answer)
+        }
+        return tuple
+    }
+
+    /// A new list with references of its own.
+    private static func list(_ requests: [UnsafeMutablePointer<RequestObject>]) -> PythonObject? {
+        guard let list = PyList_New(requests.count) else { return nil }
+        for (index, request) in requests.enumerated() {
+            Py_IncRef(request.object)
+            PyList_SetItem(list, index, request.object)
+        }
+        return list
+    }
+
+    func release() {
+        for call in answers { call.answer?.release() }
+    }
+}

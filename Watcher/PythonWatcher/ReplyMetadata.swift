@@ -1,0 +1,67 @@
+import CPython
+import WatcherLink
+
+/// What a handler tells its caller beside the reply: `req.set_metadata(key, value)`.
+enum ReplyMetadata {
+    /// Bytes of keys and values in all; the gateway's own limit for metadata.
+    private static let bytesMax = 8 << 10
+    private static let reserved = ["grpc-", "dcf-", ":"]
+
+    /// `set_metadata(key, value)`: arguments as a tuple.
+    static func set(_ request: UnsafeMutablePointer<RequestObject>, _ arguments: PythonObject?) -> PythonObject? {
+        guard let arguments, PyTuple_Size(arguments) == 2, let keyObject = PyTuple_GetItem(arguments, 0),
+            let valueObject = PyTuple_GetItem(arguments, 1)
+        else {
+            PyErr_SetString(dcf_type_error(), "set_metadata(key, value) takes two arguments")
+            return nil
+        }
+        guard let key = Python.text(of: keyObject), let value = Python.text(of: valueObject) else { return nil }
+        if let reason = refusal(key, value) {
+            PyErr_SetString(dcf_value_error(), reason)
+            return nil
+        }
+        if request.pointee.replyMetadata == nil { request.pointee.replyMetadata = PyDict_New() }
+        guard let dict = request.pointee.replyMetadata else { return nil }
+        let others = pairs(of: request).reduce(0) { $1.key == key ? $0 : $0 + $1.key.utf8.count + $1.value.utf8.count }
+        guard others + key.utf8.count + value.utf8.count <= bytesMax else {
+            PyErr_SetString(dcf_value_error(), "metadata holds \(bytesMax) bytes at most, keys and values together")
+            return nil
+        }
+        return PyDict_SetItem(dict, keyObject, valueObject) == 0 ? Python.none() : nil
+    }
+
+    /// What was set, in order; empty as a rule.
+    static func pairs(of request: UnsafeMutablePointer<RequestObject>) -> [Metadatum] {
+        guard let dict = request.pointee.replyMetadata else { return [] }
+        var pairs: [Metadatum] = []
+        var position = 0
+        var key: PythonObject?
+        var value: PythonObject?
+        while PyDict_Next(dict, &position, &key, &value) != 0 {
+            if let key = Python.text(of: key), let value = Python.text(of: value) {
+                pairs.append(Metadatum(key: key, value: value))
+            }
+        }
+        return pairs
+    }
+
+    /// Why gRPC, or this framework, does not allow it; nil when it does.
+    private static func refusal(_ key: String, _ value: String) -> String? {
+        let shown = "metadata key \"\(key)\""
+        if key.isEmpty { return "a metadata key is empty" }
+        if key == "content-type" || reserved.contains(where: { key.utf8.starts(with: $0.utf8) }) {
+            return "\(shown) is reserved: keys must not begin with grpc-, dcf- or ':', nor be content-type"
+        }
+        let isPlain = key.utf8.allSatisfy { byte in
+            (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || [0x2D, 0x2E, 0x5F].contains(byte)
+        }
+        if !isPlain { return "\(shown) has characters other than a-z, 0-9, '-', '_' and '.'" }
+        if key.utf8.suffix(4).elementsEqual("-bin".utf8) {
+            return "\(shown) ends with -bin: binary values are not supported, encode them as text"
+        }
+        if !value.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) {
+            return "the value of \(shown) is not printable ASCII"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,88 @@
+"""Calls of other functions, over the link."""
+
+import _dcf_watcher
+import _dcf_context
+from _dcf_errors import Error
+
+# Why no function can be called; None once they can.
+refusal = "other functions can be called once this replica is ready, not while it starts"
+
+# The event loop that async handlers run on, and its waiting calls; None in other replicas.
+loop = None
+waiting = {}
+
+# How much longer than its timeout an answer is waited for: the gateway watches the time.
+_PATIENCE = 0.25
+
+
+def call(name, data=b"", timeout=None, metadata=None):
+    """Calls another function and waits for its reply, as bytes.
+
+    `data` is str, bytes or bytes-like, `timeout` in seconds, `metadata` a mapping of str to str. Raises Error.
+    """
+    _, code, message, payload = _dcf_watcher.call_out(*_arguments(name, data, timeout, metadata), False)
+    return _reply(code, message, payload)
+
+
+async def call_async(name, data=b"", timeout=None, metadata=None):
+    """The same without holding up the event loop."""
+    import asyncio
+
+    if loop is None or asyncio.get_running_loop() is not loop:
+        return await asyncio.to_thread(call, name, data, timeout, metadata)
+    id = _dcf_watcher.call_out(*_arguments(name, data, timeout, metadata), True)
+    answer = waiting[id] = loop.create_future()
+    try:
+        return _reply(*await (answer if timeout is None else asyncio.wait_for(answer, timeout + _PATIENCE)))
+    except asyncio.TimeoutError:
+        raise Error("DEADLINE_EXCEEDED", "the other function did not answer in time") from None
+    finally:
+        if waiting.pop(id, None) is not None:
+            _dcf_watcher.call_out_cancel(id)
+
+
+def deliver(answers):
+    """Answers for `call_async`: (id, code, message, payload) each."""
+    for id, code, message, payload in answers:
+        future = waiting.pop(id, None)
+        if future is not None and not future.done():
+            future.set_result((code, message, payload))
+
+
+def _arguments(name, data, timeout, metadata):
+    if refusal is not None:
+        raise Error("FAILED_PRECONDITION", refusal)
+    if not isinstance(name, str) or not name:
+        raise TypeError("the name of a function is needed, as str")
+    limit = _dcf_watcher.reply_limit()
+    size = len(data) if isinstance(data, (str, bytes)) else memoryview(data).nbytes
+    if size > limit:
+        raise Error("RESOURCE_EXHAUSTED", "the input has %d bytes, the limit is %d" % (size, limit))
+    micros = 0
+    if timeout is not None:
+        if not timeout > 0:
+            raise ValueError("a timeout is more than 0 seconds")
+        micros = max(1, min(int(timeout * 1e6), 1 << 62)) if timeout != float("inf") else 0
+    pairs = tuple((key, value) for key, value in dict(metadata or {}).items())
+    parent, watched = _parent()
+    return name, data, micros, pairs, parent, watched
+
+
+def _parent():
+    """The request that lends its deadline, and the one whose cancel ends the wait."""
+    batch = _dcf_watcher.current_batch()
+    if batch is not None and len(batch) > 1 and _dcf_context.current_request() is None:
+        # Several callers wait: the one that waits longest, and none alone may end it.
+        return max(batch, key=_patience), None
+    request = _dcf_context.current_request()
+    return request, request
+
+
+def _patience(request):
+    return not request.cancelled, float("inf") if request.deadline is None else request.deadline
+
+
+def _reply(code, message, payload):
+    if code:
+        raise Error(code, message)
+    return payload

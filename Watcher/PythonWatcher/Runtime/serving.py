@@ -1,0 +1,131 @@
+"""How calls reach the handler: one after another, in batches, on threads or on an event loop."""
+
+import functools
+
+import _dcf_chains
+import _dcf_context
+import _dcf_watcher
+from _dcf_errors import Cancelled
+
+_FLAG, _RAISE_IN_MAIN, _RAISE_IN_THREAD = 0, 1, 2
+
+
+class Serving:
+    """A handler that was made, from the warm-up to its close.
+
+    `settings` are the function's, `reporter` puts its faults into words, `log` are the streams.
+    """
+
+    def __init__(self, handler, settings, reporter, log):
+        self._handler = handler
+        self._reporter = reporter
+        self._log = log
+        self._batch = settings.get("batch")
+        self._concurrency = max(1, settings.get("concurrency") or 1)
+        self._raises = settings.get("cancel") == "raise"
+
+    def warm_up(self, data):
+        """One call with these bytes; raises what the handler raises, or WrongReply."""
+        call_once(self._handler, self._batch, _dcf_watcher.Request(data), lambda piece: None)
+
+    def run(self):
+        """Until a drain is done."""
+        threads = 1 if self._handler.is_async or self._batch else self._concurrency
+        style = _FLAG
+        if self._raises and not self._handler.is_async and not self._batch:
+            style = _RAISE_IN_MAIN if threads == 1 else _RAISE_IN_THREAD
+        functions = (
+            self._reporter.describe_exception,
+            self._reporter.describe_reply,
+            self._log.flush_partial,
+            self._reporter.close,
+        )
+        _dcf_watcher.open_service(functions, Cancelled, style, threads)
+        _dcf_chains.refusal = None
+        if self._handler.is_async:
+            self._run_loop()
+        elif threads > 1:
+            self._run_threads(threads)
+        else:
+            self._run_alone()
+
+    def _run_alone(self):
+        getter = functools.partial(_dcf_watcher.current_request, 0)
+        _dcf_context.only = getter
+        _dcf_context.current.set(getter)
+        handler = self._handler.call
+        if self._batch:
+            from _dcf_batches import Batches
+
+            handler = Batches(handler, self._batch.get("retry", True), self._log.error)
+        _dcf_watcher.serve(handler, 1 if self._batch else 0)
+        _dcf_context.current.set(None)
+
+    def _run_threads(self, count):
+        import threading
+
+        self._log.keep_requests_apart()
+        for index in range(count):
+            threading.Thread(target=self._work, args=(index,), name="handler-%d" % (index + 1), daemon=True).start()
+        _dcf_watcher.serve_threads()
+
+    def _work(self, index):
+        _dcf_context.current.set(functools.partial(_dcf_watcher.current_request, index))
+        try:
+            _dcf_watcher.work(self._handler.call, index)
+        except BaseException as error:
+            # The main thread is reading, and would not hear of it.
+            self._reporter.end_with(error)
+
+    def _run_loop(self):
+        from _dcf_event_loop import EventLoop
+
+        self._log.keep_requests_apart()
+        EventLoop(
+            self._handler, self._concurrency, self._batch, self._raises, self._reporter, self._log
+        ).run()
+
+    def close(self):
+        """The handler's own close(), if it has one. What it raises is in the log."""
+        _dcf_chains.refusal = "other functions cannot be called while this replica stops"
+        close = getattr(self._handler.owner, "close", None)
+        if not callable(close):
+            return
+        try:
+            result = close()
+            if hasattr(type(result), "__await__"):
+                _run_coroutine(result, self._handler.loop)
+        except BaseException as error:
+            self._reporter.log_exception(error)
+
+
+def call_once(handler, batch, request, emit):
+    """One call without the link: `emit` gets the bytes of the reply, or of one piece after another."""
+    from _dcf_replies import drive, drive_async
+
+    call = handler.call
+    if not handler.is_async:
+        if batch:
+            from _dcf_batches import alone
+
+            call = alone(call)
+        return drive(call, request, emit)
+    if batch:
+        from _dcf_batches import alone_async
+
+        call = alone_async(call)
+    _run_coroutine(drive_async(call, request, emit), handler.loop)
+
+
+def _run_coroutine(awaitable, loop):
+    """On the handler's own event loop, or on one for this alone."""
+
+    async def run():
+        return await awaitable
+
+    if loop is None:
+        import asyncio
+
+        asyncio.run(run())
+    else:
+        loop.run_until_complete(run())

@@ -1,0 +1,242 @@
+"""A template: does a function's imports once, then forks a replica whenever the gateway asks for one.
+
+Its standard input is a socket to the gateway. A message is a list of fields, with a zero byte between them:
+
+    fork NUMBER CPUS NAME=VALUE ...   with three descriptors: standard output, standard error, and a gate
+    reap PID
+
+    ready
+    refused SUMMARY TRACEBACK
+    forked NUMBER PID    or    failed NUMBER REASON
+    ended PID STATUS     the status is wait's
+
+A child waits at the gate until the gateway has opened it: then the gateway watches the child's process. A gate that is
+closed ends the child. A child that ended keeps its number until the gateway says reap, so no signal can go astray.
+"""
+
+import _thread
+import faulthandler
+import gc
+import os
+import socket
+import sys
+import time
+import warnings
+
+import _dcf_link
+import _dcf_watcher
+from _dcf_streams import LogStreams
+
+_MESSAGE_BYTES_MAX = 64 << 10
+_DESCRIPTORS = 3
+
+# Threads that an import started may end by themselves within this time.
+_THREADS_END_SECONDS = 0.5
+_FIRST_TURN_SECONDS = 0.005
+
+_NOT_OURS = "take it out of preload, or leave that to the handler's constructor"
+
+
+class Refusal(Exception):
+    """The imports cannot be shared: a line for people, and the traceback if there is one."""
+
+    def __init__(self, summary, text=""):
+        super().__init__(summary)
+        self.summary = "preload: " + summary
+        self.text = text
+
+
+class Control:
+    """The socket to the gateway. Without a gateway there is nothing to do any more."""
+
+    def __init__(self):
+        # Out of the way of what the imports may do; a handler's standard input is empty.
+        self._socket = socket.socket(fileno=_dcf_watcher.copy_descriptor(0))
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+
+    def receive(self):
+        """The next message's fields, and the descriptors that came with it."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(
+                self._socket, _MESSAGE_BYTES_MAX, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionError:
+            data = b""
+        if not data:
+            os._exit(0)
+        return data.split(b"\0"), descriptors
+
+    def send(self, *fields):
+        message = b"\0".join(field if isinstance(field, bytes) else b"%d" % field for field in fields)
+        try:
+            self._socket.send(message[:_MESSAGE_BYTES_MAX], socket.MSG_NOSIGNAL)
+        except ConnectionError:
+            os._exit(0)
+
+    def close(self):
+        self._socket.close()
+
+
+def preload(names):
+    """Imports the modules one after another; raises Refusal."""
+    for name in names:
+        try:
+            __import__(name)
+        except BaseException as error:
+            raise _cannot_import(name, error) from None
+        threads = _threads_of_python()
+        if threads:
+            raise Refusal(
+                "importing %s started %s, and a process with Python threads cannot be forked safely; %s"
+                % (name, threads, _NOT_OURS)
+            )
+        gpu = _use_of_gpu()
+        if gpu:
+            raise Refusal("importing %s %s, and CUDA does not work after a fork; %s" % (name, gpu, _NOT_OURS))
+
+
+def _cannot_import(name, error):
+    from _dcf_faults import Fault
+
+    # No file is the author's own here.
+    fault = Fault(error, "\0")
+    summary = "%s cannot be imported: %s" % (name, fault.summary)
+    if isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]:
+        summary += "; preload takes what requirements.txt or the interpreter brings, not files of the function's folder"
+    return Refusal(summary, fault.text)
+
+
+def _threads_of_python():
+    """The threads beside this one, in words; empty when there are none. Native ones are their libraries' business."""
+    if len(os.listdir("/proc/self/task")) == 1:
+        return ""
+    # A thread that was started a moment ago does not count before it has had its first turn.
+    time.sleep(_FIRST_TURN_SECONDS)
+    until = time.monotonic() + _THREADS_END_SECONDS
+    while True:
+        threading = sys.modules.get("threading")
+        others = [] if threading is None else threading.enumerate()
+        others = [thread for thread in others if thread is not threading.main_thread()]
+        if not others and _thread._count() == 0:
+            return ""
+        if time.monotonic() > until:
+            break
+        time.sleep(0.005)
+    if not others:
+        return "a thread without a name"
+    return ("the thread " if len(others) == 1 else "the threads ") + ", ".join(
+        '"%s"' % thread.name for thread in others
+    )
+
+
+def _use_of_gpu():
+    """What it did with the GPU, in words; empty when nothing."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        return "initialised CUDA (torch.cuda.is_initialized() is true)"
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink("/proc/self/fd/" + number)
+        except OSError:
+            continue
+        if target.startswith("/dev/nvidia"):
+            return "opened the GPU (%s)" % target
+    return ""
+
+
+class Child:
+    """A new replica's process, on its way from the fork to the replica's own beginning."""
+
+    def __init__(self, cpus, variables, descriptors):
+        self._cpus = cpus
+        self._variables = variables
+        self._descriptors = descriptors
+
+    def begin(self):
+        """Makes the process what a fresh watcher's would be."""
+        os.setpgid(0, 0)
+        output, error, gate = self._descriptors
+        os.dup2(output, 1)
+        os.dup2(error, 2)
+        opened = os.read(gate, 1)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        if not opened:
+            os._exit(0)
+        if self._cpus:
+            os.sched_setaffinity(0, [int(cpu) for cpu in self._cpus.split(b",")])
+        for variable in self._variables:
+            name, _, value = variable.partition(b"=")
+            os.environb[name] = value
+        _reseed()
+
+
+def _reseed():
+    """No two children draw the same numbers. The module random has seen to itself when the process forked."""
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    generator = getattr(sys.modules.get("torch"), "default_generator", None)
+    if generator is not None:
+        generator.seed()
+
+
+def serve(control):
+    """Does what the gateway asks for. Returns in a child, with what that is to be."""
+    while True:
+        fields, descriptors = control.receive()
+        if fields[0] == b"fork":
+            child = Child(fields[2], fields[3:], descriptors)
+            pid = _fork(control, fields[1])
+            if pid == 0:
+                return child
+            for descriptor in descriptors:
+                os.close(descriptor)
+        elif fields[0] == b"reap":
+            pid = int(fields[1])
+            control.send(b"ended", pid, os.waitpid(pid, 0)[1])
+
+
+def _fork(control, number):
+    with warnings.catch_warnings():
+        # Since 3.12 a fork warns where there are threads, native ones too: those of OpenBLAS start anew by themselves.
+        warnings.simplefilter("ignore")
+        try:
+            pid = os.fork()
+        except OSError as error:
+            control.send(b"failed", number, os.fsencode("fork: %s" % error.strerror))
+            return -1
+    if pid > 0:
+        try:
+            # The child does the same: whoever comes first, its group is there before its number is told.
+            os.setpgid(pid, pid)
+        except OSError:
+            pass
+        control.send(b"forked", number, pid)
+    return pid
+
+
+def run(parent):
+    control = Control()
+    log = LogStreams()
+    faulthandler.enable(2)
+    names = os.environ.pop("DCF_PRELOAD").split(",")
+    # Whatever lies in some function's folder is not for all that share the template.
+    if sys.path and sys.path[0] == "":
+        del sys.path[0]
+    try:
+        preload(names)
+    except Refusal as refusal:
+        log.error.write(refusal.text or refusal.summary + "\n")
+        log.flush()
+        control.send(b"refused", os.fsencode(refusal.summary), refusal.text.encode("utf-8", "backslashreplace"))
+        os._exit(_dcf_link.EXIT_HANDLER)
+    gc.collect()
+    gc.freeze()
+    log.flush()
+    control.send(b"ready")
+    child = serve(control)
+    control.close()
+    child.begin()
+    _dcf_link.run(parent, log)
