@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gateway
+import Glibc
 import Logging
 import ServiceLifecycle
 
@@ -70,10 +71,17 @@ struct DCFGateway: AsyncParsableCommand {
                     allowsPlaintext: allowPlaintext, launcher: try Programs.watcher(), variables: variables),
                 logger: logger)
             try await SignalledRun(gateway, logger: logger).run()
+            Self.end(ExitCode.success)
         } catch {
             logger.critical("\(error)")
-            throw ExitCode.failure
+            Self.end(ExitCode.failure)
         }
+    }
+
+    /// Ends the process without the destructors of C++ globals, which the gRPC core's threads may be using.
+    private static func end(_ code: ExitCode) -> Never {
+        fflush(nil)
+        _exit(code.rawValue)
     }
 
     private func address() throws -> (host: String, port: UInt16) {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FunctionConfig
+import Glibc
 
 /// The command line: `dcf`.
 @main
@@ -23,7 +24,7 @@ struct DCF: AsyncParsableCommand {
         let arguments = Array(CommandLine.arguments.dropFirst())
         if let misspelling = CommandPath.misspelling(in: arguments, root: DCF.self) {
             Console.note("error: \(misspelling)")
-            exit(withError: ExitCode.validationFailure)
+            end(ExitCode.validationFailure)
         }
         do {
             var command = try parseAsRoot(arguments)
@@ -32,11 +33,24 @@ struct DCF: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            end(ExitCode.success)
         } catch let failure as CommandFailure {
             Console.note("error: \(failure)")
-            exit(withError: ExitCode.failure)
+            end(ExitCode.failure)
         } catch {
-            exit(withError: error)
+            end(error)
         }
+    }
+
+    /// Ends the program as `exit(withError:)` does, but without the destructors of C++ globals: the gRPC core's threads run
+    /// on, and one that let go of such a global just then was seen to abort the process.
+    private static func end(_ error: any Error) -> Never {
+        let code = exitCode(for: error)
+        let text = fullMessage(for: error)
+        if !text.isEmpty {
+            if code == .success { print(text) } else { Console.note(text) }
+        }
+        fflush(nil)
+        _exit(code.rawValue)
     }
 }

@@ -127,6 +127,13 @@ def test_a_cycle_that_waits_for_itself_does_not_hang(client):
     assert json.loads(client.invoke("a", b"b c", timeout=30))["name"] == "c"
 
 
+def test_a_function_that_calls_itself_has_another_replica_started(gateway, client):
+    gateway.deploy("twice", "caller", config={"replicas": {"min": 1, "max": 2}})
+    assert json.loads(client.invoke("twice", b"twice", timeout=30))["name"] == "twice"
+    error = refused(client.invoke, "twice", b"twice twice", timeout=30)
+    assert error.name == "FAILED_PRECONDITION" and "2 calls at a time" in error.message, error
+
+
 def test_the_limit_chain_depth(own_gateway):
     gateway = own_gateway("--limit", "chain-depth=3")
     for name in ("a", "b", "c", "d", "e"):

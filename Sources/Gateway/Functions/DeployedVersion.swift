@@ -31,6 +31,7 @@ final class DeployedVersion: Sendable {
         self.settings = settings
         route = FunctionRoute(name: record.name, settings: settings.route, context: routing)
         state = Mutex(State(record: record))
+        route.mayHave(replicas: record.replicas.max)
     }
 
     // MARK: What is known of it
@@ -75,6 +76,7 @@ final class DeployedVersion: Sendable {
         state.withLock { state in
             if state.record.replicas != record.replicas || state.record.traffic != record.traffic { state.policy = nil }
             state.record = record
+            route.mayHave(replicas: record.replicas.max)
             if record.traffic == 0 { state.template = nil }
         }
     }

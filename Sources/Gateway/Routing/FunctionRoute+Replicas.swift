@@ -46,9 +46,6 @@ extension FunctionRoute {
         state.withLock { _ in replica.invocation(id) }
     }
 
-    /// How many calls can run at a time, as far as replicas are there.
-    var capacity: Int { load.capacity }
-
     /// A replica is Ready: it gets calls from now on.
     func attach(_ replica: ReplicaSlots, at now: MonotonicTime = .now) {
         perform(at: now) { state, effects in

@@ -11,6 +11,7 @@ package final class FunctionRoute: Sendable {
     package let name: String
     let context: RouteContext
     let state: Mutex<RouteState>
+    private let replicasMax = Atomic<Int>(0)
 
     package init(name: String, settings: RouteSettings, context: RouteContext) {
         self.name = name
@@ -21,6 +22,19 @@ package final class FunctionRoute: Sendable {
     /// What a new version of the function says. It holds for calls that come from now on.
     package func configure(_ settings: RouteSettings) {
         state.withLock { $0.settings = settings }
+    }
+
+    /// How many replicas there may be when the load asks for them.
+    package func mayHave(replicas count: Int) {
+        replicasMax.store(count, ordering: .relaxed)
+    }
+
+    /// How many calls can run at a time, with the replicas that are there or may come.
+    package var capacityMax: Int {
+        let (perReplica, now) = state.withLock { state in
+            (state.settings.capacity, state.replicas.reduce(0) { $0 + ($1.isOpen ? $1.capacity : 0) })
+        }
+        return max(now, perReplica * replicasMax.load(ordering: .relaxed))
     }
 
     /// Has `body` called when calls wait and no replica gets any: once, until none waits or a replica attaches. Whoever is

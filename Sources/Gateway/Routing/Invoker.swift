@@ -60,7 +60,7 @@ package final class Invoker: Sendable {
         // Each of them keeps its place until this call is answered: when they have all there are, it never is.
         let held = path.count { $0 === route }
         if held > 0 {
-            let capacity = route.capacity
+            let capacity = route.capacityMax
             if capacity > 0, held >= capacity { return .chainWaitsForItself(names, capacity: capacity) }
         }
         return nil

@@ -138,7 +138,8 @@ final class ReplicaRun: ReplicaLinkObserver {
             life.slots = slots
             onReady(slots, constructorMicros)
         case .constructorFailed(let failure):
-            life.failure = failure
+            // One that was killed for a reason may report what the kill did.
+            if life.verdict == nil { life.failure = failure }
         case .startTimedOut:
             guard life.slots == nil, !life.isStopping else { return nil }
             let limit = plan.startTimeout
