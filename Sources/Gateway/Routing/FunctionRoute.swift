@@ -99,7 +99,7 @@ package final class FunctionRoute: Sendable {
             guard now < invocation.deadline else { return .refused(.deadlinePassed(executed: .no)) }
             let isFirst = state.waiting == 0
             let replica = isFirst || state.settings.batch != nil ? state.leastLoaded(at: now) : nil
-            if isFirst, let replica, replica.batch?.mayWait != true || state.inFlight == 0 {
+            if isFirst, let replica, replica.batch?.mayWait != true || state.isIdle(at: now) {
                 state.note(admittedAt: now, &effects)
                 return .send(replica.link, replica.occupy(invocation, at: now))
             }

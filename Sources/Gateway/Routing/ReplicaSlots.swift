@@ -32,6 +32,11 @@ final class ReplicaSlots: @unchecked Sendable {
     /// Whether it has answered a call since it became Ready, also with the handler's exception.
     private(set) var hasAnswered = false
     private(set) var inFlight = 0
+    /// When its last call was answered.
+    private(set) var freeSince = MonotonicTime(nanoseconds: .min)
+    /// The most calls it had at a time since it last had none, and the same of the time before.
+    private var peak = 0
+    private var lastPeak = 0
     private var entries: [Entry?] = []
     private var free: [UInt16] = []
     private var sequence: UInt64 = 0
@@ -76,6 +81,7 @@ final class ReplicaSlots: @unchecked Sendable {
         let slot = free.removeLast()
         window.sent(inFlight: inFlight, at: now)
         inFlight += 1
+        peak = max(peak, inFlight)
         sequence += 1
         let id = sequence << 16 | UInt64(slot)
         entries[Int(slot)] = Entry(id: id, invocation: invocation)
@@ -101,6 +107,15 @@ final class ReplicaSlots: @unchecked Sendable {
         guard count > 0 else { return }
         hasAnswered = true
         window.answered(count, of: inFlight, at: now)
+        guard self.inFlight == 0 else { return }
+        freeSince = now
+        lastPeak = peak
+        peak = 0
+    }
+
+    /// Whether the callers of the batch that it had are likely to come again.
+    func expectsMore(at now: MonotonicTime) -> Bool {
+        batch?.expectsMore(afterBatchOf: lastPeak, answered: freeSince, at: now) ?? false
     }
 
     /// Whether to ask for what was sent ahead of calls that turn out to be slow, now.

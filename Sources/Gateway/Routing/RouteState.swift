@@ -62,6 +62,11 @@ struct RouteState {
 
     var inFlight: Int { replicas.reduce(0) { $0 + $1.inFlight } }
 
+    /// Whether a call that comes now need not wait for others to come.
+    func isIdle(at now: MonotonicTime) -> Bool {
+        replicas.allSatisfy { $0.inFlight == 0 && !$0.expectsMore(at: now) }
+    }
+
     // MARK: The choice of a replica
 
     /// The replica with room that has the least to do for what it can; equal ones in turn.
@@ -179,8 +184,10 @@ struct RouteState {
     private mutating func batchSize(_ batch: BatchPolicy, _ effects: inout Effects, at now: MonotonicTime) -> Int? {
         while let first = queue.first, !first.isQueued { queue.removeFirst() }
         guard let first = queue.first else { return nil }
-        let free = replicas.count { $0.room(at: now) > 0 }
-        switch batch.decide(waiting: waiting, oldest: first.arrived, freeReplicas: free, at: now) {
+        let free = replicas.filter { $0.room(at: now) > 0 }
+        let freeSince = free.map(\.freeSince).min() ?? now
+        let since = max(first.arrived, freeSince)
+        switch batch.decide(waiting: waiting, since: since, freeReplicas: free.count, at: now) {
         case .send(let size): return size
         case .wait(let due):
             if due != batchDue {

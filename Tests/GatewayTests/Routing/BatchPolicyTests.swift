@@ -17,15 +17,15 @@ import Testing
         (1, 1, 1), (7, 1, 7), (8, 1, 8), (100, 1, 8), (7, 2, 4), (1, 2, 1), (16, 2, 8), (100, 2, 8), (3, 3, 1),
     ])
     func withoutAWaitABatchIsWhatIsThere(waiting: Int, free: Int, size: Int) {
-        let decision = policy(8, waitMillis: 0).decide(waiting: waiting, oldest: at(0), freeReplicas: free, at: at(0))
+        let decision = policy(8, waitMillis: 0).decide(waiting: waiting, since: at(0), freeReplicas: free, at: at(0))
         #expect(decision == .send(size))
     }
 
-    /// Waiting, milliseconds since the oldest came: the size, 0 while it waits.
+    /// Waiting, milliseconds since a replica is free for it: the size, 0 while it waits.
     @Test(arguments: [(1, 0, 0), (7, 9, 0), (7, 10, 7), (1, 11, 1), (8, 0, 8), (100, 0, 8), (100, 50, 8)])
-    func belowTheLargestSizeTheOldestWaits(waiting: Int, age: Int64, size: Int) {
+    func belowTheLargestSizeAFreeReplicaWaits(waiting: Int, age: Int64, size: Int) {
         let decision = policy(8, waitMillis: 10).decide(
-            waiting: waiting, oldest: at(5), freeReplicas: 2, at: at(5 + age))
+            waiting: waiting, since: at(5), freeReplicas: 2, at: at(5 + age))
         if size == 0 {
             #expect(decision == .wait(until: at(15)))
         } else {
@@ -37,5 +37,13 @@ import Testing
         #expect(!policy(1, waitMillis: 10).mayWait)
         #expect(!policy(8, waitMillis: 0).mayWait)
         #expect(policy(8, waitMillis: 10).mayWait)
+    }
+
+    @Test func callersOfABatchAreLikelyToComeAgain() {
+        let policy = policy(8, waitMillis: 10)
+        #expect(policy.expectsMore(afterBatchOf: 2, answered: at(5), at: at(14)))
+        #expect(!policy.expectsMore(afterBatchOf: 2, answered: at(5), at: at(15)))
+        #expect(!policy.expectsMore(afterBatchOf: 1, answered: at(5), at: at(6)))
+        #expect(!self.policy(8, waitMillis: 0).expectsMore(afterBatchOf: 2, answered: at(5), at: at(5)))
     }
 }

@@ -63,13 +63,40 @@ import WatcherLink
         let second = watchers[1].received()
         #expect(second.map(\.payload) == ["2", "1", "2"])
 
-        // A replica that becomes free waits for the same moment.
+        // A replica that becomes free waits as long from then on.
         test.call("3", at: 12_000)
         watchers[1].reply(ids(second), at: test.at(13_000))
         #expect(watchers[1].received().isEmpty)
-        for route in test.busy.takeDue(at: test.at(22_000)) { route.dispatch(at: test.at(22_000)) }
+        #expect(test.busy.takeDue(at: test.at(22_999)).isEmpty)
+        for route in test.busy.takeDue(at: test.at(23_000)) { route.dispatch(at: test.at(23_000)) }
         #expect(watchers.flatMap { $0.calls() } == ["3"])
         _ = first
+    }
+
+    @Test func theCallersOfABatchAreWaitedFor() {
+        let test = RouteTest(RouteTest.batch(4, waitMax: .milliseconds(10)))
+        let watcher = test.watcher()
+        test.call("0", at: 0)
+        for number in 1...3 { test.call("\(number)", at: 1) }
+        watcher.reply(ids(watcher.received()), at: test.at(1_000))
+        // The first caller is back within the time: all four go together.
+        test.call("4", at: 2_000)
+        let second = watcher.received()
+        #expect(second.map(\.payload) == ["4", "1", "2", "3", "4"])
+        watcher.reply(ids(second), at: test.at(20_000))
+        for number in 5...7 { test.call("\(number)", at: 20_100) }
+        #expect(watcher.received().isEmpty)
+        test.call("8", at: 20_200)
+        let third = watcher.received()
+        #expect(third.map(\.payload) == ["4", "5", "6", "7", "8"])
+
+        // Those that do not come are not waited for twice.
+        watcher.reply(ids(third), at: test.at(40_000))
+        test.call("9", at: 41_000)
+        for route in test.busy.takeDue(at: test.at(51_000)) { route.dispatch(at: test.at(51_000)) }
+        watcher.reply(ids(watcher.received()), at: test.at(52_000))
+        test.call("10", at: 52_001)
+        #expect(watcher.calls() == ["10"])
     }
 
     @Test func aFullBatchDoesNotWait() {
