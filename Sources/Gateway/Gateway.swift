@@ -68,7 +68,7 @@ package final class Gateway: Service {
             onTurn: { [calls] in calls.drain() })
         logs = try LogPump()
 
-        queue = CompletionQueue(name: "grpc", threads: 2)
+        queue = CompletionQueue(name: "grpc", threads: 1) { [gate] in gate.count > 1 }
         server = Server(
             configuration: ServerConfiguration(
                 maxReceiveBytes: limits.messageBytes + (64 << 10),

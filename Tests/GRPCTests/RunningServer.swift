@@ -5,12 +5,16 @@ import GRPC
 final class RunningServer: Sendable {
     static let echo = "/test.Service/Echo"
 
-    let queue = CompletionQueue(name: "test", threads: 2)
+    let queue: CompletionQueue
     let server: Server
     let acceptor: Acceptor
     var target: String { "127.0.0.1:\(acceptor.port)" }
 
-    init(limits: AcceptorLimits = AcceptorLimits(descriptorMax: 4096), maxReceiveBytes: Int = 1 << 20) throws {
+    init(
+        limits: AcceptorLimits = AcceptorLimits(descriptorMax: 4096), maxReceiveBytes: Int = 1 << 20,
+        queue: CompletionQueue = CompletionQueue(name: "test", threads: 2)
+    ) throws {
+        self.queue = queue
         server = Server(configuration: ServerConfiguration(maxReceiveBytes: maxReceiveBytes), queue: queue)
         acceptor = Acceptor(try ListeningSocket(host: "127.0.0.1", port: 0))
         server.register(Self.echo, boundTo: queue) { call in
