@@ -252,7 +252,7 @@ def test_the_stacks_signal(start, each_python):
     replica.send(frames.call(1))
     wait_for_file(replica.folder / "begun")
     os.kill(replica.process.pid, signal.SIGRTMIN + 8)
-    assert b"handler.py\", line 10 in __call__" in replica.err.wait_for(b"in __call__")
+    assert b"handler.py\", line" in replica.err.wait_for(b"in __call__")
 
 
 # The handshake and the protocol.
