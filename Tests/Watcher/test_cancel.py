@@ -97,8 +97,8 @@ RAISE = """
 import dcf, os, time
 class Handler:
     def __call__(self, req):
-        print("begun", req.request_id, flush=True)
         try:
+            print("begun", req.request_id, flush=True)
             while not os.path.exists("go"): time.sleep(0.001)
         except BaseException as error:
             print("raised", type(error).__name__, flush=True)

@@ -11,7 +11,8 @@ extension LinkInbox {
         case failed(WatcherError)
     }
 
-    /// How long the main thread leaves the author's signal handlers alone while another thread reads.
+    /// How long the main thread leaves the author's signal handlers alone: another thread may have got the signal, or it came
+    /// just before this one slept.
     private static let signalNanos: Int64 = 50_000_000
 
     /// Waits until something is so, with the GIL released, reading the link if nobody else does.
@@ -46,12 +47,15 @@ extension LinkInbox {
             if let failure = state.pointee.failure { return .failed(failure) }
             let now = MonotonicClock.nowNanos()
             if untilNanos != 0 && now >= untilNanos { return .timedOut }
+            let signals = isMain ? now + Self.signalNanos : 0
+            let end = untilNanos == 0 ? signals : signals == 0 ? untilNanos : min(signals, untilNanos)
+            var isInterrupted = false
             if state.pointee.isReading || state.pointee.guardReads {
-                let signals = isMain ? now + Self.signalNanos : 0
-                let end = untilNanos == 0 ? signals : signals == 0 ? untilNanos : min(signals, untilNanos)
                 waitForChange(untilNanos: end)
-                if isMain && MonotonicClock.nowNanos() >= signals { return isDone() ? .done : .interrupted }
-            } else if !read(untilNanos: untilNanos) && isMain {
+            } else {
+                isInterrupted = !read(untilNanos: end)
+            }
+            if isMain && (isInterrupted || MonotonicClock.nowNanos() >= signals) {
                 return isDone() ? .done : .interrupted
             }
         }
