@@ -21,6 +21,20 @@ let lean: [SwiftSetting] =
 /// Programs find their libraries beside themselves, or where `make install` puts them.
 let installed: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../lib/dcf"])]
 
+/// The launcher is one file that needs nothing: it must start in any image, to say what is wrong with that.
+let launcher: [LinkerSetting] = [.unsafeFlags(["-static-executable", "-use-ld=lld", "-Xlinker", "--gc-sections"])]
+
+/// The library that a function's interpreter loads carries Swift's runtime in itself, hidden: no Swift where it runs, and
+/// nothing of it meets what the handler loads.
+let embedded: [LinkerSetting] = [
+    .unsafeFlags([
+        "-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections",
+        // Has libstdc++, for one, be the archive.
+        "-L\(Context.packageDirectory)/Watcher/PythonWatcher/link",
+        "-Xlinker", "--version-script=\(Context.packageDirectory)/Watcher/PythonWatcher/link/exports.map",
+    ])
+]
+
 /// Programs without the watcher carry Swift's runtime in themselves and only what they use of it, and have their
 /// relocations packed (glibc 2.36 and later): a sixth less resident memory, and no Swift on the machine they run on.
 let standalone: [LinkerSetting] = [
@@ -121,11 +135,12 @@ let package = Package(
             name: "PythonWatcher",
             dependencies: ["CLinux", "CPython", "WatcherLink"],
             path: "Watcher/PythonWatcher",
+            exclude: ["link"],
             resources: [.embedInCode("Runtime")],
-            swiftSettings: lean),
+            swiftSettings: lean, linkerSettings: embedded),
         .executableTarget(
             name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean,
-            linkerSettings: installed),
+            linkerSettings: launcher),
 
         .testTarget(name: "WatcherLinkTests", dependencies: ["WatcherLink"], swiftSettings: strict),
         .testTarget(name: "GRPCTests", dependencies: ["CLinux", "GRPC"], swiftSettings: strict),

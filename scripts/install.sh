@@ -2,7 +2,7 @@
 # scripts/install.sh install|uninstall DESTDIR PREFIX: puts what `make build` built in place, or takes it away.
 #
 #   bin/                dcf, dcf-gateway, dcf-watcher
-#   lib/dcf/            libPythonWatcher.so, and the libraries of the Swift runtime that they need
+#   lib/dcf/            libPythonWatcher.so; of debug builds also the libraries of the Swift runtime
 #   lib/systemd/system  dcf-gateway.service
 #   share/              completions for bash, zsh and fish
 set -euo pipefail
@@ -28,8 +28,9 @@ for file in "${programs[@]}" libPythonWatcher.so; do
 done
 
 # What a program needs of the Swift runtime: the libraries that the loader finds where it finds libswiftCore.so.
-runtime=$(dirname "$(ldd "$built/dcf-watcher" | awk '$1 == "libswiftCore.so" { print $3 }')")
+runtime=$(ldd "$built/dcf" | awk '$1 == "libswiftCore.so" { sub("/[^/]*$", "", $3); print $3 }')
 runtime_of() {
+    [[ -n $runtime ]] || return 0
     ldd "$@" | awk -v under="$runtime/" '$2 == "=>" && index($3, under) == 1 { print $3 }' | sort -u
 }
 
@@ -37,7 +38,7 @@ install -d "$root/bin" "$root/lib/dcf" "$root/lib/systemd/system" "$root/share/b
     "$root/share/zsh/site-functions" "$root/share/fish/vendor_completions.d"
 install -m 755 "${programs[@]/#/$built/}" "$root/bin"
 install -m 644 "$built/libPythonWatcher.so" "$root/lib/dcf"
-runtime_of "${programs[@]/#/$built/}" "$built/libPythonWatcher.so" | while read -r library; do
+runtime_of "$built/dcf" "$built/dcf-gateway" | while read -r library; do
     install -m 644 "$library" "$root/lib/dcf"
 done
 sed "s|@PREFIX@|$prefix|g" scripts/dcf-gateway.service.in >"$root/lib/systemd/system/dcf-gateway.service"

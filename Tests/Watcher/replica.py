@@ -67,7 +67,8 @@ class Replica:
     """A watcher process and its link, closed and killed at the end of a `with`."""
 
     def __init__(self, folder, python, handler=None, file="handler.py", name="Handler", settings=None,
-                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, python_arguments=None):
+                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, contained=False):
+        """`contained`: the watcher stands alone, as in a container."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         if handler is not None:
@@ -82,7 +83,7 @@ class Replica:
         self.link = None
         self._buffer = b""
         self.process = subprocess.Popen(
-            [str(launcher), "--parent", str(parent or os.getpid()), "--python", str(python)],
+            [str(launcher), *(() if contained else ("--parent", str(parent or os.getpid()))), "--python", str(python)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={
                 "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8",

@@ -24,11 +24,10 @@ def launch(*arguments, **options):
 # The launcher.
 
 @pytest.mark.parametrize("arguments, reason", [
-    ((), "--parent is missing"),
+    (("--template",), "--parent is missing"),
     (("--parent", "1"), "--python is missing"),
     (("--parent", "x"), "--parent needs the number of a process"),
     (("--parent", "1", "--python"), "--python needs the path of an interpreter"),
-    (("--once",), "--python is missing"),
     (("--child",), "--child needs a command after --"),
     (("--verbose",), 'unknown argument "--verbose"'),
 ])

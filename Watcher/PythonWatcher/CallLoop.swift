@@ -191,7 +191,7 @@ struct CallLoop: ~Copyable {
                 WatcherState.hasPartialLine = false
                 service.runtime.flushPartialLines()
             }
-            receivedBytes = try service.socket.receive(into: target)
+            receivedBytes = try service.socket.receive(into: target, isBetweenCalls: true)
         }
         isStreaming = receivedBytes > Self.streamBytes
     }

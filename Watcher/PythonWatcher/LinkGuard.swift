@@ -80,6 +80,7 @@ enum LinkGuard {
 
     /// Ends this process and all that the handler started.
     static func endGroup() -> Never {
+        HealthFile.remove()
         kill(getpgrp() == getpid() ? 0 : getpid(), SIGKILL)
         _exit(137)
     }

@@ -42,11 +42,7 @@ extension LinkInbox {
             try note(header, head: UnsafeRawBufferPointer(start: start, count: header.headLength))
         case .cancel: cancel(header.id)
         case .recall: giveBack()
-        case .drain:
-            state.pointee.isDraining = true
-            dcf_atomic_store(&WatcherState.isDraining, 1)
-            pthread_cond_broadcast(&state.pointee.work)
-            announce()
+        case .drain: drain()
         case nil:
             guard header.flags.contains(.optional) else {
                 throw .link(LinkError.unknownKind(header.kind).description)
@@ -57,6 +53,15 @@ extension LinkInbox {
         // What else such a frame carries is of no use.
         skip(header)
         return true
+    }
+
+    /// From now on what has come is finished, and then the replica ends.
+    func drain() {
+        HealthFile.remove()
+        state.pointee.isDraining = true
+        dcf_atomic_store(&WatcherState.isDraining, 1)
+        pthread_cond_broadcast(&state.pointee.work)
+        announce()
     }
 
     /// Leaves out the frame at the front of the input buffer, as far as it has not come when it comes.

@@ -107,9 +107,14 @@ struct LinkSocket {
     }
 
     /// Waits for bytes with the GIL released; Python's signal handlers run meanwhile, and what one raises is thrown.
-    func receive(into target: UnsafeMutableRawBufferPointer) throws(WatcherError) -> Int {
+    ///
+    /// - Parameter isBetweenCalls: whether a drain, which a signal can begin, is the end of the wait.
+    func receive(
+        into target: UnsafeMutableRawBufferPointer, isBetweenCalls: Bool = false
+    ) throws(WatcherError) -> Int {
         while true {
             guard PyErr_CheckSignals() == 0 else { throw .python }
+            if isBetweenCalls && dcf_atomic_load(&WatcherState.isDraining) != 0 { throw .ended }
             let thread = PyEval_SaveThread()
             let count = recv(descriptor, target.baseAddress, target.count, 0)
             let code = errno

@@ -8,6 +8,7 @@ enum RuntimeSources {
         case "batches": PackageResources.batches_py
         case "bootstrap": PackageResources.bootstrap_py
         case "chains": PackageResources.chains_py
+        case "container": PackageResources.container_py
         case "context": PackageResources.context_py
         case "dcf": PackageResources.dcf_py
         case "errors": PackageResources.errors_py

@@ -53,6 +53,8 @@ enum WatcherModule {
             ("reply_limit", { _, _ in WatcherModule.replyLimit() }, Int(METH_NOARGS)),
             ("call_out", { _, arguments in WatcherModule.callOut(arguments) }, Int(METH_VARARGS)),
             ("call_out_cancel", { _, id in WatcherModule.callOutCancel(id) }, Int(METH_O)),
+            ("drain", { _, _ in WatcherModule.drain() }, Int(METH_NOARGS)),
+            ("keep_health_file", { _, _ in WatcherModule.keepHealthFile() }, Int(METH_NOARGS)),
             ("set_info", { _, info in WatcherModule.setInfo(info) }, Int(METH_O)),
             ("line_is_partial", { _, _ in WatcherModule.lineIsPartial() }, Int(METH_NOARGS)),
             ("copy_descriptor", { _, number in WatcherModule.copyDescriptor(number) }, Int(METH_O)),

@@ -1,9 +1,15 @@
+import Glibc
+
 /// The launcher's command line.
 ///
+///     dcf-watcher [--python PATH]
 ///     dcf-watcher --parent PID --python PATH
 ///     dcf-watcher --template --parent PID --python PATH
-///     dcf-watcher --once [--parent PID] --python PATH
+///     dcf-watcher --once [--parent PID] [--python PATH]
 ///     dcf-watcher --child [--parent PID] -- COMMAND ARGUMENT...
+///
+/// The first is a container's: with nobody named as its parent, a replica stands by itself. `--contained`, which that gives to
+/// the process that it starts, is for nobody else.
 struct Arguments {
     /// What the process becomes.
     enum Mode {
@@ -18,9 +24,10 @@ struct Arguments {
     }
 
     static let usage = """
-        usage: dcf-watcher --parent PID --python PATH
+        usage: dcf-watcher [--python PATH]
+               dcf-watcher --parent PID --python PATH
                dcf-watcher --template --parent PID --python PATH
-               dcf-watcher --once [--parent PID] --python PATH
+               dcf-watcher --once [--parent PID] [--python PATH]
                dcf-watcher --child [--parent PID] -- COMMAND [ARGUMENT...]
         """
 
@@ -28,17 +35,27 @@ struct Arguments {
     /// The process that must be the parent; when it ends, this process does too.
     private(set) var parent: Int32?
     private(set) var python: String?
+    /// Whether a container's first process started this one.
+    private(set) var isContained = false
     /// The program to become, with its arguments.
     private(set) var command: [String] = []
 
-    /// - Parameter words: the command line without the program's own name.
-    init(_ words: [String]) throws(LaunchError) {
+    /// Whether this is the first process of a container, or stands in for it.
+    var isAlone: Bool {
+        parent == nil && (mode == .link || (mode == .once && getpid() == 1))
+    }
+
+    /// - Parameters:
+    ///   - words: the command line without the program's own name.
+    ///   - isOnce: whether the environment asks for one call, for images whose command line is another's.
+    init(_ words: [String], isOnce: Bool = false) throws(LaunchError) {
         var rest = words[...]
         while let word = rest.popFirst() {
             switch word {
             case "--child": mode = .child
             case "--once": mode = .once
             case "--template": mode = .template
+            case "--contained": isContained = true
             case "--parent":
                 guard let text = rest.popFirst(), let pid = Int32(text), pid > 0 else {
                     throw .usage("--parent needs the number of a process")
@@ -55,6 +72,7 @@ struct Arguments {
             default: throw .usage("unknown argument \"\(word)\"")
             }
         }
+        if isOnce && mode == .link && parent == nil { mode = .once }
         try check()
     }
 
@@ -62,11 +80,13 @@ struct Arguments {
         switch mode {
         case .child:
             if command.isEmpty { throw .usage("--child needs a command after --") }
-        case .link, .template:
+        case .template:
             if parent == nil { throw .usage("--parent is missing") }
             if python == nil { throw .usage("--python is missing") }
+        case .link:
+            if parent != nil && python == nil { throw .usage("--python is missing") }
         case .once:
-            if python == nil { throw .usage("--python is missing") }
+            break
         }
     }
 }

@@ -26,7 +26,7 @@ enum GroupGuard {
         _ = dcf_prctl_pdeathsig(parentEnded)
         // Init is nobody's parent here, unless it was named.
         guard getppid() == parent, parent != 1 || named == 1 else { throw .orphaned }
-        let child = try spawn(command)
+        let child = try ChildProcess.spawn(command)
         while true {
             let number = sigwaitinfo(&awaited, nil)
             switch number {
@@ -34,7 +34,7 @@ enum GroupGuard {
                 var status: Int32 = 0
                 guard waitpid(child, &status, WNOHANG) == child else { continue }
                 endGroup(parent: parent)
-                end(like: status)
+                ChildProcess.end(like: status)
             case parentEnded where getppid() != parent:
                 kill(0, SIGKILL)
             case _ where passedOn.contains(number):
@@ -45,44 +45,10 @@ enum GroupGuard {
         }
     }
 
-    /// The program's process: of this group, with the usual dispositions and nothing blocked.
-    private static func spawn(_ command: [String]) throws(LaunchError) -> pid_t {
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
-        words.append(nil)
-        var child: pid_t = 0
-        let failure = posix_spawnp(&child, command[0], nil, &attributes, words, environ)
-        guard failure == 0 else { throw .notRunnable(command[0], String(cString: strerror(failure))) }
-        return child
-    }
-
     /// Ends what the program left running. This process goes over to its parent's group first; where it may not, because it
     /// leads a session, the group is left to whoever waits for it.
     private static func endGroup(parent: Int32) {
         let group = getpid()
         if setpgid(0, getpgid(parent)) == 0 { kill(-group, SIGKILL) }
-    }
-
-    /// Ends this process as the program ended, so that whoever waits for one sees the other.
-    private static func end(like status: Int32) -> Never {
-        let number = status & 0x7F
-        if number == 0 { _exit(status >> 8 & 0xFF) }
-        // The program's own dump, if any, is enough.
-        var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
-        signal(number, SIG_DFL)
-        var only = sigset_t()
-        sigemptyset(&only)
-        sigaddset(&only, number)
-        sigprocmask(SIG_UNBLOCK, &only, nil)
-        kill(getpid(), number)
-        _exit(128 + number)
     }
 }

@@ -7,12 +7,17 @@ enum LaunchError: Error {
     /// `exec` failed; the second value is errno's text.
     case notRunnable(String, String)
     case pythonNotRunnable(String, String)
+    /// A container that was not started by a gateway.
+    case noGateway
+    /// An image without the interpreter: its name, and where it was looked for.
+    case noPython(String, String)
 
     var exitStatus: Int32 {
         switch self {
         case .usage: 64
         case .orphaned, .libraryMissing, .pythonNotRunnable: 69
         case .notRunnable: 127
+        case .noGateway, .noPython: 1
         }
     }
 
@@ -25,6 +30,16 @@ enum LaunchError: Error {
         case .notRunnable(let command, let reason): "\(command) cannot be started: \(reason)"
         case .pythonNotRunnable(let path, let reason):
             "the interpreter \(path) cannot be started: \(reason); see the function's python key"
+        case .noGateway:
+            """
+            DCF_LINK is not set: this is the image of a function, which a gateway starts \
+            (dcf function deploy); to try it here: dcf function run
+            """
+        case .noPython(let name, let places):
+            """
+            there is no \(name) in this image (PATH is \(places)): \
+            a function's image is built on one that has Python 3.9 or later
+            """
         }
     }
 }

@@ -12,21 +12,12 @@ enum Launcher {
         if arguments.mode == .child { try GroupGuard.run(arguments.command, parent: arguments.parent) }
         try tieToParent(arguments)
         resetSignals()
-        switch (arguments.mode, arguments.python) {
-        case (.link, let python?):
+        if arguments.mode != .once {
             becomeGroupLeader()
             // An interrupt typed at a terminal is the gateway's to handle; CPython leaves an ignored SIGINT ignored.
             signal(SIGINT, SIG_IGN)
-            try become(python: python, mode: "link", parent: arguments.parent)
-        case (.template, let python?):
-            becomeGroupLeader()
-            signal(SIGINT, SIG_IGN)
-            try become(python: python, mode: "template", parent: arguments.parent)
-        case (.once, let python?):
-            try become(python: python, mode: "once", parent: arguments.parent)
-        default:
-            throw .usage("--python is missing")
         }
+        try become(arguments)
     }
 
     /// The kernel ends this process when the thread that started it ends; a parent that had ended before is found by
@@ -54,9 +45,17 @@ enum Launcher {
         if getpgrp() != getpid() { setpgid(0, 0) }
     }
 
-    private static func become(python: String, mode: String, parent: Int32?) throws(LaunchError) -> Never {
+    private static func become(_ arguments: Arguments) throws(LaunchError) -> Never {
+        let python = arguments.python ?? "python3"
+        let mode =
+            switch arguments.mode {
+            case .once: "once"
+            case .template: "template"
+            default: "link"
+            }
         let library = try findLibrary()
-        try exec([python, "-c", bootstrap, library, mode, "\(parent ?? 0)"]) { reason in
+        let home = arguments.isContained ? "contained" : "host"
+        try exec([python, "-c", bootstrap, library, mode, "\(arguments.parent ?? 0)", home]) { reason in
             .pythonNotRunnable(python, reason)
         }
     }
@@ -71,7 +70,7 @@ enum Launcher {
         throw .libraryMissing(places)
     }
 
-    private static func ownFolder() -> String {
+    static func ownFolder() -> String {
         var bytes = [UInt8](repeating: 0, count: Int(PATH_MAX))
         let count = bytes.withUnsafeMutableBytes { buffer in
             buffer.withMemoryRebound(to: CChar.self) { target in
@@ -94,21 +93,37 @@ enum Launcher {
     /// Runs in the function's interpreter, of any version: only syntax that Python 2.7 parses too.
     private static let bootstrap = """
         import sys
+        _contained = sys.argv[4] == "contained"
+        _advice = "build the image on another base" if _contained else "see its python key"
         def _refuse(reason):
             sys.stderr.write("dcf-watcher: " + reason + "\\n")
-            sys.exit(69)
+            sys.stderr.flush()
+            sys.exit(1 if _contained else 69)
         if sys.version_info < (3, 9):
-            _refuse("%s is Python %d.%d, a function needs Python 3.9 or later; see its python key"
-                % (sys.executable, sys.version_info[0], sys.version_info[1]))
+            _refuse("%s is Python %d.%d, a function needs Python 3.9 or later; %s"
+                % (sys.executable, sys.version_info[0], sys.version_info[1], _advice))
         if sys.implementation.name != "cpython" or "t" in sys.abiflags:
-            _refuse("%s is not a usual build of CPython (%s); see the function's python key"
-                % (sys.executable, sys.version.replace("\\n", " ")))
+            _refuse("%s is not a usual build of CPython (%s); %s"
+                % (sys.executable, sys.version.replace("\\n", " "), _advice))
+        def _libc():
+            import os
+            try:
+                name, _, version = os.confstr("CS_GNU_LIBC_VERSION").partition(" ")
+                if name == "glibc" and [int(each) for each in version.split(".")[:2]] < [2, 34]:
+                    return "its C library is glibc " + version
+                return None
+            except (AttributeError, OSError, ValueError):
+                return "its C library is not glibc (Alpine's is musl)"
         from importlib.machinery import ExtensionFileLoader, ModuleSpec
         def _load(name, path):
             loader = ExtensionFileLoader(name, path)
             try:
                 module = loader.create_module(ModuleSpec(name, loader, origin=path))
             except ImportError as error:
+                old = _libc()
+                if old is not None:
+                    _refuse("%s cannot run a function: %s, and glibc 2.34 or later is needed, as in Debian 12 and"
+                        " Ubuntu 22.04; %s" % (sys.executable, old, _advice))
                 _refuse("%s cannot be loaded into %s: %s" % (path, sys.executable, error))
             loader.exec_module(module)
             return module

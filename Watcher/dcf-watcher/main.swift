@@ -11,7 +11,10 @@ if CommandLine.arguments.dropFirst().elementsEqual(["--help"]) {
     exit(0)
 }
 do throws(LaunchError) {
-    try Launcher.run(Arguments(Array(CommandLine.arguments.dropFirst())))
+    let words = Array(CommandLine.arguments.dropFirst())
+    let arguments = try Arguments(words, isOnce: Environment["DCF_ONCE"] == "1")
+    if arguments.isAlone { try ContainerInit.run(arguments) }
+    try Launcher.run(arguments)
 } catch {
     complain(error.message)
     exit(error.exitStatus)

@@ -49,4 +49,7 @@ elif mode == "template":
     from _dcf_template import run
 else:
     from _dcf_link import run
+
+    if sys.argv[4] == "contained":
+        from _dcf_container import run
 run(parent)

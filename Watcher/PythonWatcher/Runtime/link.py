@@ -22,9 +22,11 @@ EXIT_HANDLER, EXIT_UNAVAILABLE, EXIT_PROTOCOL = 1, 69, 70
 class Replica:
     """The life of the process, from the handshake to its end."""
 
+    location_type = Location
+
     def __init__(self, log):
         self.log = log
-        self.location = Location(os.environ)
+        self.location = self.location_type(os.environ)
 
     def run(self, parent):
         try:
@@ -48,6 +50,8 @@ class Replica:
     def _run(self, parent):
         version = "%d.%d.%d" % sys.version_info[:3]
         path, token = os.environ.get("DCF_LINK", ""), os.environ.get("DCF_TOKEN", "")
+        if path.startswith("unix:"):
+            path = path[5:]
         for name in [name for name in os.environ if name.startswith("DCF_")]:
             del os.environ[name]
         settings = json.loads(_dcf_watcher.connect(path, token, version, parent))
@@ -139,7 +143,7 @@ def keep_stacks_readable():
         faulthandler.register(STACKS_SIGNAL, descriptor, all_threads=True)
 
 
-def run(parent, log=None):
+def run(parent, log=None, replica=Replica):
     """`log`: the streams of the process, where it has them already."""
     keep_stacks_readable()
-    Replica(log or LogStreams()).run(parent)
+    replica(log or LogStreams()).run(parent)

@@ -24,6 +24,8 @@ class LoadFailure(Exception):
 class Location:
     """Where the handler is, as the environment tells: HANDLER_DIR, HANDLER_FILE and HANDLER_NAME."""
 
+    advice = "see handler.file and handler.dir"
+
     def __init__(self, environ):
         self.folder = os.path.abspath(environ.get("HANDLER_DIR") or ".")
         self.path = os.path.join(self.folder, environ.get("HANDLER_FILE") or "handler.py")
@@ -109,7 +111,7 @@ def _find(location):
     if not os.path.isfile(location.path):
         raise LoadFailure(
             CONFIGURATION,
-            "%s is not in %s; see handler.file and handler.dir" % (location.shown, location.folder),
+            "%s is not in %s; %s" % (location.shown, location.folder, location.advice),
         )
     module = _import(location)
     try:

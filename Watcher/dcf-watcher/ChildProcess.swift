@@ -1,0 +1,40 @@
+import Glibc
+
+/// A program that this process starts and outlives.
+enum ChildProcess {
+    /// Starts it, with the usual dispositions and nothing blocked.
+    ///
+    /// - Parameter command: a program, by its path or by a name on PATH, and its arguments.
+    static func spawn(_ command: [String]) throws(LaunchError) -> pid_t {
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
+        words.append(nil)
+        var child: pid_t = 0
+        let failure = posix_spawnp(&child, command[0], nil, &attributes, words, environ)
+        guard failure == 0 else { throw .notRunnable(command[0], String(cString: strerror(failure))) }
+        return child
+    }
+
+    /// Ends this process as that one ended, so that whoever waits for one sees the other.
+    static func end(like status: Int32) -> Never {
+        let number = status & 0x7F
+        if number == 0 { _exit(status >> 8 & 0xFF) }
+        // The program's own dump, if any, is enough.
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+        signal(number, SIG_DFL)
+        var only = sigset_t()
+        sigemptyset(&only)
+        sigaddset(&only, number)
+        sigprocmask(SIG_UNBLOCK, &only, nil)
+        kill(getpid(), number)
+        _exit(128 + number)
+    }
+}

@@ -1,0 +1,79 @@
+import CLinux
+import Glibc
+
+/// The first process of a container: starts the replica and stays with it, reaps what loses its parent, passes signals on, and
+/// ends as the replica ends.
+///
+/// The replica is a process of its own because the first one of a container is not like others: signals that nobody handles do
+/// not reach it, and every orphan becomes its child. The replica is tied to this one as it is to the gateway elsewhere; the
+/// gateway itself is in another world, and only the link's end tells of its own.
+enum ContainerInit {
+    /// Where a function's files are unless HANDLER_DIR says otherwise.
+    private static let handlerFolder = "/dcf/handler"
+    /// Signals that tell of a fault in this very process.
+    private static let faults = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS]
+
+    static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
+        if arguments.mode == .link && (Environment["DCF_LINK"] == nil || Environment["DCF_TOKEN"] == nil) {
+            throw .noGateway
+        }
+        let python = arguments.python ?? "python3"
+        guard let path = find(python) else { throw .noPython(python, Environment["PATH"] ?? "not set") }
+        if Environment["HANDLER_DIR"] == nil { setenv("HANDLER_DIR", handlerFolder, 1) }
+
+        var awaited = sigset_t()
+        sigfillset(&awaited)
+        for number in faults { sigdelset(&awaited, number) }
+        sigprocmask(SIG_SETMASK, &awaited, nil)
+        // Where it is ignored, children would vanish unseen.
+        signal(SIGCHLD, SIG_DFL)
+
+        var command = ["/proc/self/exe", "--contained", "--parent", "\(getpid())", "--python", path]
+        if arguments.mode == .once { command.append("--once") }
+        let replica = try ChildProcess.spawn(command)
+        attend(replica, awaited, isOnce: arguments.mode == .once)
+    }
+
+    private static func attend(_ replica: pid_t, _ awaited: sigset_t, isOnce: Bool) -> Never {
+        var awaited = awaited
+        while true {
+            let number = sigwaitinfo(&awaited, nil)
+            switch number {
+            case SIGCHLD:
+                if let status = reap(awaiting: replica) {
+                    // It led a group, if it came to serve calls.
+                    kill(-replica, SIGKILL)
+                    ChildProcess.end(like: status)
+                }
+            case SIGINT where !isOnce:
+                // Typed at a terminal.
+                kill(replica, SIGTERM)
+            case _ where number > 0 && number != SIGTTIN && number != SIGTTOU && number != SIGTSTP:
+                kill(replica, number)
+            default:
+                break
+            }
+        }
+    }
+
+    /// Everything that has ended; the replica's status when it is among that.
+    private static func reap(awaiting replica: pid_t) -> Int32? {
+        var found: Int32?
+        while true {
+            var status: Int32 = 0
+            let pid = waitpid(-1, &status, WNOHANG)
+            if pid == replica { found = status }
+            if pid <= 0 { return found }
+        }
+    }
+
+    /// The program's path; nil when there is none that can be started.
+    private static func find(_ name: String) -> String? {
+        if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
+        for folder in (Environment["PATH"] ?? "").split(separator: ":") {
+            let path = "\(folder)/\(name)"
+            if access(path, X_OK) == 0 { return path }
+        }
+        return nil
+    }
+}
