@@ -23,6 +23,16 @@ build: ## Build the programs: .build/release/{dcf,dcf-gateway,dcf-watcher}
 	@scripts/install-dependencies.sh build
 	@for product in $(PRODUCTS); do $(SWIFT) build -c release --product $$product || exit; done
 
+.PHONY: watcher-folder
+watcher-folder: ## Build what every image of a function has as /dcf/watcher: .build/watcher
+	@scripts/install-dependencies.sh build
+	@for product in dcf-watcher PythonWatcher; do $(SWIFT) build -c release --product $$product || exit; done
+	scripts/watcher-folder.sh .build/watcher
+
+.PHONY: images
+images: build ## Build the images dcf/watcher and dcf/gateway on the Docker engine at hand
+	scripts/images.sh watcher gateway
+
 .PHONY: debug
 debug:
 	@for product in $(PRODUCTS) dcfPackageTests; do $(SWIFT) build --product $$product || exit; done

@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from support import processes  # noqa: E402
+from support.docker import Docker, Unavailable  # noqa: E402
 from support.gateway import BIN, Gateway  # noqa: E402
 from support.held import Calls  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
@@ -111,3 +112,21 @@ def calls():
     """Where the calls of functions/held arrive, for one test."""
     with Calls() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def docker():
+    """A Docker engine of the tests' own; where there can be none, the tests that want one are skipped and say why."""
+    made = Docker()
+    try:
+        yield skipping(made.start)
+    finally:
+        made.stop()
+
+
+def skipping(body, *arguments):
+    """What it returns; a skip where something cannot be had on this machine."""
+    try:
+        return body(*arguments)
+    except Unavailable as reason:
+        pytest.skip(str(reason))

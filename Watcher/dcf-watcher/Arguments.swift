@@ -42,7 +42,7 @@ struct Arguments {
 
     /// Whether this is the first process of a container, or stands in for it.
     var isAlone: Bool {
-        parent == nil && (mode == .link || (mode == .once && getpid() == 1))
+        parent == nil && (mode == .link || (mode != .template && getpid() == 1))
     }
 
     /// - Parameters:

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// The first process of a container: starts the replica and stays with it, reaps what loses its parent, passes signals on, and
-/// ends as the replica ends.
+/// The first process of a container: starts the replica, or another program, and stays with it, reaps what loses its parent,
+/// passes signals on, and ends as that ends.
 ///
 /// The replica is a process of its own because the first one of a container is not like others: signals that nobody handles do
 /// not reach it, and every orphan becomes its child. The replica is tied to this one as it is to the gateway elsewhere; the
@@ -14,12 +14,11 @@ enum ContainerInit {
     private static let faults = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS]
 
     static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
+        let isReplica = arguments.mode != .child
         if arguments.mode == .link && (Environment["DCF_LINK"] == nil || Environment["DCF_TOKEN"] == nil) {
             throw .noGateway
         }
-        let python = arguments.python ?? "python3"
-        guard let path = find(python) else { throw .noPython(python, Environment["PATH"] ?? "not set") }
-        if Environment["HANDLER_DIR"] == nil { setenv("HANDLER_DIR", handlerFolder, 1) }
+        let command = isReplica ? try replica(arguments) : arguments.command
 
         var awaited = sigset_t()
         sigfillset(&awaited)
@@ -28,41 +27,46 @@ enum ContainerInit {
         // Where it is ignored, children would vanish unseen.
         signal(SIGCHLD, SIG_DFL)
 
-        var command = ["/proc/self/exe", "--contained", "--parent", "\(getpid())", "--python", path]
-        if arguments.mode == .once { command.append("--once") }
-        let replica = try ChildProcess.spawn(command)
-        attend(replica, awaited, isOnce: arguments.mode == .once)
+        attend(try ChildProcess.spawn(command), awaited, interrupt: arguments.mode == .link ? SIGTERM : SIGINT)
     }
 
-    private static func attend(_ replica: pid_t, _ awaited: sigset_t, isOnce: Bool) -> Never {
+    private static func replica(_ arguments: Arguments) throws(LaunchError) -> [String] {
+        let python = arguments.python ?? "python3"
+        guard let path = find(python) else { throw .noPython(python, Environment["PATH"] ?? "not set") }
+        if Environment["HANDLER_DIR"] == nil { setenv("HANDLER_DIR", handlerFolder, 1) }
+        let command = ["/proc/self/exe", "--contained", "--parent", "\(getpid())", "--python", path]
+        return command + (arguments.mode == .once ? ["--once"] : [])
+    }
+
+    /// - Parameter interrupt: what the child gets for an interrupt that is typed at a terminal.
+    private static func attend(_ child: pid_t, _ awaited: sigset_t, interrupt: Int32) -> Never {
         var awaited = awaited
         while true {
             let number = sigwaitinfo(&awaited, nil)
             switch number {
             case SIGCHLD:
-                if let status = reap(awaiting: replica) {
-                    // It led a group, if it came to serve calls.
-                    kill(-replica, SIGKILL)
+                if let status = reap(awaiting: child) {
+                    // A replica led a group, if it came to serve calls.
+                    kill(-child, SIGKILL)
                     ChildProcess.end(like: status)
                 }
-            case SIGINT where !isOnce:
-                // Typed at a terminal.
-                kill(replica, SIGTERM)
+            case SIGINT:
+                kill(child, interrupt)
             case _ where number > 0 && number != SIGTTIN && number != SIGTTOU && number != SIGTSTP:
-                kill(replica, number)
+                kill(child, number)
             default:
                 break
             }
         }
     }
 
-    /// Everything that has ended; the replica's status when it is among that.
-    private static func reap(awaiting replica: pid_t) -> Int32? {
+    /// Everything that has ended; the child's status when it is among that.
+    private static func reap(awaiting child: pid_t) -> Int32? {
         var found: Int32?
         while true {
             var status: Int32 = 0
             let pid = waitpid(-1, &status, WNOHANG)
-            if pid == replica { found = status }
+            if pid == child { found = status }
             if pid <= 0 { return found }
         }
     }

@@ -109,9 +109,9 @@ enum Launcher {
             import os
             try:
                 name, _, version = os.confstr("CS_GNU_LIBC_VERSION").partition(" ")
-                if name == "glibc" and [int(each) for each in version.split(".")[:2]] < [2, 34]:
-                    return "its C library is glibc " + version
-                return None
+                if name != "glibc":
+                    raise ValueError(name)
+                return None if [int(each) for each in version.split(".")[:2]] >= [2, 34] else "its C library is glibc " + version
             except (AttributeError, OSError, ValueError):
                 return "its C library is not glibc (Alpine's is musl)"
         from importlib.machinery import ExtensionFileLoader, ModuleSpec

@@ -46,14 +46,22 @@ struct FunctionTemplate {
         """
 
     private static let dockerfile = """
-        # For the function as an image; not needed where it runs as a process.
-        ARG REGISTRY
+        # The function as an image; where it runs as a process this is not looked at.
+        ARG REGISTRY=dcf
         ARG WATCHER_VERSION=\(Release.version)
+        ARG PYTHON_VERSION=3.12
 
-        FROM ${REGISTRY}/watcher:${WATCHER_VERSION}-python3 as watcher
+        FROM ${REGISTRY}/watcher:${WATCHER_VERSION} as watcher
 
-        # Any base with a Python and glibc 2.34 or later.
-        FROM python:3.12-slim-bookworm
+        # Any base will do that has Python 3.9 or later, and glibc 2.34 or later: not Alpine.
+        FROM python:${PYTHON_VERSION}-slim-bookworm
+
+        # What the config says under build_packages.
+        ARG BUILD_PACKAGES
+        RUN if [ -n "${BUILD_PACKAGES}" ]; then \\
+                apt-get update && apt-get install -y --no-install-recommends ${BUILD_PACKAGES} \\
+                && rm -rf /var/lib/apt/lists/*; \\
+            fi
 
         ARG handler_file=handler.py
         ARG handler_name=Handler
@@ -61,17 +69,20 @@ struct FunctionTemplate {
         ENV HANDLER_DIR=/dcf/handler
         ENV HANDLER_FILE=${HANDLER_DIR}/${handler_file}
         ENV HANDLER_NAME=${handler_name}
+        ENV DCF_CONTAINER=1
 
-        COPY --from=watcher /dcf/watcher ${HANDLER_DIR}
+        COPY --from=watcher /dcf/watcher /dcf/watcher
         WORKDIR ${HANDLER_DIR}
         COPY requirements.txt .
-        RUN pip3 install --no-cache-dir -r requirements.txt
+        RUN if grep -q '^[^#]' requirements.txt; then \\
+                PIP_BREAK_SYSTEM_PACKAGES=1 PYTHONDONTWRITEBYTECODE=1 \\
+                python3 -m pip install --no-cache-dir -r requirements.txt; \\
+            fi
         COPY . .
 
         HEALTHCHECK --interval=1s CMD [ -e /tmp/.lock ] || exit 1
 
-        ENTRYPOINT ["python3"]
-        CMD ["server.py"]
+        ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
 
         """
 }
