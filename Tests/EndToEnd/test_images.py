@@ -247,7 +247,13 @@ def test_the_guides_own_dockerfile(docker, watcher, python312, begin, link, tmp_
 def test_the_guides_own_dockerfile_with_its_packages(docker, watcher, debian, begin, link, tmp_path):
     pip = "RUN rm -f /usr/lib/python3*/EXTERNALLY-MANAGED\nRUN pip install --upgrade pip\nRUN pip3 install --upgrade pip\n" \
           "RUN pip3 install -r requirements.txt"
-    text = (GUIDE % (debian, pip)).replace("ARG handler_file", """RUN apt-get update \\
+    # Where a proxy stands between this machine and the package index, its certificate is one of this machine's.
+    certificates = pathlib.Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
+    shutil.copy(certificates, context(tmp_path / "base"))
+    docker.build(tmp_path / "base", "dcf-test/guide-base", dockerfile=(
+        f"FROM {debian}\nCOPY {certificates.name} /etc/ssl/certs/ca-certificates.crt\n"
+        "ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt\n"))
+    text = (GUIDE % ("dcf-test/guide-base", pip)).replace("ARG handler_file", """RUN apt-get update \\
     && apt-get install -y libgtk2.0-dev \\
     libglib2.0-0 \\
     build-essential python3-pip
