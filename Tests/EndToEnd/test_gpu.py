@@ -119,7 +119,7 @@ def test_none_left_names_who_holds_them(host):
 
 def test_a_failed_deploy_gives_back(host):
     gateway = host(2)
-    broken = "class Handler:\n    def __init__(self): raise ValueError('bad weights')\n"
+    broken = "class Handler:\n    def __init__(self): raise ValueError('bad weights')\n    def __call__(self, req): pass\n"
     for _ in range(3):
         assert "bad weights" in deploy(gateway, "broken", gpu=2, handler=broken, check=False).error
     assert free(gateway) == 2
@@ -149,8 +149,8 @@ def test_an_update_needs_devices_beside_the_old_version(host):
 def test_a_replace_that_fails_brings_the_old_version_back_with_its_device(host):
     gateway = host(1)
     deploy(gateway, "one", strategy="replace")
-    broken = "class Handler:\n    def __init__(self): raise ValueError('bad weights')\n"
-    assert deploy(gateway, "one", "--update", strategy="replace", handler=broken, check=False).returncode == 1
+    broken = "class Handler:\n    def __init__(self): raise ValueError('bad weights')\n    def __call__(self, req): pass\n"
+    assert "bad weights" in deploy(gateway, "one", "--update", strategy="replace", handler=broken, check=False).error
     gateway.wait_ready("one")
     assert look(gateway, "one")["visible"] == ALL[0]
 
@@ -250,18 +250,23 @@ def test_functions_take_turns_when_they_are_idle(host):
 
 def test_a_replica_that_waits_says_for_whom(host):
     gateway = host(1)
-    deploy(gateway, "one", replicas={"min": 0, "max": 1}, timeout={"idle": "300ms"})
+    deploy(gateway, "one", replicas={"min": 0, "max": 1}, timeout={"idle": "300ms", "call": "2s"})
     wait_until(lambda: gateway.client.meta("one").Status == "Idle", 10, "idle")
     deploy(gateway, "two")
-    caller = gateway.client.invoke
-    error = refused(caller, "one", timeout=2)
+    error = refused(gateway.client.invoke, "one", timeout=20)
     assert error.name == "DEADLINE_EXCEEDED" and error.executed == "no"
+    assert "its replica waits for a GPU" in error.message and "two@1 replica 1" in error.message
     shown = gateway.client.meta("one")
     assert "two@1 replica 1" in shown.Reason and shown.Instances[0].State == "Waiting"
     assert "waits for a GPU" in gateway.client.log("one")
-    # Deleting it, and the one that has the device, end as ever.
     gateway.delete("two")
     assert look(gateway, "one", timeout=20)["visible"] == ALL[0]
+    # Also while it waits it can be deleted.
+    wait_until(lambda: gateway.client.meta("one").Status == "Idle", 10, "idle")
+    deploy(gateway, "two")
+    refused(gateway.client.invoke, "one", timeout=20)
+    gateway.delete("one", "two")
+    assert free(gateway) == 1
 
 
 def test_sharing_is_asked_for_in_words(host):

@@ -177,6 +177,7 @@ final class Replica: Sendable {
                 state.shown.phase = .waiting
                 state.shown.reason = "waits for a GPU: \(shortage)"
             }
+            route.explain(shortage: "its replica waits for a GPU: \(shortage)")
             log.append(text: "dcf: replica \(number) waits for a GPU: \(shortage)", replica: number, stream: .gateway)
             context.changes.announce()
         }
@@ -187,6 +188,7 @@ final class Replica: Sendable {
             if !state.isStopping { state.shown.reason = "" }
             return state.isStopping
         }
+        route.explain(shortage: nil)
         if isStopping { lease?.leave() }
     }
 
