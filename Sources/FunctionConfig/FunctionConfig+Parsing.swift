@@ -18,7 +18,7 @@ extension FunctionConfig {
         "cancel", "warmup", "preload", "strategy", "deploy",
     ]
     static let handlerKeys = ["dir", "file", "name"]
-    static let limitsKeys = ["memory", "cpu", "gpu"]
+    static let limitsKeys = ["memory", "cpu", "gpu", "gpu_shared"]
     static let replicasKeys = ["min", "max"]
     static let batchKeys = ["max_size", "max_wait", "retry"]
     static let timeoutKeys = ["build", "start", "call", "idle"]
@@ -29,6 +29,7 @@ extension FunctionConfig {
         + replicasKeys.map { "replicas.\($0)" } + batchKeys.map { "batch.\($0)" } + timeoutKeys.map { "timeout.\($0)" }
         + warmupKeys.map { "warmup.\($0)" }
 
+    private static let gpus = 0...64
     private static let durations = Duration.milliseconds(1)...Duration.seconds(24 * 3_600)
 
     init(name: FunctionName, node: ConfigNode) throws(ConfigError) {
@@ -44,7 +45,17 @@ extension FunctionConfig {
             if entry.value.isNull { continue }
             try read(entry.key, entry.value)
         }
+        try checkDevices()
         yaml = try YAMLWriter.text(of: node)
+    }
+
+    /// The devices of a replica are told in one place.
+    private func checkDevices() throws(ConfigError) {
+        let name = Self.devicesVariable
+        guard limits.gpu > 0, environment.contains(where: { $0.name == name }) else { return }
+        throw failure(
+            at: "environment",
+            "functions.\(self.name).environment: \(name) is set by limits.gpu; remove one of the two")
     }
 
     private mutating func read(_ key: String, _ value: ConfigNode) throws(ConfigError) {
@@ -142,8 +153,16 @@ extension FunctionConfig {
                     throw entry.value.mismatch("a number of processors from 0.001 to 1024, as 1, 0.5 or 500m")
                 }
                 limits.cpu = cpu
-            default: limits.gpu = text
+            case "gpu":
+                guard let count = Int(text), Self.gpus.contains(count) else {
+                    throw entry.value.mismatch("a number of devices from 0 to \(Self.gpus.upperBound)")
+                }
+                limits.gpu = count
+            default: limits.gpuShared = try entry.value.boolean()
             }
+        }
+        if limits.gpuShared, limits.gpu == 0 {
+            throw value.failure("\(value.path): gpu_shared is about the devices of gpu, which is not there; add gpu: 1")
         }
     }
 

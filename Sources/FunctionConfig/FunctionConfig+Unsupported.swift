@@ -8,7 +8,6 @@ extension FunctionConfig {
             found.append(
                 UnsupportedKey(key: path, line: line, message: "\(path)\(detail) is not supported yet; remove it"))
         }
-        if let gpu = limits.gpu, gpu != "0" { refuse("limits.gpu") }
         if !buildArguments.isEmpty { refuse("build_args") }
         if !buildPackages.isEmpty { refuse("build_packages") }
         if skipBuild { refuse("skip_build") }

@@ -45,6 +45,9 @@ package struct FunctionConfig: Sendable, Equatable {
     /// Where its keys stand, by path below the function: `replicas.min`; the empty path is the function itself.
     var lines: [String: Int] = [:]
 
+    /// The variable that tells CUDA which devices there are.
+    package static let devicesVariable = "CUDA_VISIBLE_DEVICES"
+
     /// A function of which the config says nothing.
     package init(name: FunctionName) {
         self.name = name

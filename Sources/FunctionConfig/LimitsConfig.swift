@@ -4,8 +4,10 @@ package struct LimitsConfig: Sendable, Equatable {
     package var memory: UInt64?
     /// Processors, possibly a fraction.
     package var cpu: Double?
-    /// As written; not supported yet.
-    package var gpu: String?
+    /// Devices of the host that a replica has; 0 is none.
+    package var gpu = 0
+    /// Whether a replica may share its devices with other replicas that may, too.
+    package var gpuShared = false
 
     package init() {}
 }

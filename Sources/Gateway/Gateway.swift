@@ -27,6 +27,7 @@ package final class Gateway: Service {
     private let changes = Changes()
     private let tasks = TaskPool()
     private let templates: TemplatePool
+    private let gpus = GPULeases()
     private let store: FunctionStore
     private let registry: FunctionRegistry
     private let environments: EnvironmentCache
@@ -83,7 +84,9 @@ package final class Gateway: Service {
         let context = SupervisionContext(
             links: links, logs: logs, limits: limits, launcher: configuration.launcher,
             variables: configuration.variables, logger: logger, changes: changes, tasks: tasks,
-            templates: templates)
+            templates: templates, gpus: gpus,
+            inventory: GPUInventory(
+                variables: configuration.variables, launcher: configuration.launcher, logger: logger))
         registry = FunctionRegistry(
             store: store, bundles: bundles,
             planner: FunctionPlanner(
@@ -94,7 +97,7 @@ package final class Gateway: Service {
             logs: LogFolder(path: "\(folder.path)/logs", limits: limits), context: context)
         service = GatewayService(
             management: ManagementService(
-                registry: registry, gate: gate, about: GatewayInfo(dataFolder: folder.path)),
+                registry: registry, gate: gate, about: GatewayInfo(dataFolder: folder.path, gpus: gpus)),
             deploys: DeployService(registry: registry), uploads: UploadService(bundles: bundles),
             logs: LogService(registry: registry),
             health: HealthService(registry: registry, gate: gate, changes: changes),

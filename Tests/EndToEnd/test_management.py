@@ -139,7 +139,6 @@ def test_deploy_of_a_bad_name(gateway, client, name):
         ("build_args: [PYTHON_VERSION=3.12]\n", "build_args"),
         ("build_packages: [curl]\n", "build_packages"),
         ("skip_build: true\n", "skip_build"),
-        ("limits: {gpu: 1}\n", "limits.gpu"),
     ])
 def test_what_is_not_supported_yet_is_refused_by_its_key(client, config, named):
     error = refused(create, client, "Deploy", "early", bundle({"handler.py": ECHO}), Config="runtime: python3\n" + config)

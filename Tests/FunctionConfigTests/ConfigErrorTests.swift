@@ -46,6 +46,14 @@ import Testing
         ("limits: {memory: 1}", 3, "functions.echo.limits.memory must be a size from 8 MiB to 16 TiB, not \"1\""),
         ("limits: {cpu: 0}", 3, "functions.echo.limits.cpu must be a number of processors from 0.001 to 1024"),
         ("limits: {cpu: -1}", 3, "functions.echo.limits.cpu must be a number of processors from 0.001 to 1024"),
+        ("limits: {gpu: all}", 3, "functions.echo.limits.gpu must be a number of devices from 0 to 64, not \"all\""),
+        ("limits: {gpu: -1}", 3, "functions.echo.limits.gpu must be a number of devices from 0 to 64, not \"-1\""),
+        ("limits: {gpu: 1, gpu_shared: 2}", 3, "functions.echo.limits.gpu_shared must be true or false, not \"2\""),
+        ("limits: {gpu_shared: true}", 3, "functions.echo.limits: gpu_shared is about the devices of gpu"),
+        (
+            "limits: {gpu: 1}\nenvironment: [CUDA_VISIBLE_DEVICES=0]", 4,
+            "functions.echo.environment: CUDA_VISIBLE_DEVICES is set by limits.gpu; remove one of the two"
+        ),
         ("skip_build: maybe", 3, "functions.echo.skip_build must be true or false, not \"maybe\""),
         ("parameters: 5", 3, "functions.echo.parameters must be a mapping, not \"5\""),
         ("parameters:\n  a: .inf", 4, "functions.echo.parameters.a: .inf cannot be a parameter; put it in quotes"),
@@ -100,7 +108,6 @@ import Testing
         ("build_args: [A=1]", "functions.echo.build_args is not supported yet; remove it"),
         ("build_packages: [libgl1]", "functions.echo.build_packages is not supported yet; remove it"),
         ("skip_build: true", "functions.echo.skip_build is not supported yet; remove it"),
-        ("limits: {gpu: 1}", "functions.echo.limits.gpu is not supported yet; remove it"),
         ("deploy: image", "functions.echo.deploy: image is not supported yet; remove it"),
     ])
     func namesWhatIsNotSupported(_ key: String, saying message: String) throws {
@@ -112,7 +119,9 @@ import Testing
 
     @Test(arguments: [
         "concurrency: 4", "batch: {max_size: 4}", "replicas: 3", "replicas: {min: 2, max: 2}",
-        "replicas: {min: 0, max: 4}", "timeout: {idle: 5m}", "strategy: replace", "limits: {gpu: 0}", "deploy: process",
+        "replicas: {min: 0, max: 4}", "timeout: {idle: 5m}", "strategy: replace", "limits: {gpu: 0}",
+        "limits: {gpu: 1}",
+        "limits: {gpu: \"2\", gpu_shared: true}", "deploy: process",
     ])
     func lets(_ key: String) throws {
         let text = "functions:\n  echo:\n    \(key)\n"

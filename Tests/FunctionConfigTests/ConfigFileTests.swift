@@ -23,7 +23,7 @@ import Testing
               - A=1
               - B=x=y
               - "C="
-            limits: {memory: 2G, cpu: 0.5, gpu: 1}
+            limits: {memory: 2G, cpu: 0.5, gpu: 1, gpu_shared: true}
             build_args:
               - PYTHON_VERSION=3.12
             build_packages: [libgl1]
@@ -57,7 +57,8 @@ import Testing
         #expect(echo.environment.map(\.value) == ["1", "x=y", ""])
         #expect(echo.limits.memory == 2 << 30)
         #expect(echo.limits.cpu == 0.5)
-        #expect(echo.limits.gpu == "1")
+        #expect(echo.limits.gpu == 1)
+        #expect(echo.limits.gpuShared)
         #expect(echo.buildArguments == [EnvironmentVariable(name: "PYTHON_VERSION", value: "3.12")])
         #expect(echo.buildPackages == ["libgl1"])
         #expect(echo.skipBuild)

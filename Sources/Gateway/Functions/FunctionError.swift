@@ -18,6 +18,8 @@ enum FunctionError: Error {
     case bundle(BundleStoreError)
     case registry(RegistryError)
     case environment(EnvironmentError)
+    /// Its replicas do not get the devices that they need.
+    case devices(function: String, GPUShortage, hint: String?)
     case constructor(function: String, ConstructorFailure)
     case unsupported(String)
     case cancelled
@@ -47,6 +49,10 @@ enum FunctionError: Error {
         case .registry(let error): Self.status(Self.code(error), "\(error)")
         case .environment(let error):
             Self.status(error.isDiskFull ? .resourceExhausted : .failedPrecondition, "\(error)")
+        case .devices(let function, let shortage, let hint):
+            Self.status(
+                shortage.isPermanent ? .failedPrecondition : .resourceExhausted,
+                "function \"\(function)\": \(shortage)\(hint.map { "; \($0)" } ?? "")")
         case .constructor(let function, let failure):
             Self.status(.failedPrecondition, Self.message(function, failure))
         case .unsupported(let message): Self.status(.unimplemented, message)

@@ -38,6 +38,10 @@ final class FunctionPlanner: Sendable {
         guard config.replicas.max <= Int(Self.replicasMax) else {
             throw .badArgument("replicas: \(config.replicas.max) is more than \(Self.replicasMax)")
         }
+        guard config.limits.gpu == 0 || request.environment[FunctionConfig.devicesVariable] == nil else {
+            throw .badArgument(
+                "EnvVars: \(FunctionConfig.devicesVariable) is set by limits.gpu; remove one of the two")
+        }
         return VersionRecord(
             name: name.text, version: version, image: request.image.isEmpty ? config.image : request.image,
             config: request.config, bundle: request.bundle, labels: request.labels, annotations: request.annotations,

@@ -18,6 +18,8 @@ extension FunctionRegistry {
         let record = try planner.record(for: request, name: name, version: newest + 1)
         let version = makeVersion(record)
         do throws(FunctionError) {
+            let replaces = request.ifExists == .replace || version.settings.strategy == .replace
+            try await checkDevices(for: version, replaces: existing != nil && replaces)
             version.become(try await planner.plan(record, unpacking: true, progress: progress))
             guard let existing else { return try await deployFirst(version, progress) }
             try await take(
@@ -90,19 +92,26 @@ extension FunctionRegistry {
         for bundle in Set(function.versions.map(\.record.bundle)) { removeUnused(bundle) }
     }
 
-    /// Starts new replicas of the versions that get calls; also of a function that is Failed.
+    /// Starts new replicas of the versions that get calls; also of a function that is Failed. With `strategy: replace` those
+    /// that it has are stopped before.
     func restart(_ name: String) async throws(FunctionError) {
         let function = try beginExisting(name)
         defer { end(name) }
         var started: [(DeployedVersion, ReplicaSet)] = []
+        var held: [(version: DeployedVersion, replicas: Int)] = []
         do throws(FunctionError) {
+            var counts: [Int] = []
             for version in function.live {
                 version.become(try await planner.plan(version.record, unpacking: false) { _ in })
-                let count = wantedAtStart(version, relieving: [version])
+                counts.append(wantedAtStart(version, relieving: [version]))
+            }
+            held = await hold(function.live.filter { $0.settings.strategy == .replace && $0.problem == nil })
+            for (version, count) in zip(function.live, counts) {
                 started.append((version, try await startBeside(version, function.log, count: count) { _ in }))
             }
         } catch {
             for (_, set) in started { retire(set) }
+            bringBack(held, function)
             throw error
         }
         for (version, set) in started {
@@ -121,7 +130,10 @@ extension FunctionRegistry {
         _ version: DeployedVersion, _ log: FunctionLog, count: Int,
         _ progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(FunctionError) -> ReplicaSet {
-        let set = makeSet(try await plan(version, progress: progress), version, log, isActive: false)
+        let plan = try await plan(version, progress: progress)
+        let leases = try await reserveDevices(for: version, count: count)
+        let set = makeSet(plan, version, log, isActive: false, leases: leases ?? [])
+        let count = leases?.count ?? count
         do throws(ConstructorFailure) {
             try await withTaskCancellation(of: set) { () async throws(ConstructorFailure) in
                 try await set.start(count) { progress(.step($0)) }

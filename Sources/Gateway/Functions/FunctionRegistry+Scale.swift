@@ -20,6 +20,10 @@ extension FunctionRegistry {
         let function = try beginExisting(name)
         defer { end(name) }
         let versions = if let number { [try version(number, of: function)] } else { function.live }
+        for version in versions {
+            guard let set = version.set, set.failure == nil else { continue }
+            try requireDevices(for: version, more: Self.replicas(of: set, in: range) - set.living)
+        }
         let records = function.versions.map { version in
             var record = version.record
             if versions.contains(where: { $0 === version }) { record.replicas = range }
@@ -33,9 +37,13 @@ extension FunctionRegistry {
         for (version, record) in zip(function.versions, records) { version.become(record) }
         for version in versions {
             guard let set = version.set, set.failure == nil else { continue }
-            set.scale(to: max(min(set.living, range.max), range.min, 1))
+            set.scale(to: Self.replicas(of: set, in: range))
         }
         context.changes.announce()
+    }
+
+    private static func replicas(of set: ReplicaSet, in range: ReplicaRange) -> Int {
+        max(min(set.living, range.max), range.min, 1)
     }
 
     /// `echo@3` as a function's name and a version's number.
@@ -55,13 +63,23 @@ extension FunctionRegistry {
         for version in runningVersions() {
             switch version.decide(at: now, window: context.limits.scaleDownWindow) {
             case .keep: break
-            case .scale(let count):
+            case .scale(let wanted):
+                let count = possible(wanted, for: version)
+                guard count != version.set?.living else { continue }
                 let name = "\(version.record.name)@\(version.number)"
                 context.logger.info("\(name): \(version.set?.living ?? 0) to \(count) replicas")
                 version.set?.scale(to: count)
             case .stop: stopIdle(version)
             }
         }
+    }
+
+    /// As many replicas as there are devices for, where they need any.
+    private func possible(_ wanted: Int, for version: DeployedVersion) -> Int {
+        guard let request = version.settings.gpus, let living = version.set?.living, wanted > living else {
+            return wanted
+        }
+        return min(wanted - living, context.gpus.room(for: request)) + living
     }
 
     private func stopIdle(_ version: DeployedVersion) {

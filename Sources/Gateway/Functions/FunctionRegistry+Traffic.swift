@@ -150,7 +150,7 @@ extension FunctionRegistry {
     /// Takes versions away before a new one starts. Their calls wait until they are brought back or moved.
     ///
     /// - Returns: them, with how many replicas they had.
-    private func hold(_ versions: [DeployedVersion]) async -> [(version: DeployedVersion, replicas: Int)] {
+    func hold(_ versions: [DeployedVersion]) async -> [(version: DeployedVersion, replicas: Int)] {
         var sets: [ReplicaSet] = []
         let held = versions.map { version in
             let set = version.hold()
@@ -162,7 +162,7 @@ extension FunctionRegistry {
         return held
     }
 
-    private func bringBack(_ held: [(version: DeployedVersion, replicas: Int)], _ function: DeployedFunction) {
+    func bringBack(_ held: [(version: DeployedVersion, replicas: Int)], _ function: DeployedFunction) {
         for (version, replicas) in held {
             guard replicas > 0, version.record.traffic > 0, let plan = version.plan else {
                 version.unhold()

@@ -187,6 +187,9 @@ actor FunctionRegistry {
     func start(_ version: DeployedVersion) async {
         guard !isStopped, let function = functions[version.record.name], version.beginStart() else { return }
         do throws(FunctionError) {
+            if let request = version.settings.gpus {
+                try await lookForDevices(request, of: version, anew: false)
+            }
             let plan = try await plan(version) { progress in
                 if case .output(let line) = progress {
                     function.log.append(text: "dcf: \(line)", replica: 0, stream: .gateway)
@@ -229,8 +232,12 @@ actor FunctionRegistry {
         return Array(running.values)
     }
 
-    func makeSet(_ plan: FunctionPlan, _ version: DeployedVersion, _ log: FunctionLog, isActive: Bool) -> ReplicaSet {
-        ReplicaSet(plan: plan, context: context, log: log, route: version.route, isActive: isActive)
+    /// - Parameter leases: for its first replicas; others get devices when there are some.
+    func makeSet(
+        _ plan: FunctionPlan, _ version: DeployedVersion, _ log: FunctionLog, isActive: Bool, leases: [GPULease] = []
+    ) -> ReplicaSet {
+        ReplicaSet(
+            plan: plan, context: context, log: log, route: version.route, isActive: isActive, leases: leases)
     }
 
     /// Lets replicas finish what they have, and ends them.

@@ -10,6 +10,8 @@ struct VersionSettings: Sendable {
     /// How long it may be without a call before it is stopped, where it may be stopped at all.
     var idle: Duration
     var strategy = UpdateStrategy.rolling
+    /// What each of its replicas needs of the host's GPUs; nil is none.
+    var gpus: GPURequest?
 
     /// Those of a config that says nothing.
     init(limits: Limits) {
@@ -25,5 +27,6 @@ struct VersionSettings: Sendable {
             concurrency: config.concurrency, batch: config.batch)
         idle = config.timeout.idle ?? limits.idleTimeout
         strategy = config.strategy
+        gpus = GPURequest(config.limits)
     }
 }

@@ -80,11 +80,15 @@ package struct CallFailure: Error, Sendable, Equatable {
             retryPushbackMillis: queuePushbackMillis)
     }
 
-    package static func deadlinePassed(executed: ErrorHead.Executed) -> CallFailure {
+    /// - Parameter shortage: why there was no replica, if that is known.
+    package static func deadlinePassed(
+        executed: ErrorHead.Executed, because shortage: String? = nil
+    ) -> CallFailure {
         CallFailure(
             .deadlineExceeded, executed: executed,
             executed == .no
-                ? "the call's time was up before a replica was free" : "the call's time was up while a replica had it")
+                ? "the call's time was up before a replica was free\(shortage.map { ": \($0)" } ?? "")"
+                : "the call's time was up while a replica had it")
     }
 
     package static func cancelled(executed: ErrorHead.Executed) -> CallFailure {

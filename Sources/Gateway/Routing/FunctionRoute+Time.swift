@@ -53,7 +53,8 @@ extension FunctionRoute {
                 state.takeOut(invocation)
             } else if invocation.deadline <= now {
                 state.takeOut(invocation)
-                sweep.expired.append((invocation, .deadlinePassed(executed: .no)))
+                let shortage = state.replicas.isEmpty ? state.shortage : nil
+                sweep.expired.append((invocation, .deadlinePassed(executed: .no, because: shortage)))
             } else if !invocation.isWatched {
                 invocation.isWatched = true
                 sweep.unwatched.append(invocation)

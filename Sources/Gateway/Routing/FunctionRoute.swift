@@ -138,6 +138,11 @@ package final class FunctionRoute: Sendable {
         close(.failed(reason), failure: .functionFailed(name, reason: reason))
     }
 
+    /// What replicas that are not there yet wait for: callers are told when their time is up. Nil when they do not any more.
+    func explain(shortage: String?) {
+        state.withLock { $0.shortage = shortage }
+    }
+
     /// Calls are let in again, and are its own.
     package func reopen() {
         state.withLock { $0.mode = .open }

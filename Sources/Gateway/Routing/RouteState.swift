@@ -35,6 +35,8 @@ struct RouteState {
     private(set) var callTimeout: Int64
     var mode = Mode.open
     var replicas: [ReplicaSlots] = []
+    /// What replicas wait for that are not there yet, in words.
+    var shortage: String?
     /// Calls that wait, the oldest first. Those that are counted out already (their caller left, or their time was up) stay
     /// until they come to the front or are swept.
     private(set) var queue = Deque<Invocation>()

@@ -4,6 +4,7 @@ internal import GRPC
 /// What the gateway says of itself.
 struct GatewayInfo: Sendable {
     var dataFolder: String
+    var gpus: GPULeases
     var started = MonotonicTime.now
 
     func text(functions: Int) -> String {
@@ -12,7 +13,16 @@ struct GatewayInfo: Sendable {
             dcf-gateway \(Release.version)
             functions: \(functions)
             up: \(seconds) s
-            data: \(dataFolder)
+            data: \(dataFolder)\(devices)
             """
+    }
+
+    /// A line a device, where it is known which there are.
+    private var devices: String {
+        gpus.holders.map { device, holders in
+            let memory = device.memory > 0 ? ", \(ByteSize.text(device.memory))" : ""
+            let names = holders.isEmpty ? "free" : holders.map(\.description).joined(separator: ", ")
+            return "\ngpu \(device.number): \(names) (\(device.name)\(memory), \(device.uuid))"
+        }.joined()
     }
 }

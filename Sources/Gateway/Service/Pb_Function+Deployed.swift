@@ -28,6 +28,10 @@ extension Pb_Function {
         traffic = function.traffic.shares.map { Pb_TrafficShare($0) }
         minReplicas = UInt64(record.replicas.min)
         maxReplicas = UInt64(record.replicas.max)
+        var seen: Set<GPUDevice> = []
+        for device in replicas.flatMap({ $0.1 }).flatMap(\.gpus) where seen.insert(device).inserted {
+            gpus.append(Pb_GPU(device))
+        }
         guard detail else { return }
         config = record.config
         if let environment = current.plan?.python {
@@ -74,5 +78,16 @@ extension Pb_Replica {
             readySeconds = Double(MonotonicTime.now.nanoseconds(since: since)) / 1e9
         }
         constructorMicros = state.constructorMicros
+        gpus = state.gpus.map { Pb_GPU($0) }
+    }
+}
+
+extension Pb_GPU {
+    init(_ device: GPUDevice) {
+        self.init()
+        uuid = device.uuid
+        number = device.number
+        name = device.name
+        memoryBytes = device.memory
     }
 }

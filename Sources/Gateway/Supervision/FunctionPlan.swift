@@ -22,7 +22,7 @@ struct FunctionPlan: Sendable {
         let json =
             "{\"name\":\"\(name)\",\"version\":\(record.version),\"parameters\":\(config.parameters),"
             + "\"timeout\":{\"call\":\(callTimeout.inSeconds),\"start\":\(startTimeout.inSeconds)},"
-            + "\"limits\":{\"memory\":\(memory),\"cpu\":\(cpu)},\"concurrency\":\(config.concurrency),"
+            + "\"limits\":{\"memory\":\(memory),\"cpu\":\(cpu),\"gpu\":\(config.limits.gpu)},\"concurrency\":\(config.concurrency),"
             + "\"batch\":\(batchJSON),\"cancel\":\(config.cancel.rawValue.asJSONString),\"warmup\":\(warmupJSON)}"
         return Array(json.utf8)
     }
@@ -38,6 +38,14 @@ struct FunctionPlan: Sendable {
         case .file(let path): "{\"file\":\(path.asJSONString)}"
         case nil: "null"
         }
+    }
+
+    /// What each of its replicas needs of the host's GPUs; nil is none.
+    var gpus: GPURequest? { GPURequest(config.limits) }
+
+    /// One of its replicas, as one that has devices.
+    func holder(_ replica: Int) -> GPUHolder {
+        GPUHolder(function: name, version: record.version, replica: replica)
     }
 
     /// How its calls are handled.

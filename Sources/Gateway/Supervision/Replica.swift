@@ -10,6 +10,8 @@ final class Replica: Sendable {
     private struct State {
         var shown: ReplicaState
         var run: ReplicaRun?
+        /// Its devices, if it needs any: through all its processes.
+        var lease: GPULease?
         /// Ready, and not given any calls yet.
         var waiting: ReplicaSlots?
         var isActive: Bool
@@ -31,16 +33,18 @@ final class Replica: Sendable {
 
     /// - Parameter isActive: whether it gets calls as soon as it is Ready; else once `activate` is called, and until then
     ///   it is not started again.
+    /// - Parameter lease: its devices; where it needs some and has none it waits for them before it is started.
     init(
         number: Int, plan: FunctionPlan, context: SupervisionContext, log: FunctionLog, route: FunctionRoute,
-        isActive: Bool
+        isActive: Bool, lease: GPULease? = nil
     ) {
         self.number = number
         self.plan = plan
         self.context = context
         self.log = log
         self.route = route
-        state = Mutex(State(shown: ReplicaState(number: number), isActive: isActive))
+        let shown = ReplicaState(number: number, gpus: lease?.devices ?? [])
+        state = Mutex(State(shown: shown, lease: lease, isActive: isActive))
     }
 
     /// What is shown of it.
@@ -64,6 +68,7 @@ final class Replica: Sendable {
             state.isStopping = true
             state.stopLimit = limit
             state.shown.phase = .stopping
+            state.lease?.leave()
             return state.run
         }
         stopped.settle(())
@@ -88,6 +93,7 @@ final class Replica: Sendable {
         stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
     ) async {
         await wait(pause)
+        await waitForDevices()
         while let run = begin(stuck) {
             let end = await run.run()
             state.withLock { state in
@@ -108,7 +114,12 @@ final class Replica: Sendable {
             context.changes.announce()
             await wait(pause)
         }
-        state.withLock { $0.shown.phase = .stopping }
+        let lease = state.withLock { state in
+            state.shown.phase = .stopping
+            state.shown.gpus = []
+            return state.lease.take()
+        }
+        lease?.end()
         firstOutcome.settle(.failure(ConstructorFailure(summary: "it was stopped", traceback: "")))
         context.changes.announce()
         ended.settle(())
@@ -116,7 +127,7 @@ final class Replica: Sendable {
 
     private func begin(_ stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void) -> ReplicaRun? {
         let run = ReplicaRun(
-            plan: plan, number: number, context: context, log: log, route: route,
+            plan: plan, number: number, devices: shown.gpus, context: context, log: log, route: route,
             onStart: { [self] pid in state.withLock { $0.shown.pid = pid } },
             onReady: { [self] in becameReady($0, constructorMicros: $1) },
             onStuck: { [self] in becameStuck(hadAnswered: $0, stuck) })
@@ -150,10 +161,35 @@ final class Replica: Sendable {
             defer { state.isStopping = true }
             state.shown.phase = .stopping
             state.shown.reason = "a call went on beyond its deadline"
+            state.lease?.leave()
             return state.isStopping
         }
         if !wasStopping { stuck(hadAnswered) }
         context.changes.announce()
+    }
+
+    /// Has the devices that it needs, or was told to stop.
+    private func waitForDevices() async {
+        guard let request = plan.gpus, state.withLock({ $0.lease == nil && !$0.isStopping }) else { return }
+        if let shortage = context.gpus.shortage(request, replicas: 1) {
+            state.withLock { state in
+                guard !state.isStopping else { return }
+                state.shown.phase = .waiting
+                state.shown.reason = "waits for a GPU: \(shortage)"
+            }
+            route.explain(shortage: "its replica waits for a GPU: \(shortage)")
+            log.append(text: "dcf: replica \(number) waits for a GPU: \(shortage)", replica: number, stream: .gateway)
+            context.changes.announce()
+        }
+        let lease = await context.gpus.wait(request, for: plan.holder(number), until: stopped)
+        let isStopping = state.withLock { state in
+            state.lease = lease
+            state.shown.gpus = lease?.devices ?? []
+            if !state.isStopping { state.shown.reason = "" }
+            return state.isStopping
+        }
+        route.explain(shortage: nil)
+        if isStopping { lease?.leave() }
     }
 
     /// The pause before the next start; ends early when the replica is told to stop.

@@ -39,6 +39,8 @@ final class ReplicaRun: ReplicaLinkObserver {
     let settings: [UInt8]
     private let plan: FunctionPlan
     private let number: Int
+    /// Those that it may use; empty leaves it to the gateway's own environment.
+    private let devices: [GPUDevice]
     private let context: SupervisionContext
     private let log: FunctionLog
     private let route: FunctionRoute
@@ -57,13 +59,15 @@ final class ReplicaRun: ReplicaLinkObserver {
     ///   - onStuck: a call goes on well beyond its deadline, and the replica was not told to stop: it gets no more calls, and
     ///     the run comes to its end as if it had been told to stop.
     init(
-        plan: FunctionPlan, number: Int, context: SupervisionContext, log: FunctionLog, route: FunctionRoute,
+        plan: FunctionPlan, number: Int, devices: [GPUDevice], context: SupervisionContext, log: FunctionLog,
+        route: FunctionRoute,
         onStart: @escaping @Sendable (pid_t) -> Void,
         onReady: @escaping @Sendable (ReplicaSlots, _ constructorMicros: UInt64) -> Void,
         onStuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
     ) {
         self.plan = plan
         self.number = number
+        self.devices = devices
         self.context = context
         self.log = log
         self.route = route
@@ -235,6 +239,9 @@ final class ReplicaRun: ReplicaLinkObserver {
         var variables = plan.variables(inherited: context.variables)
         variables["DCF_LINK"] = context.links.path
         variables["DCF_TOKEN"] = token.text
+        if !devices.isEmpty {
+            variables[FunctionConfig.devicesVariable] = devices.map(\.uuid).joined(separator: ",")
+        }
         let launch = ReplicaLaunch(
             launcher: context.launcher, python: plan.python.python, variables: variables, folder: plan.folder,
             cpus: plan.config.limits.cpu.map { max(Int($0.rounded(.up)), 1) })

@@ -14,6 +14,8 @@ final class ReplicaSet: Sendable {
         var policy = RestartPolicy()
         /// Why it is given up.
         var failure: String?
+        /// The devices of replicas that are not there yet.
+        var leases: [GPULease]
         /// To the template of its replicas, if they have one, until it is stopped.
         var template: TemplateClaim?
     }
@@ -24,13 +26,17 @@ final class ReplicaSet: Sendable {
     private let route: FunctionRoute
     private let state: Mutex<State>
 
-    init(plan: FunctionPlan, context: SupervisionContext, log: FunctionLog, route: FunctionRoute, isActive: Bool) {
+    /// - Parameter leases: the devices of its first replicas, if they need any.
+    init(
+        plan: FunctionPlan, context: SupervisionContext, log: FunctionLog, route: FunctionRoute, isActive: Bool,
+        leases: [GPULease] = []
+    ) {
         self.plan = plan
         self.context = context
         self.log = log
         self.route = route
         let template = plan.templateKey(inherited: context.variables).map { context.templates.claim($0) }
-        state = Mutex(State(isActive: isActive, template: template))
+        state = Mutex(State(isActive: isActive, leases: leases, template: template))
     }
 
     /// What is shown of its replicas, by number.
@@ -87,9 +93,11 @@ final class ReplicaSet: Sendable {
             guard !state.isStopped, state.failure == nil else { return [] }
             let living = state.replicas.count { $0.shown.phase != .stopping }
             let added = (0..<max(state.wanted - living, 0)).map { offset in
-                Replica(
-                    number: state.next + offset, plan: plan, context: context, log: log, route: route,
-                    isActive: state.isActive)
+                let number = state.next + offset
+                let lease = state.leases.isEmpty ? takeDevices(number) : state.leases.removeFirst()
+                return Replica(
+                    number: number, plan: plan, context: context, log: log, route: route, isActive: state.isActive,
+                    lease: lease)
             }
             state.next += added.count
             state.replicas += added
@@ -107,6 +115,12 @@ final class ReplicaSet: Sendable {
         }
         context.changes.announce()
         return added
+    }
+
+    /// The devices of a replica, if it needs any and they are free; else it waits for them.
+    private func takeDevices(_ number: Int) -> GPULease? {
+        guard let request = plan.gpus else { return nil }
+        return context.gpus.take(request, for: plan.holder(number))
     }
 
     /// Its replicas get calls from now on, and are started again when they die.
@@ -130,11 +144,13 @@ final class ReplicaSet: Sendable {
 
     /// Ends all of them in good order.
     func stop(within limit: Duration? = nil) {
-        let (replicas, template) = state.withLock { state in
+        let (replicas, template, leases) = state.withLock { state in
             state.isStopped = true
-            return (state.replicas, state.template.take())
+            defer { state.leases = [] }
+            return (state.replicas, state.template.take(), state.leases)
         }
         for replica in replicas { replica.stop(within: limit) }
+        for lease in leases { lease.end() }
         // Not under the lock: it may end the template.
         withExtendedLifetime(template) {}
     }

@@ -16,6 +16,8 @@ struct ReplicaState: Sendable {
     var restarts = 0
     var readySince: MonotonicTime?
     var constructorMicros: UInt64 = 0
+    /// The devices that it holds.
+    var gpus: [GPUDevice] = []
     /// Why it is not Ready.
     var reason = ""
 }

@@ -13,4 +13,6 @@ struct SupervisionContext: Sendable {
     let changes: Changes
     let tasks: TaskPool
     let templates: TemplatePool
+    let gpus: GPULeases
+    let inventory: GPUInventory
 }

@@ -409,11 +409,39 @@ package nonisolated struct Pb_Function: @unchecked Sendable {
     set {_uniqueStorage()._maxReplicas = newValue}
   }
 
+  /// The devices that its replicas hold, each once.
+  package var gpus: [Pb_GPU] {
+    get {_storage._gpus}
+    set {_uniqueStorage()._gpus = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A device of the gateway's host, or a part of one.
+package nonisolated struct Pb_GPU: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// As CUDA_VISIBLE_DEVICES takes it.
+  package var uuid: String = String()
+
+  /// As nvidia-smi counts: "0"; "0:1" is a part (MIG) of it.
+  package var number: String = String()
+
+  package var name: String = String()
+
+  /// 0 where it is not known.
+  package var memoryBytes: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Pb_TrafficShare: Sendable {
@@ -530,6 +558,9 @@ package nonisolated struct Pb_Replica: Sendable {
 
   /// The version of the function that it runs.
   package var version: UInt64 = 0
+
+  /// The devices that it holds.
+  package var gpus: [Pb_GPU] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1132,7 +1163,7 @@ nonisolated extension Pb_Functions: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Function"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Name\0\u{1}Image\0\u{1}InvocationCount\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Annotations\0\u{1}Labels\0\u{2}]\u{1}Status\0\u{1}Reason\0\u{1}Description\0\u{1}Maintainer\0\u{1}Version\0\u{1}Python\0\u{1}Config\0\u{1}Instances\0\u{1}Traffic\0\u{1}MinReplicas\0\u{1}MaxReplicas\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Name\0\u{1}Image\0\u{1}InvocationCount\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Annotations\0\u{1}Labels\0\u{2}]\u{1}Status\0\u{1}Reason\0\u{1}Description\0\u{1}Maintainer\0\u{1}Version\0\u{1}Python\0\u{1}Config\0\u{1}Instances\0\u{1}Traffic\0\u{1}MinReplicas\0\u{1}MaxReplicas\0\u{2}\u{a}GPUs\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1153,6 +1184,7 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
     var _traffic: [Pb_TrafficShare] = []
     var _minReplicas: UInt64 = 0
     var _maxReplicas: UInt64 = 0
+    var _gpus: [Pb_GPU] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1181,6 +1213,7 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
       _traffic = source._traffic
       _minReplicas = source._minReplicas
       _maxReplicas = source._maxReplicas
+      _gpus = source._gpus
     }
   }
 
@@ -1217,6 +1250,7 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
         case 108: try { try decoder.decodeRepeatedMessageField(value: &_storage._traffic) }()
         case 109: try { try decoder.decodeSingularUInt64Field(value: &_storage._minReplicas) }()
         case 110: try { try decoder.decodeSingularUInt64Field(value: &_storage._maxReplicas) }()
+        case 120: try { try decoder.decodeRepeatedMessageField(value: &_storage._gpus) }()
         default: break
         }
       }
@@ -1279,6 +1313,9 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
       if _storage._maxReplicas != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._maxReplicas, fieldNumber: 110)
       }
+      if !_storage._gpus.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._gpus, fieldNumber: 120)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1306,10 +1343,56 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
         if _storage._traffic != rhs_storage._traffic {return false}
         if _storage._minReplicas != rhs_storage._minReplicas {return false}
         if _storage._maxReplicas != rhs_storage._maxReplicas {return false}
+        if _storage._gpus != rhs_storage._gpus {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Pb_GPU: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GPU"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}UUID\0\u{1}Number\0\u{1}Name\0\u{1}MemoryBytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.uuid) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.uuid.isEmpty {
+      try visitor.visitSingularStringField(value: self.uuid, fieldNumber: 1)
+    }
+    if !self.number.isEmpty {
+      try visitor.visitSingularStringField(value: self.number, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    if self.memoryBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Pb_GPU, rhs: Pb_GPU) -> Bool {
+    if lhs.uuid != rhs.uuid {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.memoryBytes != rhs.memoryBytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1527,7 +1610,7 @@ nonisolated extension Pb_TrafficRequest: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Replica"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Number\0\u{1}Pid\0\u{1}State\0\u{1}Restarts\0\u{1}ReadySeconds\0\u{1}ConstructorMicros\0\u{1}Version\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Number\0\u{1}Pid\0\u{1}State\0\u{1}Restarts\0\u{1}ReadySeconds\0\u{1}ConstructorMicros\0\u{1}Version\0\u{2}]\u{1}GPUs\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1542,6 +1625,7 @@ nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 5: try { try decoder.decodeSingularDoubleField(value: &self.readySeconds) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.constructorMicros) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
+      case 100: try { try decoder.decodeRepeatedMessageField(value: &self.gpus) }()
       default: break
       }
     }
@@ -1569,6 +1653,9 @@ nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.version != 0 {
       try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 7)
     }
+    if !self.gpus.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.gpus, fieldNumber: 100)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1580,6 +1667,7 @@ nonisolated extension Pb_Replica: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.readySeconds != rhs.readySeconds {return false}
     if lhs.constructorMicros != rhs.constructorMicros {return false}
     if lhs.version != rhs.version {return false}
+    if lhs.gpus != rhs.gpus {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

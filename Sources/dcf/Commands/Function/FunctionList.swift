@@ -27,16 +27,19 @@ struct FunctionList: AsyncParsableCommand {
     }
 
     static func table(of functions: [Pb_Function]) -> Table {
-        var table = Table(header: [
-            "Function", "Image", "Maintainer", "Invocations", "Replicas", "Status", "Description",
-        ])
+        // Shown where there is something to show.
+        let hasGPUs = functions.contains { !$0.gpus.isEmpty }
+        var table = Table(
+            header: ["Function", "Image", "Maintainer", "Invocations", "Replicas"] + (hasGPUs ? ["GPU"] : [])
+                + ["Status", "Description"])
         for function in functions {
             let isWhole = function.availableReplicas == function.replicas
-            table.add([
-                function.name, function.image, function.maintainer, String(function.invocationCount),
-                isWhole ? String(function.replicas) : "\(function.availableReplicas)/\(function.replicas)",
-                function.status, function.description_p,
-            ])
+            let gpus = function.gpus.map(\.number).joined(separator: ",")
+            table.add(
+                [
+                    function.name, function.image, function.maintainer, String(function.invocationCount),
+                    isWhole ? String(function.replicas) : "\(function.availableReplicas)/\(function.replicas)",
+                ] + (hasGPUs ? [gpus] : []) + [function.status, function.description_p])
         }
         return table
     }

@@ -1,3 +1,4 @@
+import FunctionConfig
 import GatewayProtocol
 
 /// A function as `dcf function info` shows it: a line a fact, then the replicas, then its part of the config.
@@ -18,6 +19,7 @@ struct FunctionSheet {
         if function.minReplicas != function.maxReplicas {
             add("Range", "\(function.minReplicas) to \(function.maxReplicas) replicas, by the load")
         }
+        add("GPU", function.gpus.map { Self.line(of: $0) }.joined(separator: "\n"))
         if function.traffic.count > 1 { add("Traffic", FunctionTraffic.text(of: function.traffic)) }
         add("Labels", Self.pairs(function.labels))
         add("Annotations", Self.pairs(function.annotations))
@@ -43,15 +45,27 @@ struct FunctionSheet {
         map.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "\n")
     }
 
+    /// `0: NVIDIA H200, 139.8 GiB, GPU-...`
+    private static func line(of gpu: Pb_GPU) -> String {
+        let memory = gpu.memoryBytes > 0 ? [ByteSize.text(gpu.memoryBytes)] : []
+        return "\(gpu.number): \(([gpu.name] + memory + [gpu.uuid]).joined(separator: ", "))"
+    }
+
     private static func table(of replicas: [Pb_Replica]) -> Table {
-        var table = Table(header: ["Version", "Replica", "Process", "State", "Restarts", "Ready for", "Constructor"])
+        // Shown where there is something to show.
+        let hasGPUs = replicas.contains { !$0.gpus.isEmpty }
+        var table = Table(
+            header: ["Version", "Replica", "Process", "State", "Restarts", "Ready for", "Constructor"]
+                + (hasGPUs ? ["GPU"] : []))
         for replica in replicas {
-            table.add([
-                String(replica.version), String(replica.number), replica.pid > 0 ? String(replica.pid) : "-",
-                replica.state,
-                String(replica.restarts), replica.state == "Ready" ? "\(Int64(replica.readySeconds)) s" : "-",
-                replica.constructorMicros > 0 ? "\(replica.constructorMicros / 1_000) ms" : "-",
-            ])
+            let gpus = replica.gpus.map(\.number).joined(separator: ",")
+            table.add(
+                [
+                    String(replica.version), String(replica.number), replica.pid > 0 ? String(replica.pid) : "-",
+                    replica.state,
+                    String(replica.restarts), replica.state == "Ready" ? "\(Int64(replica.readySeconds)) s" : "-",
+                    replica.constructorMicros > 0 ? "\(replica.constructorMicros / 1_000) ms" : "-",
+                ] + (hasGPUs ? [gpus] : []))
         }
         return table
     }
