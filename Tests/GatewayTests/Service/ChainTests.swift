@@ -15,7 +15,8 @@ import Testing
             #expect(b?.metadata.first?["traceparent"] == a?.metadata.first?["traceparent"])
             // The handler's own, not its caller's.
             #expect(b?.metadata.first?["x-of"] == "handler" && b?.metadata.first?["x-own"] == nil)
-            #expect((1...20_000_000).contains(b?.remainingMicros.first ?? 0))
+            // The core's client rounds a time-out up, one of 20 s by as much as 0.1 s.
+            #expect((1...20_100_000).contains(b?.remainingMicros.first ?? 0))
         }
     }
 
