@@ -103,6 +103,16 @@ def test_a_signal_ends_an_idle_replica(start, sign):
     assert replica.ended()
 
 
+@pytest.mark.parametrize("options", [{}, {"concurrency": 2}])
+@pytest.mark.parametrize("turn", range(10))
+def test_a_signal_right_after_ready(start, options, turn):
+    from replica import settings
+
+    replica = start(ECHO, contained=True, settings=settings(**options)).started()
+    replica.process.send_signal(signal.SIGTERM)
+    assert replica.status() == 0
+
+
 @pytest.mark.parametrize("source, options", [
     (SLOW, {}), (SLOW, {"concurrency": 2}), (ASYNC, {"concurrency": 2}), (ASYNC, {"concurrency": 1}),
 ])

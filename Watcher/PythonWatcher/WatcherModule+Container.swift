@@ -2,9 +2,12 @@ import CPython
 
 /// What a replica in a container does beside serving calls.
 extension WatcherModule {
-    /// `drain() -> bool`: what has come is finished, then the replica ends. False before anything is served.
+    /// `drain() -> bool`: what has come is finished, then the replica ends. False before it is Ready.
     static func drain() -> PythonObject? {
-        guard let service = WatcherState.service else { return PyBool_FromLong(0) }
+        guard let service = WatcherState.service else {
+            WatcherState.mustDrain = WatcherState.isReady
+            return PyBool_FromLong(WatcherState.isReady ? 1 : 0)
+        }
         service.inbox.withLock { service.inbox.drain() }
         return PyBool_FromLong(1)
     }

@@ -36,6 +36,7 @@ extension WatcherModule {
         return attempt { () throws(WatcherError) in
             try Handshake(socket: LinkSocket(descriptor: WatcherState.descriptor)).ready(
                 constructorMicros: UInt64(count))
+            WatcherState.isReady = true
             HealthFile.announce()
         }
     }

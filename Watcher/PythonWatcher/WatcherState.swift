@@ -14,6 +14,10 @@ enum WatcherState {
     nonisolated(unsafe) private(set) static var slotCount = 1
     /// What is served, once it is.
     nonisolated(unsafe) static var service: Service?
+    /// Whether the gateway has been told that the handler is constructed.
+    nonisolated(unsafe) static var isReady = false
+    /// Whether a drain was asked for between that and `service`.
+    nonisolated(unsafe) static var mustDrain = false
     /// Python's name for the interpreter's main thread, once something is served.
     nonisolated(unsafe) static var mainThread: UInt = 0
     /// What `req.info` is.
