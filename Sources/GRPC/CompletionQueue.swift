@@ -2,15 +2,14 @@ internal import CGRPC
 
 /// A completion queue of the core with the threads that drain it.
 ///
-/// The one owner of the C queue. `shutdown()` ends it: after every tag has been completed the threads return and the
-/// queue is destroyed.
+/// `shutdown()` ends it: after every tag has been completed the threads return, and the last of them and of this object
+/// destroys the C queue.
 ///
 /// One that has a helper is drained by a second thread while there is enough to do for two. With both at a single call
 /// after another, the one that wakes up wakes the other to watch the connections in its place before it reads, which was
 /// measured to take a tenth of such a call's time.
-package final class CompletionQueue: @unchecked Sendable {
-    // @unchecked: the pointer is set once, and the core's queue may be used from any thread.
-    let handle: OpaquePointer
+package final class CompletionQueue: Sendable {
+    private let core: CoreQueue
     private let threads: [Thread]
     private let helper: Helper?
 
@@ -24,35 +23,47 @@ package final class CompletionQueue: @unchecked Sendable {
         guard let handle = made else {
             preconditionFailure("the gRPC core made no completion queue")
         }
-        self.handle = handle
-        nonisolated(unsafe) let queue = handle
+        let core = CoreQueue(handle)
+        self.core = core
         let helper = needsHelper.map { Helper(isNeeded: $0) }
         self.helper = helper
         var threads = (0..<count).map { _ in
             Thread(name: name) {
-                Self.run(queue) { helper?.wakeIfNeeded() }
+                Self.run(core) { helper?.wakeIfNeeded() }
             }
         }
         if let helper {
             threads.append(
                 Thread(name: name) {
                     helper.rest()
-                    Self.run(queue) { helper.restUnlessNeeded() }
+                    Self.run(core) { helper.restUnlessNeeded() }
                 })
         }
         self.threads = threads
     }
 
-    deinit {
-        grpc_completion_queue_destroy(handle)
+    var handle: OpaquePointer { core.handle }
+
+    /// The C queue. Its threads own it too: the last reference to a channel, and with it to its queue, may go on one of them.
+    private final class CoreQueue: @unchecked Sendable {
+        // @unchecked: the core's queue may be used from any thread.
+        let handle: OpaquePointer
+
+        init(_ handle: OpaquePointer) {
+            self.handle = handle
+        }
+
+        deinit {
+            grpc_completion_queue_destroy(handle)
+        }
     }
 
     /// - Parameter afterEach: called after each event.
-    private static func run(_ queue: OpaquePointer, afterEach: () -> Void = {}) {
+    private static func run(_ queue: CoreQueue, afterEach: () -> Void = {}) {
         // Never times out: the queue's end is an event of its own.
         let never = gpr_inf_future(GPR_CLOCK_MONOTONIC)
         while true {
-            let event = grpc_completion_queue_next(queue, never, nil)
+            let event = grpc_completion_queue_next(queue.handle, never, nil)
             switch event.type {
             case GRPC_OP_COMPLETE:
                 CompletionTag.redeem(event.tag, success: event.success != 0)
@@ -73,11 +84,11 @@ package final class CompletionQueue: @unchecked Sendable {
         }
     }
 
-    /// Ends the queue and waits for its threads. Whatever posts to it must have ended before (a server, its calls).
+    /// Ends the queue and waits for its threads, except on one of them. Whatever posts to it must have ended before (a server, its calls).
     package func shutdown() {
         grpc_completion_queue_shutdown(handle)
         guard !threads.isEmpty else {
-            Self.run(handle)
+            Self.run(core)
             return
         }
         helper?.stop()

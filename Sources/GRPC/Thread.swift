@@ -3,7 +3,7 @@ internal import Glibc
 
 /// A thread of our own, for work that must never wait behind somebody else's: completion queues, the links' reader.
 ///
-/// It is not detached: whoever starts it joins it.
+/// Whoever starts it joins it.
 package final class Thread: Sendable {
     private let handle: pthread_t
 
@@ -26,9 +26,14 @@ package final class Thread: Sendable {
         self.handle = handle
     }
 
-    /// Waits until the thread's body has returned. Call it once, from another thread.
+    /// Waits until the thread's body has returned. Call it once. On the thread itself it does not wait: whoever lets go of
+    /// something last may be the thread that works for it.
     package func join() {
-        pthread_join(handle, nil)
+        if pthread_equal(handle, pthread_self()) != 0 {
+            pthread_detach(handle)
+        } else {
+            pthread_join(handle, nil)
+        }
     }
 
     private final class Start: Sendable {
