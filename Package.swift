@@ -63,6 +63,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
@@ -93,11 +95,23 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // Docker's side, for both programs.
+        .target(
+            name: "Engine",
+            dependencies: [
+                "FunctionConfig",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
+
         // The daemon.
         .target(
             name: "Gateway",
             dependencies: [
-                "CLinux", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "WatcherLink",
+                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "WatcherLink",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -109,7 +123,7 @@ let package = Package(
         .executableTarget(
             name: "dcf-gateway",
             dependencies: [
-                "Gateway",
+                "Engine", "FunctionConfig", "Gateway",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -121,7 +135,7 @@ let package = Package(
         .executableTarget(
             name: "dcf",
             dependencies: [
-                "Environments", "FunctionConfig", "GRPC", "GatewayProtocol",
+                "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -143,6 +157,9 @@ let package = Package(
             linkerSettings: launcher),
 
         .testTarget(name: "WatcherLinkTests", dependencies: ["WatcherLink"], swiftSettings: strict),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: strict),
         .testTarget(name: "GRPCTests", dependencies: ["CLinux", "GRPC"], swiftSettings: strict),
         .testTarget(
             name: "EnvironmentsTests",
@@ -160,7 +177,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "CLinux", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol", "WatcherLink",
+                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol",
+                "WatcherLink",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),

@@ -32,6 +32,13 @@ extension Bundle {
             return try packer.pack()
         }
     }
+
+    /// A file as part of an archive, to go before what `pack` made.
+    package static func entry(path: String, content: [UInt8]) -> [UInt8] {
+        let size = UInt64(content.count)
+        return TarWriter.header(path: Array(path.utf8), kind: .file, size: size) + content
+            + TarWriter.padding(after: size)
+    }
 }
 
 /// One walk over a folder. Links within the folder are packed as what they lead to; each link out of it is an error.

@@ -15,7 +15,7 @@ extension FunctionConfig {
     static let keys = [
         "runtime", "desc", "maintainer", "handler", "image", "docker_registry", "environment", "limits", "build_args",
         "build_packages", "skip_build", "parameters", "python", "replicas", "concurrency", "batch", "timeout", "queue",
-        "cancel", "warmup", "preload", "strategy", "deploy",
+        "cancel", "warmup", "preload", "strategy", "deploy", "container", "secrets",
     ]
     static let handlerKeys = ["dir", "file", "name"]
     static let limitsKeys = ["memory", "cpu", "gpu", "gpu_shared"]
@@ -23,11 +23,12 @@ extension FunctionConfig {
     static let batchKeys = ["max_size", "max_wait", "retry"]
     static let timeoutKeys = ["build", "start", "call", "idle"]
     static let warmupKeys = ["input", "file"]
+    static let containerKeys = ["user", "read_only", "capabilities", "new_privileges", "pids", "network"]
 
     private static let nestedKeys: [String] =
         handlerKeys.map { "handler.\($0)" } + limitsKeys.map { "limits.\($0)" }
         + replicasKeys.map { "replicas.\($0)" } + batchKeys.map { "batch.\($0)" } + timeoutKeys.map { "timeout.\($0)" }
-        + warmupKeys.map { "warmup.\($0)" }
+        + warmupKeys.map { "warmup.\($0)" } + containerKeys.map { "container.\($0)" }
 
     private static let gpus = 0...64
     private static let durations = Duration.milliseconds(1)...Duration.seconds(24 * 3_600)
@@ -82,6 +83,8 @@ extension FunctionConfig {
         case "warmup": try readWarmup(value)
         case "preload": try readPreload(value)
         case "strategy": strategy = try Self.choice(value) ?? strategy
+        case "container": try readContainer(value)
+        case "secrets": try readSecrets(value)
         default: deploy = try Self.choice(value)
         }
     }
@@ -241,6 +244,44 @@ extension FunctionConfig {
             else { throw item.mismatch("the name of a module, as numpy or torch.nn") }
             preload.append(name)
         }
+    }
+
+    private mutating func readContainer(_ value: ConfigNode) throws(ConfigError) {
+        for entry in try nested(value, "container", known: Self.containerKeys) {
+            switch entry.key {
+            case "user": container.user = try entry.value.optionalText()
+            case "read_only": container.hasReadOnlyRoot = try entry.value.boolean()
+            case "capabilities":
+                for item in try entry.value.items() {
+                    guard let name = try item.optionalText() else { continue }
+                    guard Self.isIdentifier(name) else { throw item.mismatch("a capability, as NET_BIND_SERVICE") }
+                    container.capabilities.append(name)
+                }
+            case "new_privileges": container.mayGainPrivileges = try entry.value.boolean()
+            case "pids": container.pidsMax = try entry.value.integer(in: 16...4_194_304)
+            default: container.network = try entry.value.optionalText()
+            }
+        }
+    }
+
+    private mutating func readSecrets(_ value: ConfigNode) throws(ConfigError) {
+        for item in try value.items() {
+            let name = try item.optionalText() ?? ""
+            guard Self.isSecretName(name) else {
+                throw item.mismatch("the name of a secret: letters, digits, '.', '-' and '_', not beginning with '.'")
+            }
+            guard !secrets.contains(name) else { throw item.failure("\(item.path): \(name) is there twice; keep one") }
+            secrets.append(name)
+        }
+    }
+
+    /// Whether it can be the name of a file and nothing else.
+    package static func isSecretName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 128 && !text.hasPrefix(".")
+            && text.unicodeScalars.allSatisfy {
+                $0.isASCII
+                    && ($0.properties.isAlphabetic || ("0"..."9").contains($0) || "._-".unicodeScalars.contains($0))
+            }
     }
 
     private static func staysInside(_ path: String) -> Bool {

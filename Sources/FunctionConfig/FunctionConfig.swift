@@ -37,6 +37,10 @@ package struct FunctionConfig: Sendable, Equatable {
     package var queue: Int?
     /// Nil: what the gateway was started for.
     package var deploy: DeployKind?
+    /// What it may do beyond the usual where it is deployed as an image.
+    package var container = ContainerConfig()
+    /// Names of secrets that it gets as files in /run/secrets; no name twice. Only as an image.
+    package var secrets: [String] = []
 
     /// This function's part as YAML, anchors and merges resolved, comments gone: what a deploy sends.
     package internal(set) var yaml = "{}\n"

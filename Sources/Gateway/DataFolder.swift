@@ -11,6 +11,8 @@ final class DataFolder: Sendable {
     /// The folder of the watchers' socket: in the data folder, or a private one where that path would be too long.
     let socketFolder: String
     private let isSocketElsewhere: Bool
+    /// Tells this gateway's containers from all others.
+    let gatewayID: String
 
     init(_ path: String) throws(GatewayError) {
         self.path = path
@@ -23,13 +25,43 @@ final class DataFolder: Sendable {
         }
         try Self.take(lock.rawValue, path)
         (socketFolder, isSocketElsewhere) = try Self.makeSocketFolder(path)
+        do throws(FileError) {
+            let containers = Self.containerFolder(socketFolder)
+            try Folder.make(containers)
+            // Whoever runs in a container may go in; the folders above are closed to all others of this machine.
+            chmod(containers, 0o711)
+            gatewayID = try Self.gatewayID(path)
+        } catch {
+            throw .dataFolder(path: path, reason: "\(error)")
+        }
     }
 
     deinit {
-        if isSocketElsewhere { rmdir(socketFolder) }
+        if isSocketElsewhere {
+            rmdir(containerFolder)
+            rmdir(socketFolder)
+        }
+    }
+
+    /// Made at the first start, and kept.
+    private static func gatewayID(_ path: String) throws(FileError) -> String {
+        let file = "\(path)/gateway.id"
+        if access(file, F_OK) == 0 {
+            let text = String(decoding: try WholeFile.read(file, limit: 1_024), as: UTF8.self)
+            let id = text.filter { $0.isHexDigit }
+            if id.count == 32 { return id }
+        }
+        let id = LinkToken().text
+        try WholeFile.replace(file, with: Array("\(id)\n".utf8), mode: 0o600)
+        return id
     }
 
     var socket: String { "\(socketFolder)/link.sock" }
+    /// The folder of the socket for containers, which they see, with nothing else in it.
+    var containerFolder: String { Self.containerFolder(socketFolder) }
+    var containerSocket: String { "\(containerFolder)/link.sock" }
+
+    private static func containerFolder(_ socketFolder: String) -> String { "\(socketFolder)/docker" }
 
     private static func take(_ descriptor: Int32, _ path: String) throws(GatewayError) {
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {

@@ -1,4 +1,5 @@
 internal import Environments
+internal import FunctionConfig
 internal import GRPC
 package import Logging
 internal import ServiceLifecycle
@@ -27,6 +28,7 @@ package final class Gateway: Service {
     private let changes = Changes()
     private let tasks = TaskPool()
     private let templates: TemplatePool
+    private let containers: ContainerHost
     private let gpus = GPULeases()
     private let store: FunctionStore
     private let registry: FunctionRegistry
@@ -65,7 +67,8 @@ package final class Gateway: Service {
             routes: routes, sweeper: sweeper, maxInputBytes: limits.messageBytes,
             maxMetadataBytes: limits.metadataBytes, chainDepth: limits.chainDepth)
         links = try LinkServer(
-            path: folder.socket, maxBodyBytes: limits.messageBytes, invoker: invoker, logger: logger,
+            path: folder.socket, containerPath: folder.containerSocket, maxBodyBytes: limits.messageBytes,
+            invoker: invoker, logger: logger,
             onTurn: { [calls] in calls.drain() })
         logs = try LogPump()
 
@@ -81,23 +84,30 @@ package final class Gateway: Service {
         invokes.register(on: server)
 
         templates = try TemplatePool(launcher: configuration.launcher, logs: logs, tasks: tasks, logger: logger)
+        containers = ContainerHost(
+            id: folder.gatewayID,
+            folders: ContainerFolders(dataFolder: folder.path, link: folder.containerFolder), tasks: tasks,
+            logger: logger, makeEngine: configuration.makeEngine)
         let context = SupervisionContext(
             links: links, logs: logs, limits: limits, launcher: configuration.launcher,
             variables: configuration.variables, logger: logger, changes: changes, tasks: tasks,
             templates: templates, gpus: gpus,
             inventory: GPUInventory(
-                variables: configuration.variables, launcher: configuration.launcher, logger: logger))
+                variables: configuration.variables, launcher: configuration.launcher, logger: logger),
+            containers: containers)
         registry = FunctionRegistry(
             store: store, bundles: bundles,
             planner: FunctionPlanner(
                 bundles: bundles, interpreters: interpreters, environments: environments,
-                defaultPython: configuration.python, limits: limits),
+                defaultPython: configuration.python, containers: containers, defaultDeploy: configuration.deploy,
+                limits: limits),
             routes: routes,
             routing: RouteContext(queuedBytes: QueuedBytes(limit: limits.queuedBytes), busy: busy),
             logs: LogFolder(path: "\(folder.path)/logs", limits: limits), context: context)
         service = GatewayService(
             management: ManagementService(
-                registry: registry, gate: gate, about: GatewayInfo(dataFolder: folder.path, gpus: gpus)),
+                registry: registry, gate: gate,
+                about: GatewayInfo(dataFolder: folder.path, deploy: configuration.deploy, gpus: gpus)),
             deploys: DeployService(registry: registry), uploads: UploadService(bundles: bundles),
             logs: LogService(registry: registry),
             health: HealthService(registry: registry, gate: gate, changes: changes),
@@ -112,6 +122,7 @@ package final class Gateway: Service {
             group.addTask { [tasks] in await tasks.run() }
             group.addTask { [self] in await writeCounts() }
             removeUnfinished()
+            group.addTask { [self] in await removeLeftContainers() }
             do {
                 try await registry.restore()
             } catch {
@@ -169,6 +180,13 @@ package final class Gateway: Service {
         }
     }
 
+    /// A gateway that never runs containers does not ask for an engine.
+    private func removeLeftContainers() async {
+        let versions = ((try? store.all()) ?? []).flatMap(\.versions)
+        guard configuration.deploy == .image || versions.contains(where: { $0.deploy == .image }) else { return }
+        await containers.removeLeft()
+    }
+
     private func drain() async {
         logger.info("draining: \(gate.count) calls")
         acceptor.stop()
@@ -182,8 +200,10 @@ package final class Gateway: Service {
         }
         await registry.stopAll(within: configuration.limits.stop)
         templates.endAll()
+        await containers.finish()
         await registry.writeInvocations()
         tasks.finish()
+        await containers.shutdown()
         await closeConnections()
     }
 

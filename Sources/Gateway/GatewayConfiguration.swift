@@ -1,5 +1,6 @@
+internal import Engine
 internal import Environments
-internal import FunctionConfig
+package import FunctionConfig
 
 /// What a gateway is started with.
 package struct GatewayConfiguration: Sendable {
@@ -10,6 +11,10 @@ package struct GatewayConfiguration: Sendable {
     package var limits: Limits
     /// The interpreter of functions that name none; nil is `python3` on the PATH.
     package var python: String?
+    /// What functions are whose config does not say.
+    package var deploy: DeployKind
+    /// Makes the client of the container engine, when the first function needs it.
+    package var makeEngine: ContainerEngineMaker
     /// Whether an address that other machines can reach is all right without encryption.
     package var allowsPlaintext: Bool
     /// The path of `dcf-watcher`.
@@ -19,6 +24,10 @@ package struct GatewayConfiguration: Sendable {
 
     package init(
         host: String, port: UInt16, dataFolder: String, limits: Limits = Limits(), python: String? = nil,
+        deploy: DeployKind = .process,
+        makeEngine: @escaping ContainerEngineMaker = {
+            () throws(EngineError) in throw EngineError(.failed, "this gateway has no container engine")
+        },
         allowsPlaintext: Bool = false, launcher: String, variables: [String: String]
     ) {
         self.host = host
@@ -26,6 +35,8 @@ package struct GatewayConfiguration: Sendable {
         self.dataFolder = dataFolder
         self.limits = limits
         self.python = python
+        self.deploy = deploy
+        self.makeEngine = makeEngine
         self.allowsPlaintext = allowsPlaintext
         self.launcher = launcher
         self.variables = variables

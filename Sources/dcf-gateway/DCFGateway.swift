@@ -1,4 +1,5 @@
 import ArgumentParser
+import Engine
 import Gateway
 import Glibc
 import Logging
@@ -38,6 +39,12 @@ struct DCFGateway: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The interpreter of functions that name none.", valueName: "python"))
     var python: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "What functions are whose config does not say: process or docker (containers of images).",
+            valueName: "engine"))
+    var engine = EngineChoice.process
+
     @Flag(help: "Listen also where other machines can reach the gateway, without encryption.")
     var allowPlaintext = false
 
@@ -68,6 +75,8 @@ struct DCFGateway: AsyncParsableCommand {
             let gateway = try Gateway(
                 GatewayConfiguration(
                     host: host, port: port, dataFolder: try dataFolder(variables), limits: values, python: python,
+                    deploy: engine.deploy,
+                    makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) },
                     allowsPlaintext: allowPlaintext, launcher: try Programs.watcher(), variables: variables),
                 logger: logger)
             try await SignalledRun(gateway, logger: logger).run()

@@ -100,20 +100,32 @@ import Testing
         #expect(error?.message.hasPrefix(message) == true, "\(String(describing: error))")
     }
 
-    @Test(arguments: [
-        (
-            "concurrency: 2\n    batch: {max_size: 4}",
-            "functions.echo.concurrency above 1 together with batch is not supported yet"
-        ),
-        ("build_args: [A=1]", "functions.echo.build_args is not supported yet; remove it"),
-        ("build_packages: [libgl1]", "functions.echo.build_packages is not supported yet; remove it"),
-        ("skip_build: true", "functions.echo.skip_build is not supported yet; remove it"),
-        ("deploy: image", "functions.echo.deploy: image is not supported yet; remove it"),
-    ])
-    func namesWhatIsNotSupported(_ key: String, saying message: String) throws {
+    @Test(
+        arguments: [
+            (
+                .process, "concurrency: 2\n    batch: {max_size: 4}",
+                "functions.echo.concurrency above 1 together with batch is not supported yet"
+            ),
+            (
+                .process, "build_args: [A=1]",
+                "functions.echo.build_args is for functions that are deployed as images; add"
+            ),
+            (
+                .process, "build_packages: [libgl1]",
+                "functions.echo.build_packages is for functions that are deployed as images"
+            ),
+            (.process, "skip_build: true", "functions.echo.skip_build is for functions that are deployed as images"),
+            (.process, "secrets: [key]", "functions.echo.secrets is for functions that are deployed as images"),
+            (.image, "preload: [numpy]", "functions.echo.preload is for functions that run as processes; remove it"),
+            (
+                .image, "python: \"3.10\"",
+                "functions.echo.python is for functions that run as processes; the image says"
+            ),
+        ] as [(DeployKind, String, String)])
+    func namesWhatIsNotSupported(as kind: DeployKind, _ key: String, saying message: String) throws {
         let text = "functions:\n  echo:\n    desc: x\n    \(key)\n"
         let echo = try #require(try ConfigFile.parse(yaml: text, fileName: "c.yaml").functions.first)
-        let error = #expect(throws: ConfigError.self) { try echo.requireSupported() }
+        let error = #expect(throws: ConfigError.self) { try echo.requireSupported(as: kind) }
         #expect(error?.description.hasPrefix("c.yaml:4: \(message)") == true, "\(String(describing: error))")
     }
 
@@ -121,12 +133,12 @@ import Testing
         "concurrency: 4", "batch: {max_size: 4}", "replicas: 3", "replicas: {min: 2, max: 2}",
         "replicas: {min: 0, max: 4}", "timeout: {idle: 5m}", "strategy: replace", "limits: {gpu: 0}",
         "limits: {gpu: 1}",
-        "limits: {gpu: \"2\", gpu_shared: true}", "deploy: process",
+        "limits: {gpu: \"2\", gpu_shared: true}", "deploy: process", "deploy: image",
     ])
     func lets(_ key: String) throws {
         let text = "functions:\n  echo:\n    \(key)\n"
         let echo = try #require(try ConfigFile.parse(yaml: text, fileName: "c.yaml").functions.first)
-        try echo.requireSupported()
+        try echo.requireSupported(as: .process)
     }
 
     @Test func bombsAreRefused() throws {

@@ -93,7 +93,7 @@ import Testing
         #expect(echo.timeout.idle == nil)
         #expect(echo.queue == nil)
         #expect(echo.deploy == nil)
-        #expect(echo.unsupportedKeys().isEmpty)
+        #expect(echo.unsupportedKeys(as: .process).isEmpty)
         #expect(echo.yaml == "{}\n")
     }
 
@@ -122,7 +122,7 @@ import Testing
         #expect(echo.handler.file == "handler.py")
         #expect(echo.limits == LimitsConfig())
         #expect(echo.parameters == "{}")
-        #expect(echo.unsupportedKeys().isEmpty)
+        #expect(echo.unsupportedKeys(as: .process).isEmpty)
     }
 
     @Test(arguments: ["", "\n", "# nothing\n", "functions:\n", "functions: {}\n", "dcf:\n", "---\n"])
@@ -173,7 +173,8 @@ import Testing
             #expect(read.timeout == function.timeout)
             #expect(read.python == "3.10" || function.python == nil)
             read.name = function.name
-            #expect(read.unsupportedKeys().map(\.key) == function.unsupportedKeys().map(\.key))
+            #expect(
+                read.unsupportedKeys(as: .process).map(\.key) == function.unsupportedKeys(as: .process).map(\.key))
         }
     }
 

@@ -20,7 +20,7 @@ import Testing
             let text = try config.read()
             #expect(text.hasPrefix("# mine\nfunctions:\n  old:\n    desc: kept # too\n  new:\n    runtime: python3\n"))
             let loaded = try LoadedConfig(path: config.string)
-            let new = try #require(try loaded.deployable(named: ["new"]).first)
+            let new = try #require(try loaded.functions(named: ["new"]).first)
             #expect(loaded.directory(of: new) == folder.appending("new"))
             #expect(loaded.file.gateway == nil)
             #expect(try folder.appending("new/requirements.txt").read().hasPrefix("# "))

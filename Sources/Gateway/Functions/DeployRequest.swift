@@ -1,3 +1,5 @@
+internal import FunctionConfig
+
 /// What a caller wants deployed.
 struct DeployRequest: Sendable {
     /// What to do when the name is taken.
@@ -8,7 +10,13 @@ struct DeployRequest: Sendable {
     }
 
     var name: String
+    /// What its replicas are to be; nil: what the config says, then what the gateway was started for.
+    var deploy: DeployKind?
     var image: String
+    /// What the registry of the image wants to be shown, as Docker sends it; never kept.
+    var registryAuthorization: String
+    /// Names of secrets, beside those of the config.
+    var secrets: [String]
     /// The function's part of the config, as YAML.
     var config: String
     /// SHA-256 of an uploaded bundle.

@@ -1,3 +1,4 @@
+internal import Engine
 internal import Environments
 internal import FunctionConfig
 internal import GRPC
@@ -21,7 +22,7 @@ enum FunctionError: Error {
     /// Its replicas do not get the devices that they need.
     case devices(function: String, GPUShortage, hint: String?)
     case constructor(function: String, ConstructorFailure)
-    case unsupported(String)
+    case container(EngineError)
     case cancelled
 
     var status: Status {
@@ -55,7 +56,7 @@ enum FunctionError: Error {
                 "function \"\(function)\": \(shortage)\(hint.map { "; \($0)" } ?? "")")
         case .constructor(let function, let failure):
             Self.status(.failedPrecondition, Self.message(function, failure))
-        case .unsupported(let message): Self.status(.unimplemented, message)
+        case .container(let error): Self.status(.failedPrecondition, "\(error)")
         case .cancelled: Self.status(.cancelled, "the caller has left; nothing was changed")
         }
     }

@@ -1,3 +1,4 @@
+internal import Engine
 internal import Environments
 internal import FunctionConfig
 internal import Glibc
@@ -11,16 +12,21 @@ final class FunctionPlanner: Sendable {
     private let environments: EnvironmentCache
     /// The interpreter of functions that name none.
     private let defaultPython: String?
+    private let containers: ContainerHost
+    /// What functions are whose config does not say.
+    private let defaultDeploy: DeployKind
     private let limits: Limits
 
     init(
         bundles: BundleStore, interpreters: InterpreterFinder, environments: EnvironmentCache, defaultPython: String?,
-        limits: Limits
+        containers: ContainerHost, defaultDeploy: DeployKind, limits: Limits
     ) {
         self.bundles = bundles
         self.interpreters = interpreters
         self.environments = environments
         self.defaultPython = defaultPython
+        self.containers = containers
+        self.defaultDeploy = defaultDeploy
         self.limits = limits
     }
 
@@ -29,12 +35,12 @@ final class FunctionPlanner: Sendable {
         for request: DeployRequest, name: FunctionName, version: Int
     ) throws(FunctionError) -> VersionRecord {
         let config = try parse(request.config, name)
-        guard !request.bundle.isEmpty else {
-            throw .unsupported(
-                "function \"\(name)\" has no bundle: deploys of images are not supported yet; dcf function create ships the "
-                    + "function's folder")
+        let deploy = try deployKind(request, config)
+        do throws(ConfigError) { try config.requireSupported(as: deploy) } catch { throw .badConfig(error) }
+        if deploy == .process {
+            guard bundles.contains(request.bundle) else { throw .bundle(.unknown(request.bundle)) }
         }
-        guard bundles.contains(request.bundle) else { throw .bundle(.unknown(request.bundle)) }
+        let secrets = try secrets(request, config, deploy)
         guard config.replicas.max <= Int(Self.replicasMax) else {
             throw .badArgument("replicas: \(config.replicas.max) is more than \(Self.replicasMax)")
         }
@@ -43,9 +49,63 @@ final class FunctionPlanner: Sendable {
                 "EnvVars: \(FunctionConfig.devicesVariable) is set by limits.gpu; remove one of the two")
         }
         return VersionRecord(
-            name: name.text, version: version, image: request.image.isEmpty ? config.image : request.image,
-            config: request.config, bundle: request.bundle, labels: request.labels, annotations: request.annotations,
+            name: name.text, version: version, deploy: deploy,
+            image: request.image.isEmpty ? config.image : request.image, secrets: secrets,
+            config: request.config, bundle: deploy == .image ? "" : request.bundle, labels: request.labels,
+            annotations: request.annotations,
             environment: request.environment, replicas: config.replicas, createdAt: LogTime.now())
+    }
+
+    private func deployKind(_ request: DeployRequest, _ config: FunctionConfig) throws(FunctionError) -> DeployKind {
+        let wanted = request.deploy ?? config.deploy ?? (request.bundle.isEmpty ? defaultDeploy : .process)
+        let hasImage = !request.image.isEmpty || !config.image.isEmpty
+        switch wanted {
+        case .process where request.bundle.isEmpty:
+            throw .badArgument(
+                "function \"\(config.name)\" has no bundle; dcf function create ships the function's folder, and with "
+                    + "\"deploy: image\" the gateway runs its image")
+        case .image where !hasImage:
+            throw .badArgument(
+                "function \"\(config.name)\" is to be deployed as an image and names none; set \"image\" in the config")
+        default: return wanted
+        }
+    }
+
+    private func secrets(
+        _ request: DeployRequest, _ config: FunctionConfig, _ deploy: DeployKind
+    ) throws(FunctionError) -> [String] {
+        let names = config.secrets + request.secrets.filter { !config.secrets.contains($0) }
+        guard deploy == .image || names.isEmpty else {
+            throw .badArgument("Secrets: they are for functions that are deployed as images")
+        }
+        for name in names {
+            guard FunctionConfig.isSecretName(name) else {
+                throw .badArgument("\"\(name)\" is not the name of a secret")
+            }
+        }
+        if let missing = containers.folders.missing(of: names) {
+            throw .container(.noSecret(missing, folder: containers.folders.secrets))
+        }
+        return names
+    }
+
+    /// A record with the very image that its name stands for now; the image is got where the engine does not have it.
+    ///
+    /// - Parameter authorization: for the image's registry.
+    func resolved(
+        _ record: VersionRecord, authorization: String, progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> VersionRecord {
+        guard record.deploy == .image else { return record }
+        do throws(EngineError) {
+            let image = try await containers.resolve(
+                record.image, credentials: authorization.isEmpty ? nil : RegistryCredentials(header: authorization),
+                progress: progress)
+            var record = record
+            record.imageID = image.id
+            record.imageUser = image.user
+            record.imageVariables = image.variables.sorted()
+            return record
+        } catch { throw .container(error) }
     }
 
     /// What callers and lists see of a version, from its config alone.
@@ -61,6 +121,14 @@ final class FunctionPlanner: Sendable {
         _ record: VersionRecord, unpacking: Bool, progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(FunctionError) -> FunctionPlan {
         let config = try parse(record.config, try Self.name(record.name))
+        if record.deploy == .image {
+            return plan(
+                record, config,
+                .image(
+                    ImageSource(
+                        id: record.imageID, name: record.image, user: record.imageUser,
+                        variables: Set(record.imageVariables))))
+        }
         let folder = bundles.folder(of: record.name, version: record.version)
         if unpacking || access(folder, F_OK) != 0 {
             progress(.step("unpacking"))
@@ -80,18 +148,19 @@ final class FunctionPlanner: Sendable {
                 interpreter, requirements: folder + "/requirements.txt", folder: folder,
                 timeout: config.timeout.build ?? limits.buildTimeout
             ) { progress(.output($0)) }
-            return FunctionPlan(
-                record: record, config: config, folder: folder, python: python,
-                callTimeout: config.timeout.call ?? limits.callTimeout,
-                startTimeout: config.timeout.start ?? limits.startTimeout, queueBound: config.queue ?? limits.queue)
+            return plan(record, config, .process(ProcessSource(folder: folder, python: python)))
         } catch { throw .environment(error) }
+    }
+
+    private func plan(_ record: VersionRecord, _ config: FunctionConfig, _ source: ReplicaSource) -> FunctionPlan {
+        FunctionPlan(
+            record: record, config: config, source: source, callTimeout: config.timeout.call ?? limits.callTimeout,
+            startTimeout: config.timeout.start ?? limits.startTimeout, queueBound: config.queue ?? limits.queue)
     }
 
     private func parse(_ yaml: String, _ name: FunctionName) throws(FunctionError) -> FunctionConfig {
         do throws(ConfigError) {
-            let config = try FunctionConfig.parse(yaml: yaml, name: name)
-            try config.requireSupported()
-            return config
+            return try FunctionConfig.parse(yaml: yaml, name: name)
         } catch { throw .badConfig(error) }
     }
 

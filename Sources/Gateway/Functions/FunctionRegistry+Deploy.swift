@@ -15,7 +15,9 @@ extension FunctionRegistry {
         deploying.append(request.bundle)
         defer { if let index = deploying.firstIndex(of: request.bundle) { deploying.remove(at: index) } }
         let newest = existing?.versions.last?.number ?? 0
-        let record = try planner.record(for: request, name: name, version: newest + 1)
+        let record = try await planner.resolved(
+            try planner.record(for: request, name: name, version: newest + 1),
+            authorization: request.registryAuthorization, progress: progress)
         let version = makeVersion(record)
         do throws(FunctionError) {
             let replaces = request.ifExists == .replace || version.settings.strategy == .replace
@@ -176,7 +178,7 @@ extension FunctionRegistry {
     }
 
     private func removeUnused(_ bundle: String) {
-        guard !deploying.contains(bundle),
+        guard !bundle.isEmpty, !deploying.contains(bundle),
             !functions.values.contains(where: { $0.versions.contains { $0.record.bundle == bundle } })
         else { return }
         do {

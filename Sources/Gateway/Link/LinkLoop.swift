@@ -11,7 +11,7 @@ final class LinkLoop {
     /// The system doubles it, for its own bookkeeping.
     private static let sendBufferBytes: Int32 = 2 << 20
 
-    private let listener: Int32
+    private let listeners: [Int32]
     private let wakeup: Int32
     private let maxBodyBytes: Int
     private let strangersMax: Int
@@ -27,12 +27,12 @@ final class LinkLoop {
     private var isStopping = false
 
     init(
-        listener: Int32, wakeup: Int32, maxBodyBytes: Int, strangersMax: Int, invoker: Invoker, logger: Logger,
+        listeners: [Int32], wakeup: Int32, maxBodyBytes: Int, strangersMax: Int, invoker: Invoker, logger: Logger,
         redeem: @escaping (String) -> (any ReplicaLinkObserver)?,
         commands: @escaping () -> [@Sendable (LinkLoop) -> Void], onTurn: @escaping () -> Void
     ) {
         self.onTurn = onTurn
-        self.listener = listener
+        self.listeners = listeners
         self.wakeup = wakeup
         self.maxBodyBytes = maxBodyBytes
         self.strangersMax = strangersMax
@@ -41,7 +41,7 @@ final class LinkLoop {
         self.redeem = redeem
         takeCommands = commands
         poll = epoll_create1(Int32(EPOLL_CLOEXEC))
-        control(EPOLL_CTL_ADD, listener, EPOLLIN.rawValue)
+        for listener in listeners { control(EPOLL_CTL_ADD, listener, EPOLLIN.rawValue) }
         control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue)
     }
 
@@ -85,7 +85,7 @@ final class LinkLoop {
 
     private func handle(_ event: epoll_event) {
         switch event.data.fd {
-        case listener: accept()
+        case let listener where listeners.contains(listener): accept(listener)
         case wakeup:
             var count: UInt64 = 0
             eventfd_read(wakeup, &count)
@@ -104,7 +104,7 @@ final class LinkLoop {
         }
     }
 
-    private func accept() {
+    private func accept(_ listener: Int32) {
         while true {
             let descriptor = dcf_accept4(
                 listener, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))

@@ -4,7 +4,7 @@ internal import Glibc
 internal import Logging
 internal import Synchronization
 
-/// The gateway's end of all links: the unix socket that watchers dial, and the one thread that reads what they say.
+/// The gateway's end of all links: the unix sockets that watchers dial, and the one thread that reads what they say.
 final class LinkServer: Sendable {
     /// Connections that have not said who they are may be so many.
     private static let strangersMax = 256
@@ -17,7 +17,8 @@ final class LinkServer: Sendable {
     }
 
     let path: String
-    private let listener: Int32
+    private let containerPath: String
+    private let listeners: [Int32]
     private let wakeup: Int32
     private let maxBodyBytes: Int
     private let onTurn: @Sendable () -> Void
@@ -25,29 +26,40 @@ final class LinkServer: Sendable {
     private let logger: Logger
     private let state = Mutex(State())
 
-    /// Binds the socket; its folder must be the gateway's alone.
+    /// Binds the sockets.
     ///
     /// - Parameters:
+    ///   - path: for processes of the gateway's own user; its folder must be the gateway's alone.
+    ///   - containerPath: for containers, whoever runs in them: the token is the key. Its folder is seen by them, and by
+    ///     nobody else.
     ///   - invoker: takes the calls that handlers make.
     ///   - onTurn: called on the links' thread when what was there has been read.
     init(
-        path: String, maxBodyBytes: Int, invoker: Invoker, logger: Logger, onTurn: @escaping @Sendable () -> Void = {}
+        path: String, containerPath: String, maxBodyBytes: Int, invoker: Invoker, logger: Logger,
+        onTurn: @escaping @Sendable () -> Void = {}
     ) throws(LinkServerError) {
         self.path = path
+        self.containerPath = containerPath
         self.onTurn = onTurn
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
         self.logger = logger
-        listener = try Self.listen(at: path)
+        let own = try Self.listen(at: path, mode: 0o600)
+        do throws(LinkServerError) {
+            listeners = [own, try Self.listen(at: containerPath, mode: 0o666)]
+        } catch {
+            close(own)
+            throw error
+        }
         wakeup = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
     }
 
     deinit {
-        close(listener)
+        for listener in listeners { close(listener) }
         close(wakeup)
     }
 
-    private static func listen(at path: String) throws(LinkServerError) -> Int32 {
+    private static func listen(at path: String, mode: mode_t) throws(LinkServerError) -> Int32 {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let fits = withUnsafeMutableBytes(of: &address.sun_path) { target in
@@ -66,7 +78,7 @@ final class LinkServer: Sendable {
                 bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        guard result == 0, chmod(path, 0o600) == 0, Glibc.listen(descriptor, 1024) == 0 else {
+        guard result == 0, chmod(path, mode) == 0, Glibc.listen(descriptor, 1024) == 0 else {
             let reason = String(cString: strerror(errno))
             close(descriptor)
             throw .refused(path, reason: reason)
@@ -77,7 +89,7 @@ final class LinkServer: Sendable {
     func start() {
         let thread = Thread(name: "links") { [self] in
             let loop = LinkLoop(
-                listener: listener, wakeup: wakeup, maxBodyBytes: maxBodyBytes, strangersMax: Self.strangersMax,
+                listeners: listeners, wakeup: wakeup, maxBodyBytes: maxBodyBytes, strangersMax: Self.strangersMax,
                 invoker: invoker, logger: logger, redeem: { [self] in redeem($0) },
                 commands: { [self] in takeCommands() }, onTurn: onTurn)
             loop.run()
@@ -94,6 +106,7 @@ final class LinkServer: Sendable {
         }
         thread?.join()
         unlink(path)
+        unlink(containerPath)
     }
 
     /// A watcher that shows `token` is `observer`'s.

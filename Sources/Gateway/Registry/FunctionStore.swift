@@ -49,6 +49,15 @@ package final class FunctionStore: Sendable {
             }
         }
         migrator.registerMigration("2 versions", migrate: addVersions)
+        migrator.registerMigration("3 images") { database in
+            try database.alter(table: "version") { table in
+                table.add(column: "deploy", .text).notNull().defaults(to: "process")
+                table.add(column: "imageID", .text).notNull().defaults(to: "")
+                table.add(column: "imageUser", .text).notNull().defaults(to: "")
+                table.add(column: "imageVariables", .text).notNull().defaults(to: "[]")
+                table.add(column: "secrets", .text).notNull().defaults(to: "[]")
+            }
+        }
         return migrator
     }
 

@@ -7,11 +7,21 @@ package struct VersionRecord: Sendable, Equatable, Codable {
     package var name: String
     /// 1 at the first deploy, one more at each update.
     package var version: Int
-    /// As the config names it; shown, not used.
+    /// What its replicas are.
+    package var deploy: DeployKind
+    /// The image's name: where it is not deployed as one, as the config says, shown and not used.
     package var image: String
+    /// Names the very image for ever, `sha256:...`; empty where it is not deployed as one.
+    package var imageID: String
+    /// Whom the image wants to run as.
+    package var imageUser: String
+    /// Names of the variables that the image sets.
+    package var imageVariables: [String]
+    /// Names of the secrets that it gets.
+    package var secrets: [String]
     /// This function's part of the config, as YAML.
     package var config: String
-    /// The SHA-256 of its bundle.
+    /// The SHA-256 of its bundle; empty where it is deployed as an image.
     package var bundle: String
     package var labels: [String: String]
     package var annotations: [String: String]
@@ -26,13 +36,19 @@ package struct VersionRecord: Sendable, Equatable, Codable {
     package var createdAt: Int64
 
     package init(
-        name: String, version: Int, image: String = "", config: String, bundle: String, labels: [String: String] = [:],
+        name: String, version: Int, deploy: DeployKind = .process, image: String = "", secrets: [String] = [],
+        config: String, bundle: String, labels: [String: String] = [:],
         annotations: [String: String] = [:], environment: [String: String] = [:], replicas: ReplicaRange,
         traffic: Int = 0, createdAt: Int64
     ) {
         self.name = name
         self.version = version
+        self.deploy = deploy
         self.image = image
+        imageID = ""
+        imageUser = ""
+        imageVariables = []
+        self.secrets = secrets
         self.config = config
         self.bundle = bundle
         self.labels = labels

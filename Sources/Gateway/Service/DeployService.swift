@@ -1,3 +1,4 @@
+internal import FunctionConfig
 internal import GRPC
 internal import GatewayProtocol
 
@@ -53,9 +54,22 @@ final class DeployService: Sendable {
 extension DeployRequest {
     init(_ request: Pb_CreateFunctionRequest, ifExists: IfExists, mustExist: Bool) {
         self.init(
-            name: request.service, image: request.image, config: request.config, bundle: request.bundle,
+            name: request.service, deploy: .init(request.deploy), image: request.image,
+            registryAuthorization: request.registryAuth, secrets: request.secrets, config: request.config,
+            bundle: request.bundle,
             environment: request.envVars, labels: request.labels, annotations: request.annotations,
             ifExists: ifExists, mustExist: mustExist)
+    }
+}
+
+extension DeployKind {
+    /// Nil where the request does not say.
+    init?(_ kind: Pb_DeployKind) {
+        switch kind {
+        case .asProcess: self = .process
+        case .asImage: self = .image
+        default: return nil
+        }
     }
 }
 

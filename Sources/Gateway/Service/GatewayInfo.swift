@@ -4,6 +4,8 @@ internal import GRPC
 /// What the gateway says of itself.
 struct GatewayInfo: Sendable {
     var dataFolder: String
+    /// What functions are whose config does not say.
+    var deploy: DeployKind
     var gpus: GPULeases
     var started = MonotonicTime.now
 
@@ -13,7 +15,8 @@ struct GatewayInfo: Sendable {
             dcf-gateway \(Release.version)
             functions: \(functions)
             up: \(seconds) s
-            data: \(dataFolder)\(devices)
+            data: \(dataFolder)
+            deploy: \(deploy.rawValue)\(devices)
             """
     }
 

@@ -87,6 +87,7 @@ final class ManagementService: Sendable {
         let _: Pb_Empty = try await call.request()
         var reply = Pb_Message()
         reply.msg = about.text(functions: await registry.all.count)
+        reply.deploy = about.deploy == .image ? .asImage : .asProcess
         try await call.send(reply)
     }
 

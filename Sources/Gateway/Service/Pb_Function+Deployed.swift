@@ -34,8 +34,10 @@ extension Pb_Function {
         }
         guard detail else { return }
         config = record.config
-        if let environment = current.plan?.python {
-            python = "\(environment.version) (\(environment.python))"
+        deploy = record.deploy == .image ? .asImage : .asProcess
+        imageID = record.imageID
+        if case .process(let source) = current.plan?.source {
+            python = "\(source.python.version) (\(source.python.python))"
         }
         instances = replicas.flatMap { version, states in states.map { Pb_Replica($0, of: version) } }
     }
@@ -63,6 +65,7 @@ extension Pb_FunctionVersion {
         current = version === function.current
         image = record.image
         bundle = record.bundle
+        imageID = record.imageID
     }
 }
 

@@ -9,11 +9,12 @@ extension FunctionPlan {
     ///
     /// - Parameter inherited: the gateway's own environment.
     func templateKey(inherited: [String: String]) -> TemplateKey? {
-        guard !config.preload.isEmpty else { return nil }
+        guard !config.preload.isEmpty, case .process(let source) = source else { return nil }
         let variables = variables(inherited: inherited).filter { !Self.ownVariables.contains($0.key) }
         // A relative path in it means one in the function's folder.
         let isRelative = (variables["PYTHONPATH"] ?? "").split(separator: ":").contains { !$0.hasPrefix("/") }
         return TemplateKey(
-            python: python.python, modules: config.preload, variables: variables, folder: isRelative ? folder : "/")
+            python: source.python.python, modules: config.preload, variables: variables,
+            folder: isRelative ? source.folder : "/")
     }
 }

@@ -1,13 +1,10 @@
-internal import Environments
 internal import FunctionConfig
 
-/// One version of a function, ready to be started: its config checked, its folder unpacked, its environment prepared.
+/// One version of a function, ready to be started: its config checked, and what its replicas are started from prepared.
 struct FunctionPlan: Sendable {
     var record: VersionRecord
     var config: FunctionConfig
-    /// The unpacked bundle.
-    var folder: String
-    var python: PythonEnvironment
+    var source: ReplicaSource
     var callTimeout: Duration
     var startTimeout: Duration
     /// Calls that may wait.
@@ -62,7 +59,7 @@ struct FunctionPlan: Sendable {
         if let cpu = config.limits.cpu { variables["OMP_NUM_THREADS"] = "\(max(Int(cpu.rounded(.up)), 1))" }
         variables.merge(record.environment) { $1 }
         for variable in config.environment { variables[variable.name] = variable.value }
-        variables["HANDLER_DIR"] = folder
+        if case .process(let source) = source { variables["HANDLER_DIR"] = source.folder }
         variables["HANDLER_FILE"] = config.handler.file
         variables["HANDLER_NAME"] = config.handler.name
         return variables

@@ -1,7 +1,13 @@
+internal import FunctionConfig
+
 /// How a replica's process ended.
 package enum ReplicaExit: Sendable, Hashable, CustomStringConvertible {
     case status(CInt)
     case signal(CInt)
+    /// A container's, with what it wrote last to its standard error.
+    case container(CInt, lastLine: String)
+    /// A container's that the kernel killed for want of memory.
+    case outOfMemory(limit: UInt64?)
     /// The system did not say; the process is gone all the same.
     case unknown(String)
 
@@ -9,7 +15,21 @@ package enum ReplicaExit: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .status(let status): "exit status \(status)"
         case .signal(let number): "signal \(number)\(Self.names[number].map { " (\($0))" } ?? "")"
+        case .container(let status, _): "exit status \(status)"
+        case .outOfMemory(let limit?): "killed by the memory limit: limits.memory is \(ByteSize.text(limit))"
+        case .outOfMemory(nil): "killed because the machine had no memory left"
         case .unknown(let reason): "unknown (\(reason))"
+        }
+    }
+
+    /// The same where it had never become Ready.
+    var beforeReady: String {
+        switch self {
+        case .container(let status, let line):
+            "the container ended before the handler was constructed: exit status \(status)"
+                + (line.isEmpty ? "" : ": \(line)")
+        case .outOfMemory: "the container ended before the handler was constructed: \(self)"
+        default: "the process ended before the handler was constructed: \(self)"
         }
     }
 

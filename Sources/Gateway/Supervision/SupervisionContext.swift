@@ -15,4 +15,5 @@ struct SupervisionContext: Sendable {
     let templates: TemplatePool
     let gpus: GPULeases
     let inventory: GPUInventory
+    let containers: ContainerHost
 }

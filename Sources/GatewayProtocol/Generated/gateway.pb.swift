@@ -28,6 +28,51 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// What the replicas of a function are.
+package nonisolated enum Pb_DeployKind: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+
+  /// What its config says, then what the gateway was started for.
+  case asConfigured // = 0
+
+  /// Processes on the gateway's machine, of a Bundle.
+  case asProcess // = 1
+
+  /// Containers of the Image, which the gateway gets from its registry where the engine does not have it.
+  case asImage // = 2
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .asConfigured
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .asConfigured
+    case 1: self = .asProcess
+    case 2: self = .asImage
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .asConfigured: return 0
+    case .asProcess: return 1
+    case .asImage: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Pb_DeployKind] = [
+    .asConfigured,
+    .asProcess,
+    .asImage,
+  ]
+
+}
+
 /// What a deploy does with a function that is there already.
 package nonisolated enum Pb_Existing: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
@@ -89,6 +134,9 @@ package nonisolated struct Pb_Message: Sendable {
   // methods supported on all messages.
 
   package var msg: String = String()
+
+  /// Of Info: what functions are whose config does not say.
+  package var deploy: Pb_DeployKind = .asConfigured
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -217,6 +265,12 @@ package nonisolated struct Pb_CreateFunctionRequest: @unchecked Sendable {
   package var ifExists: Pb_Existing {
     get {_storage._ifExists}
     set {_uniqueStorage()._ifExists = newValue}
+  }
+
+  /// What its replicas are to be.
+  package var deploy: Pb_DeployKind {
+    get {_storage._deploy}
+    set {_uniqueStorage()._deploy = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -409,6 +463,18 @@ package nonisolated struct Pb_Function: @unchecked Sendable {
     set {_uniqueStorage()._maxReplicas = newValue}
   }
 
+  /// What its replicas are.
+  package var deploy: Pb_DeployKind {
+    get {_storage._deploy}
+    set {_uniqueStorage()._deploy = newValue}
+  }
+
+  /// Names the very image that runs; empty where it is not deployed as one.
+  package var imageID: String {
+    get {_storage._imageID}
+    set {_uniqueStorage()._imageID = newValue}
+  }
+
   /// The devices that its replicas hold, each once.
   package var gpus: [Pb_GPU] {
     get {_storage._gpus}
@@ -500,6 +566,9 @@ package nonisolated struct Pb_FunctionVersion: Sendable {
 
   /// SHA-256 of its bundle.
   package var bundle: String = String()
+
+  /// Names its very image.
+  package var imageID: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -686,6 +755,10 @@ package nonisolated struct Pb_LogRequest: Sendable {
 
 fileprivate nonisolated let _protobuf_package = "pb"
 
+nonisolated extension Pb_DeployKind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0AS_CONFIGURED\0\u{1}AS_PROCESS\0\u{1}AS_IMAGE\0")
+}
+
 nonisolated extension Pb_Existing: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REFUSE\0\u{1}UPDATE\0\u{1}REPLACE\0")
 }
@@ -711,7 +784,7 @@ nonisolated extension Pb_Empty: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension Pb_Message: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Message"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Msg\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Msg\0\u{2}c\u{1}Deploy\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -720,6 +793,7 @@ nonisolated extension Pb_Message: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.msg) }()
+      case 100: try { try decoder.decodeSingularEnumField(value: &self.deploy) }()
       default: break
       }
     }
@@ -729,11 +803,15 @@ nonisolated extension Pb_Message: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.msg.isEmpty {
       try visitor.visitSingularStringField(value: self.msg, fieldNumber: 1)
     }
+    if self.deploy != .asConfigured {
+      try visitor.visitSingularEnumField(value: self.deploy, fieldNumber: 100)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Pb_Message, rhs: Pb_Message) -> Bool {
     if lhs.msg != rhs.msg {return false}
+    if lhs.deploy != rhs.deploy {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -816,7 +894,7 @@ nonisolated extension Pb_InvokeServiceRequest: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Pb_CreateFunctionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CreateFunctionRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Service\0\u{1}Image\0\u{1}EnvVars\0\u{1}Labels\0\u{1}Annotations\0\u{1}Constraints\0\u{1}Secrets\0\u{1}RegistryAuth\0\u{1}Limits\0\u{1}Requests\0\u{1}MinReplicas\0\u{1}MaxReplicas\0\u{2}X\u{1}Bundle\0\u{1}Config\0\u{1}IfExists\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Service\0\u{1}Image\0\u{1}EnvVars\0\u{1}Labels\0\u{1}Annotations\0\u{1}Constraints\0\u{1}Secrets\0\u{1}RegistryAuth\0\u{1}Limits\0\u{1}Requests\0\u{1}MinReplicas\0\u{1}MaxReplicas\0\u{2}X\u{1}Bundle\0\u{1}Config\0\u{1}IfExists\0\u{1}Deploy\0")
 
   fileprivate class _StorageClass {
     var _service: String = String()
@@ -834,6 +912,7 @@ nonisolated extension Pb_CreateFunctionRequest: SwiftProtobuf.Message, SwiftProt
     var _bundle: String = String()
     var _config: String = String()
     var _ifExists: Pb_Existing = .refuse
+    var _deploy: Pb_DeployKind = .asConfigured
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -859,6 +938,7 @@ nonisolated extension Pb_CreateFunctionRequest: SwiftProtobuf.Message, SwiftProt
       _bundle = source._bundle
       _config = source._config
       _ifExists = source._ifExists
+      _deploy = source._deploy
     }
   }
 
@@ -892,6 +972,7 @@ nonisolated extension Pb_CreateFunctionRequest: SwiftProtobuf.Message, SwiftProt
         case 100: try { try decoder.decodeSingularStringField(value: &_storage._bundle) }()
         case 101: try { try decoder.decodeSingularStringField(value: &_storage._config) }()
         case 102: try { try decoder.decodeSingularEnumField(value: &_storage._ifExists) }()
+        case 103: try { try decoder.decodeSingularEnumField(value: &_storage._deploy) }()
         default: break
         }
       }
@@ -949,6 +1030,9 @@ nonisolated extension Pb_CreateFunctionRequest: SwiftProtobuf.Message, SwiftProt
       if _storage._ifExists != .refuse {
         try visitor.visitSingularEnumField(value: _storage._ifExists, fieldNumber: 102)
       }
+      if _storage._deploy != .asConfigured {
+        try visitor.visitSingularEnumField(value: _storage._deploy, fieldNumber: 103)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -973,6 +1057,7 @@ nonisolated extension Pb_CreateFunctionRequest: SwiftProtobuf.Message, SwiftProt
         if _storage._bundle != rhs_storage._bundle {return false}
         if _storage._config != rhs_storage._config {return false}
         if _storage._ifExists != rhs_storage._ifExists {return false}
+        if _storage._deploy != rhs_storage._deploy {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1163,7 +1248,7 @@ nonisolated extension Pb_Functions: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Function"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Name\0\u{1}Image\0\u{1}InvocationCount\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Annotations\0\u{1}Labels\0\u{2}]\u{1}Status\0\u{1}Reason\0\u{1}Description\0\u{1}Maintainer\0\u{1}Version\0\u{1}Python\0\u{1}Config\0\u{1}Instances\0\u{1}Traffic\0\u{1}MinReplicas\0\u{1}MaxReplicas\0\u{2}\u{a}GPUs\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Name\0\u{1}Image\0\u{1}InvocationCount\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Annotations\0\u{1}Labels\0\u{2}]\u{1}Status\0\u{1}Reason\0\u{1}Description\0\u{1}Maintainer\0\u{1}Version\0\u{1}Python\0\u{1}Config\0\u{1}Instances\0\u{1}Traffic\0\u{1}MinReplicas\0\u{1}MaxReplicas\0\u{1}Deploy\0\u{1}ImageID\0\u{2}\u{8}GPUs\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1184,6 +1269,8 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
     var _traffic: [Pb_TrafficShare] = []
     var _minReplicas: UInt64 = 0
     var _maxReplicas: UInt64 = 0
+    var _deploy: Pb_DeployKind = .asConfigured
+    var _imageID: String = String()
     var _gpus: [Pb_GPU] = []
 
       // This property is used as the initial default value for new instances of the type.
@@ -1213,6 +1300,8 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
       _traffic = source._traffic
       _minReplicas = source._minReplicas
       _maxReplicas = source._maxReplicas
+      _deploy = source._deploy
+      _imageID = source._imageID
       _gpus = source._gpus
     }
   }
@@ -1250,6 +1339,8 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
         case 108: try { try decoder.decodeRepeatedMessageField(value: &_storage._traffic) }()
         case 109: try { try decoder.decodeSingularUInt64Field(value: &_storage._minReplicas) }()
         case 110: try { try decoder.decodeSingularUInt64Field(value: &_storage._maxReplicas) }()
+        case 111: try { try decoder.decodeSingularEnumField(value: &_storage._deploy) }()
+        case 112: try { try decoder.decodeSingularStringField(value: &_storage._imageID) }()
         case 120: try { try decoder.decodeRepeatedMessageField(value: &_storage._gpus) }()
         default: break
         }
@@ -1313,6 +1404,12 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
       if _storage._maxReplicas != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._maxReplicas, fieldNumber: 110)
       }
+      if _storage._deploy != .asConfigured {
+        try visitor.visitSingularEnumField(value: _storage._deploy, fieldNumber: 111)
+      }
+      if !_storage._imageID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._imageID, fieldNumber: 112)
+      }
       if !_storage._gpus.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._gpus, fieldNumber: 120)
       }
@@ -1343,6 +1440,8 @@ nonisolated extension Pb_Function: SwiftProtobuf.Message, SwiftProtobuf._Message
         if _storage._traffic != rhs_storage._traffic {return false}
         if _storage._minReplicas != rhs_storage._minReplicas {return false}
         if _storage._maxReplicas != rhs_storage._maxReplicas {return false}
+        if _storage._deploy != rhs_storage._deploy {return false}
+        if _storage._imageID != rhs_storage._imageID {return false}
         if _storage._gpus != rhs_storage._gpus {return false}
         return true
       }
@@ -1465,7 +1564,7 @@ nonisolated extension Pb_FunctionVersions: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Pb_FunctionVersion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FunctionVersion"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Version\0\u{1}Created\0\u{1}Weight\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Status\0\u{1}Reason\0\u{1}Current\0\u{1}Image\0\u{1}Bundle\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}Version\0\u{1}Created\0\u{1}Weight\0\u{1}Replicas\0\u{1}AvailableReplicas\0\u{1}Status\0\u{1}Reason\0\u{1}Current\0\u{1}Image\0\u{1}Bundle\0\u{1}ImageID\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1483,6 +1582,7 @@ nonisolated extension Pb_FunctionVersion: SwiftProtobuf.Message, SwiftProtobuf._
       case 8: try { try decoder.decodeSingularBoolField(value: &self.current) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.image) }()
       case 10: try { try decoder.decodeSingularStringField(value: &self.bundle) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.imageID) }()
       default: break
       }
     }
@@ -1519,6 +1619,9 @@ nonisolated extension Pb_FunctionVersion: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.bundle.isEmpty {
       try visitor.visitSingularStringField(value: self.bundle, fieldNumber: 10)
     }
+    if !self.imageID.isEmpty {
+      try visitor.visitSingularStringField(value: self.imageID, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1533,6 +1636,7 @@ nonisolated extension Pb_FunctionVersion: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.current != rhs.current {return false}
     if lhs.image != rhs.image {return false}
     if lhs.bundle != rhs.bundle {return false}
+    if lhs.imageID != rhs.imageID {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -2,6 +2,9 @@ import FunctionConfig
 
 /// What `dcf function init` begins a function with.
 struct FunctionTemplate {
+    /// Where the watcher's image is, as `make images` calls it.
+    static let watcherRegistry = "dcf"
+
     let name: FunctionName
     let runtime: String
 
@@ -47,7 +50,7 @@ struct FunctionTemplate {
 
     private static let dockerfile = """
         # The function as an image; where it runs as a process this is not looked at.
-        ARG REGISTRY=dcf
+        ARG REGISTRY=\(watcherRegistry)
         ARG WATCHER_VERSION=\(Release.version)
         ARG PYTHON_VERSION=3.12
 

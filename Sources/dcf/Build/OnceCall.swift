@@ -36,12 +36,12 @@ struct OnceCall {
         variables["HANDLER_DIR"] = folder
         variables["HANDLER_FILE"] = function.handler.file
         variables["HANDLER_NAME"] = function.handler.name
-        variables["DCF_CONFIG"] = configuration
+        variables["DCF_CONFIG"] = Self.configuration(of: function)
         return variables
     }
 
     /// What a gateway says in its welcome, as JSON.
-    private var configuration: String {
+    static func configuration(of function: FunctionConfig) -> String {
         let memory = function.limits.memory.map { String($0) } ?? "null"
         let cpu = function.limits.cpu.map { String($0) } ?? "null"
         let batch = function.batch.map { "{\"max_size\":\($0.sizeMax),\"retry\":\($0.retry)}" } ?? "null"

@@ -1,17 +1,18 @@
 import FunctionConfig
 
 extension LoadedConfig {
-    /// As `functions(named:)`, each checked: no key that is not supported yet, the folder and the handler file there.
-    func deployable(named names: [String]) throws(CommandFailure) -> [FunctionConfig] {
-        let functions = try functions(named: names)
+    /// Throws the first fault of these functions: a key that has no meaning as they are deployed, a folder or a handler file
+    /// that is not there.
+    func check(_ functions: [FunctionConfig], as kinds: DeployKinds) throws(CommandFailure) {
         for function in functions {
             do {
-                try function.requireSupported()
+                try function.requireSupported(as: kinds[function])
             } catch {
                 throw CommandFailure(error)
             }
+            // An image that is used as it is has its handler in it.
+            guard !function.skipBuild else { continue }
             try HandlerCheck(function: function, directory: directory(of: function)).requireFiles()
         }
-        return functions
     }
 }

@@ -11,12 +11,13 @@ struct DeployOptions: ParsableArguments {
     var replace = false
 
     @Option(
-        help: ArgumentHelp("The image registry; of no effect for functions that run as processes.", valueName: "host"))
+        help: ArgumentHelp(
+            "The registry that images are sent to, instead of the config's docker_registry.", valueName: "host"))
     var registry: String?
 
     @Flag(
         name: [.customShort("v"), .customLong("deployverbose"), .customLong("buildverbose"), .customLong("verbose")],
-        help: "Show the lines of pip.")
+        help: "Show the lines of pip, and of the Docker engine.")
     var isVerbose = false
 
     @Argument(help: "The functions (default: all of the config).")
@@ -33,11 +34,16 @@ struct DeployOptions: ParsableArguments {
     }
 
     /// Deploys the functions and returns when they are Ready.
-    func run(_ connection: ConnectionOptions) async throws {
+    ///
+    /// - Parameter builds: whether images are built before.
+    func run(_ connection: ConnectionOptions, builds: Bool) async throws {
         let config = try LoadedConfig(path: connection.configPath)
-        let functions = try config.deployable(named: names)
+        let client = try connection.client(of: config)
+        let functions = try config.functions(named: names)
+        let kinds = await DeployKinds(of: functions, client)
+        try config.check(functions, as: kinds)
         let deployment = Deployment(
-            client: try connection.client(of: config), existing: existing, isVerbose: isVerbose)
+            client: client, existing: existing, isVerbose: isVerbose, kinds: kinds, registry: registry, builds: builds)
         try await deployment.deploy(functions, of: config)
     }
 }

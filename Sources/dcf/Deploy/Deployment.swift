@@ -1,20 +1,30 @@
+import Engine
 import FunctionConfig
 import GRPC
 import GatewayProtocol
 import SystemPackage
 
-/// Deploys functions one after another: packs each folder, uploads it, and follows the gateway until it is Ready.
+/// Deploys functions one after another, each until it is Ready: packs a folder and uploads it, or sends an image to its
+/// registry.
 struct Deployment {
     let client: GatewayClient
     let existing: Pb_Existing
     let isVerbose: Bool
+    let kinds: DeployKinds
+    /// The registry of images, instead of the config's.
+    let registry: String?
+    /// Whether images are built before.
+    let builds: Bool
 
     /// Throws at the first function that cannot be deployed; those before it stay.
     func deploy(_ functions: [FunctionConfig], of config: LoadedConfig) async throws(CommandFailure) {
         let line = ProgressLine()
         for function in functions {
             defer { line.clear() }
-            try await deploy(config.withFullPath(function), from: config.directory(of: function), line)
+            switch kinds[function] {
+            case .process: try await deploy(config.withFullPath(function), from: config.directory(of: function), line)
+            case .image: try await deployImage(of: function, from: config.directory(of: function), line)
+            }
         }
     }
 
@@ -23,10 +33,52 @@ struct Deployment {
     ) async throws(CommandFailure) {
         line.step("\(function.name): packing \(directory)")
         let bundle = try PackedFolder(directory)
+        var request = request(for: function)
+        request.deploy = .asProcess
+        request.bundle = bundle.sha256
+        try await finish(request, function, line) { () throws(Status) in
+            try await BundleUpload(bundle: bundle, client: client).send { line.step("\(function.name): \($0)") }
+        }
+    }
+
+    private func deployImage(
+        of function: FunctionConfig, from directory: FilePath, _ line: ProgressLine
+    ) async throws(CommandFailure) {
+        let image = try FunctionImage(function, registry: registry)
+        var request = request(for: function)
+        request.deploy = .asImage
+        request.image = "\(image.reference)"
+        // Who only names an image that a registry has needs no engine here.
+        let isSent = image.isPushed && !function.skipBuild
+        if isSent || (builds && !function.skipBuild) {
+            let pinned = try await DockerEngine.use { engine throws(CommandFailure) -> ImageReference? in
+                if builds {
+                    try await ImageBuild(
+                        function: function, directory: directory, image: image, engine: engine, isVerbose: isVerbose
+                    ).run(isAnew: false)
+                }
+                guard isSent else { return nil }
+                let credentials = try await RegistryLogin.credentials(for: image.reference.registry)
+                return try await ImagePush(image: image, engine: engine, credentials: credentials, isVerbose: isVerbose)
+                    .run(line, function: function.name)
+            }
+            if let pinned { request.image = "\(pinned)" }
+        }
+        if image.isPushed {
+            request.registryAuth = try await RegistryLogin.credentials(for: image.reference.registry)?.header ?? ""
+        }
+        try await finish(request, function, line) { () throws(Status) in }
+    }
+
+    /// Has the gateway do it, after `prepare`.
+    private func finish(
+        _ request: Pb_CreateFunctionRequest, _ function: FunctionConfig, _ line: ProgressLine,
+        after prepare: () async throws(Status) -> Void
+    ) async throws(CommandFailure) {
         let done: Pb_Function
         do throws(Status) {
-            try await BundleUpload(bundle: bundle, client: client).send { line.step("\(function.name): \($0)") }
-            done = try await watch(Self.request(for: function, bundle: bundle, existing), line)
+            try await prepare()
+            done = try await watch(request, line)
         } catch {
             line.clear()
             throw client.failure(error, deploying: function)
@@ -50,16 +102,13 @@ struct Deployment {
         return done
     }
 
-    private static func request(
-        for function: FunctionConfig, bundle: PackedFolder, _ existing: Pb_Existing
-    ) -> Pb_CreateFunctionRequest {
+    private func request(for function: FunctionConfig) -> Pb_CreateFunctionRequest {
         var request = Pb_CreateFunctionRequest()
         request.service = function.name.text
         request.image = function.image
         for variable in function.environment { request.envVars[variable.name] = variable.value }
         request.minReplicas = Int32(clamping: function.replicas.min)
         request.maxReplicas = Int32(clamping: function.replicas.max)
-        request.bundle = bundle.sha256
         request.config = function.yaml
         request.ifExists = existing
         return request

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 from .gateway import BIN
@@ -38,15 +39,23 @@ class Unavailable(Exception):
 class Docker:
     """The engine, and the command line on it."""
 
-    def __init__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="dcf-d-"))
-        self.host = os.environ.get("DCF_TEST_DOCKER_HOST") or f"unix://{self.folder}/docker.sock"
+    #: What dockerd is started through, and what it is told beside its folders.
+    through = ()
+    flags = ("--bridge", "none", "--iptables=false", "--ip6tables=false")
+
+    def __init__(self, folder=None):
+        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="dcf-d-"))
+        self.host = f"unix://{self.folder}/docker.sock"
         self.process = None
-        self._registry = None
+        self._registries = {}
 
     def start(self):
         if "DCF_TEST_DOCKER_HOST" in os.environ:
+            self.host = os.environ["DCF_TEST_DOCKER_HOST"]
             return self
+        return self.launch()
+
+    def launch(self):
         if os.geteuid() != 0:
             raise Unavailable("a Docker engine of the tests' own needs root; DCF_TEST_DOCKER_HOST names another")
         path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -56,9 +65,8 @@ class Docker:
         log = self.folder / "log"
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
-                ["dockerd", "--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec",
-                 "--pidfile", f"{self.folder}/pid", "--host", self.host, "--bridge", "none", "--iptables=false",
-                 "--ip6tables=false"],
+                [*self.through, "dockerd", "--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec",
+                 "--pidfile", f"{self.folder}/pid", "--host", self.host, *self.flags],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env={**os.environ, "PATH": path})
         end = time.monotonic() + START_SECONDS
@@ -71,9 +79,9 @@ class Docker:
         return self
 
     def stop(self):
-        if self._registry:
-            self._registry.terminate()
-            self._registry.wait()
+        for registry in self._registries.values():
+            registry.terminate()
+            registry.wait()
         if self.process:
             self.process.terminate()
             try:
@@ -191,32 +199,38 @@ class Docker:
 
     # A registry.
 
-    def registry(self):
-        """The address of a registry on loopback, which an engine speaks to without TLS."""
-        if self._registry:
-            return self._registry.address
+    def registry(self, host="127.0.0.1", login=None):
+        """The address of a registry, which an engine speaks to without TLS where it is on loopback; `login`: a line of
+        htpasswd, for one that asks who is there."""
+        if (host, login) in self._registries:
+            return self._registries[host, login].address
         if not shutil.which("docker-registry"):
             raise Unavailable("docker-registry not installed (apt-get install docker-registry)")
-        port = free_port()
-        config = self.folder / "registry.yaml"
+        port = free_port(host)
+        config = self.folder / f"registry-{port}.yaml"
+        users = self.folder / f"registry-{port}.htpasswd"
+        users.write_text(f"{login}\n")
+        auth = {"auth": {"htpasswd": {"realm": "test", "path": str(users)}}} if login else {}
         config.write_text(json.dumps({
-            "version": 0.1, "log": {"level": "warn"}, "http": {"addr": f"127.0.0.1:{port}"},
-            "storage": {"filesystem": {"rootdirectory": f"{self.folder}/registry"}, "delete": {"enabled": True}}}))
-        with open(self.folder / "registry.log", "wb") as log:
+            **auth, "version": 0.1, "log": {"level": "warn"}, "http": {"addr": f"{host}:{port}"},
+            "storage": {"filesystem": {"rootdirectory": f"{self.folder}/registry-{port}"}, "delete": {"enabled": True}}}))
+        with open(self.folder / f"registry-{port}.log", "wb") as log:
             process = subprocess.Popen(["docker-registry", "serve", config], stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=log, start_new_session=True)
-        process.address = f"127.0.0.1:{port}"
-        self._registry = process
+        process.address = f"{host}:{port}"
+        self._registries[host, login] = process
 
         def answers():
             try:
                 return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
                     f"http://{process.address}/v2/", timeout=5).status == 200
+            except urllib.error.HTTPError as error:
+                return error.code == 401
             except OSError:
                 return process.poll() is not None
 
         wait_until(answers, START_SECONDS, "the registry answers")
-        assert process.poll() is None, (self.folder / "registry.log").read_text()
+        assert process.poll() is None, (self.folder / f"registry-{port}.log").read_text()
         return process.address
 
     # Containers.
@@ -238,11 +252,11 @@ class Docker:
         self("rm", "--force", "--volumes", container, check=False)
 
 
-def free_port():
+def free_port(host="127.0.0.1"):
     import socket
 
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return probe.getsockname()[1]
 
 

@@ -55,7 +55,8 @@ final class InvokeTest: Sendable {
             routes: routes, sweeper: sweeper, maxInputBytes: 4 << 20, maxMetadataBytes: 8 << 10,
             chainDepth: chainDepth)
         links = try LinkServer(
-            path: "\(folder.path)/link", maxBodyBytes: 4 << 20, invoker: invoker, logger: Logger(label: "test"))
+            path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker", maxBodyBytes: 4 << 20,
+            invoker: invoker, logger: Logger(label: "test"))
         server = Server(configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue)
         InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)
         invokes = InvokesService(invoker: invoker, gate: gate)

@@ -11,8 +11,11 @@ import Testing
         let record = VersionRecord(
             name: "f", version: 3, config: yaml, bundle: "", replicas: ReplicaRange(min: 1, max: 1), createdAt: 0)
         let plan = FunctionPlan(
-            record: record, config: config, folder: "/f",
-            python: PythonEnvironment(python: "/p", version: PythonVersion(3, 12), key: nil, wasBuilt: false),
+            record: record, config: config,
+            source: .process(
+                ProcessSource(
+                    folder: "/f",
+                    python: PythonEnvironment(python: "/p", version: PythonVersion(3, 12), key: nil, wasBuilt: false))),
             callTimeout: .seconds(60), startTimeout: .milliseconds(1_500), queueBound: 10)
         let object = try JSONSerialization.jsonObject(with: Data(plan.settings))
         return try #require(object as? [String: Any])

@@ -2,8 +2,9 @@ import ArgumentParser
 
 /// `dcf function create`: build and deploy in one.
 ///
-/// Config and files are checked here. The rest of a build, the environment and the handler's syntax, is the gateway's
-/// work in this deploy: it has the interpreter that counts, and its errors come back with the author's file and line.
+/// Config and files are checked here, and images are built here. The rest of the build of a process, the environment and the
+/// handler's syntax, is the gateway's work in this deploy: it has the interpreter that counts, and its errors come back with
+/// the author's file and line.
 struct FunctionCreate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create",
@@ -17,6 +18,6 @@ struct FunctionCreate: AsyncParsableCommand {
     @OptionGroup var deploy: DeployOptions
 
     func run() async throws {
-        try await deploy.run(connection)
+        try await deploy.run(connection, builds: true)
     }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// `dcf function deploy`: ships the functions of a config to the gateway.
+/// `dcf function deploy`: ships the functions of a config to the gateway: the folders of processes, the images that were built.
 struct FunctionDeploy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deploy",
@@ -14,6 +14,6 @@ struct FunctionDeploy: AsyncParsableCommand {
     @OptionGroup var deploy: DeployOptions
 
     func run() async throws {
-        try await deploy.run(connection)
+        try await deploy.run(connection, builds: false)
     }
 }

@@ -4,7 +4,8 @@ import FunctionConfig
 import Glibc
 import SystemPackage
 
-/// `dcf function run NAME`: one call of a function with no gateway at all; this process becomes the function's.
+/// `dcf function run NAME`: one call of a function with no gateway at all: in this process, which becomes the function's, or in
+/// a container of its image.
 struct FunctionRun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
@@ -24,18 +25,37 @@ struct FunctionRun: AsyncParsableCommand {
 
     func run() async throws {
         let config = try LoadedConfig(path: connection.configPath)
-        let functions = try config.deployable(named: [name])
-        let watcher = try WatcherProgram.find()
+        let functions = try config.functions(named: [name])
+        let kinds = await DeployKinds(of: functions, try connection.client(of: config))
+        try config.check(functions, as: kinds)
         for function in functions {
-            let directory = config.directory(of: function)
-            let build = FunctionBuilding(
-                function: function, directory: directory, configDirectory: config.directory,
-                environments: try LocalEnvironments(), isVerbose: verbose)
-            let environment = try await build.run(isAnew: false)
-            if Console.isTerminal(.standardInput) {
-                Console.note("Reading the call's input from the terminal; end it with Ctrl-D.")
+            switch kinds[function] {
+            case .process: try await becomeProcess(of: function, config)
+            case .image: try await runImage(of: function)
             }
-            try OnceCall(function: function, directory: directory, python: environment.python).become(watcher)
         }
+    }
+
+    private func becomeProcess(of function: FunctionConfig, _ config: LoadedConfig) async throws {
+        let watcher = try WatcherProgram.find()
+        let directory = config.directory(of: function)
+        let build = FunctionBuilding(
+            function: function, directory: directory, configDirectory: config.directory,
+            environments: try LocalEnvironments(), isVerbose: verbose)
+        let environment = try await build.run(isAnew: false)
+        if Console.isTerminal(.standardInput) {
+            Console.note("Reading the call's input from the terminal; end it with Ctrl-D.")
+        }
+        try OnceCall(function: function, directory: directory, python: environment.python).become(watcher)
+    }
+
+    private func runImage(of function: FunctionConfig) async throws {
+        let image = try FunctionImage(function)
+        let input = try Console.readAll()
+        let status = try await DockerEngine.use { engine throws(CommandFailure) in
+            try await ImageTrial(function: function, image: image, engine: engine).run(input: input)
+        }
+        // The container has said why.
+        guard status == 0 else { throw ExitCode(1) }
     }
 }

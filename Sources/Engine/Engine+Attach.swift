@@ -1,0 +1,73 @@
+internal import NIOCore
+internal import NIOPosix
+
+extension Engine {
+    /// Follows what a container writes, and gives it its standard input. To miss nothing, attach before the start.
+    ///
+    /// Ends when the container does, or does not run; cancelling the task ends it too.
+    ///
+    /// - Parameters:
+    ///   - input: parts of its standard input, which ends where they do; for one whose spec `takesInput`. Nil: it has none.
+    ///   - onAttached: from now on nothing is missed.
+    package func attach(
+        _ id: String, input: (any AsyncSequence<[UInt8], Never> & Sendable)? = nil, onAttached: () -> Void,
+        _ receive: (ContainerOutput, [UInt8]) -> Void
+    ) async throws(EngineError) {
+        let what = "cannot follow what container \(id.prefix(12)) writes"
+        let flags = "stream=1&stdout=1&stderr=1" + (input == nil ? "" : "&stdin=1")
+        // The connection leaves HTTP with the answer, for raw bytes both ways.
+        let head = """
+            POST \(Self.version)/containers/\(id)/attach?\(flags) HTTP/1.1\r
+            Host: docker\r
+            Connection: Upgrade\r
+            Upgrade: tcp\r
+            Content-Length: 0\r
+            \r\n
+            """
+        do {
+            let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .channelOption(.allowRemoteHalfClosure, value: true)
+                .connect(unixDomainSocketPath: endpoint.path) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+                            wrappingChannelSynchronously: channel,
+                            configuration: .init(isOutboundHalfClosureEnabled: true))
+                    }
+                }
+            try await channel.executeThenClose { inbound, outbound in
+                try await outbound.write(ByteBuffer(string: head))
+                var answer = AttachAnswer(what: what)
+                var frames = LogFrames()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for try await part in inbound {
+                        if !answer.isComplete {
+                            guard let rest = try answer.feed(part.readableBytesView) else { continue }
+                            onAttached()
+                            if let input {
+                                group.addTask {
+                                    for await part in input { try await outbound.write(ByteBuffer(bytes: part)) }
+                                    outbound.finish()
+                                }
+                            }
+                            frames.feed(rest, receive)
+                        } else {
+                            frames.feed(part.readableBytesView, receive)
+                        }
+                    }
+                    // A container may end before it has read everything.
+                    group.cancelAll()
+                    while await group.nextResult() != nil {}
+                }
+                guard answer.isComplete else {
+                    throw EngineError(.failed, "\(what): the engine closed the connection")
+                }
+            }
+        } catch let error as EngineError {
+            throw error
+        } catch is CancellationError {
+            throw EngineError(.failed, "\(what): cancelled")
+        } catch {
+            throw failure(error, doing: what)
+        }
+    }
+}

@@ -1,0 +1,107 @@
+internal import Foundation
+internal import NIOCore
+internal import NIOHTTP1
+
+extension Engine {
+    /// Makes a container, which does not run yet.
+    ///
+    /// - Returns: its id.
+    package func createContainer(_ spec: ContainerSpec) async throws(EngineError) -> String {
+        let answer = try await ask(
+            Created.self, .POST, "/containers/create", query: spec.name.map { [("name", $0)] } ?? [],
+            body: try Self.json(ContainerBody(spec)), contentType: "application/json",
+            doing: "cannot make a container of \(spec.image)")
+        return answer.Id
+    }
+
+    package func start(_ id: String) async throws(EngineError) {
+        try await ask(.POST, "/containers/\(id)/start", doing: "cannot start container \(id.prefix(12))")
+    }
+
+    /// SIGTERM, and SIGKILL after so many seconds. Nothing where it does not run.
+    package func stop(_ id: String, seconds: Int) async throws(EngineError) {
+        try await ask(
+            .POST, "/containers/\(id)/stop", query: [("t", "\(seconds)")],
+            doing: "cannot stop container \(id.prefix(12))")
+    }
+
+    /// Sends the first process a signal. Nothing where it does not run.
+    package func kill(_ id: String, signal: Int32) async throws(EngineError) {
+        do throws(EngineError) {
+            try await ask(
+                .POST, "/containers/\(id)/kill", query: [("signal", "\(signal)")],
+                doing: "cannot signal container \(id.prefix(12))")
+        } catch {
+            guard error.kind == .notFound || error.kind == .conflict else { throw error }
+        }
+    }
+
+    /// Ends it, if it runs, and takes it away with its anonymous volumes. Nothing where there is none.
+    package func remove(_ id: String) async throws(EngineError) {
+        do throws(EngineError) {
+            try await ask(
+                .DELETE, "/containers/\(id)", query: [("force", "true"), ("v", "true")],
+                doing: "cannot remove container \(id.prefix(12))")
+        } catch {
+            // 409: somebody else is at it.
+            guard error.kind == .notFound || error.kind == .conflict else { throw error }
+        }
+    }
+
+    /// Waits for its end.
+    package func wait(_ id: String) async throws(EngineError) -> ContainerExit {
+        let answer = try await ask(
+            Waited.self, .POST, "/containers/\(id)/wait", doing: "cannot wait for container \(id.prefix(12))")
+        let isOutOfMemory = (try? await inspect(id))?.State.OOMKilled ?? false
+        return ContainerExit(status: answer.StatusCode, isOutOfMemory: isOutOfMemory)
+    }
+
+    /// The number of its first process on this machine; 0 where it does not run.
+    package func pid(of id: String) async throws(EngineError) -> Int32 {
+        try await inspect(id).State.Pid
+    }
+
+    /// Those with all of these labels, also those that do not run.
+    package func containers(labels: [String: String]) async throws(EngineError) -> [EngineContainer] {
+        let filter = ["label": labels.map { "\($0.key)=\($0.value)" }.sorted()]
+        let text = (try? JSONEncoder().encode(filter)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+        let answer = try await ask(
+            [Listed].self, .GET, "/containers/json", query: [("all", "true"), ("filters", text)],
+            doing: "cannot list containers")
+        return answer.map { one in
+            EngineContainer(
+                id: one.Id, name: one.Names.first.map { String($0.drop { $0 == "/" }) } ?? "", image: one.Image,
+                labels: one.Labels ?? [:], isRunning: one.State == "running")
+        }
+    }
+
+    private func inspect(_ id: String) async throws(EngineError) -> Inspected {
+        try await ask(
+            Inspected.self, .GET, "/containers/\(id)/json", doing: "cannot ask for container \(id.prefix(12))")
+    }
+
+    private struct Created: Decodable {
+        var Id: String
+    }
+
+    private struct Waited: Decodable {
+        var StatusCode: Int32
+    }
+
+    private struct Inspected: Decodable {
+        struct StateAnswer: Decodable {
+            var Pid: Int32
+            var OOMKilled: Bool
+        }
+
+        var State: StateAnswer
+    }
+
+    private struct Listed: Decodable {
+        var Id: String
+        var Names: [String]
+        var Image: String
+        var State: String
+        var Labels: [String: String]?
+    }
+}

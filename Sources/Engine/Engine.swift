@@ -1,0 +1,140 @@
+internal import AsyncHTTPClient
+internal import Foundation
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// A Docker engine, asked over its HTTP API (https://docs.docker.com/reference/api/engine/, version 1.41: Docker 20.10 and
+/// later).
+///
+/// Safe from any thread. `shutdown` ends it: nothing may be asked after that.
+package final class Engine: Sendable {
+    package let endpoint: EngineEndpoint
+    private let client: HTTPClient
+    static let version = "/v1.41"
+    /// What an engine says in an error, at most, in bytes.
+    private static let errorBytesMax = 1 << 20
+    /// What it answers to a question, at most, in bytes.
+    private static let answerBytesMax = 64 << 20
+
+    package init(_ endpoint: EngineEndpoint) {
+        self.endpoint = endpoint
+        var configuration = HTTPClient.Configuration()
+        // Each waits for something of its own, some for as long as a container runs.
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 256
+        configuration.timeout.connect = .seconds(10)
+        // An engine that is not there is not there.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    package func shutdown() async {
+        try? await client.shutdown()
+    }
+
+    // MARK: Requests
+
+    /// Asks, and gives the answer as it comes to `receive`.
+    ///
+    /// - Parameters:
+    ///   - path: below the version, with its slash.
+    ///   - what: begins the error: `cannot start container X`.
+    func stream(
+        _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], body: HTTPClientRequest.Body? = nil,
+        contentType: String? = nil, headers: [(String, String)] = [], doing what: String,
+        _ receive: (ByteBuffer) throws(EngineError) -> Void
+    ) async throws(EngineError) {
+        let response = try await send(
+            method, path, query: query, body: body, contentType: contentType, headers: headers, doing: what)
+        do {
+            for try await part in response.body { try receive(part) }
+        } catch let error as EngineError {
+            throw error
+        } catch is CancellationError {
+            throw EngineError(.failed, "\(what): cancelled")
+        } catch {
+            throw EngineError(.failed, "\(what): the engine's answer broke off: \(error)")
+        }
+    }
+
+    /// Asks, and waits for the whole answer.
+    @discardableResult
+    func ask(
+        _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], body: HTTPClientRequest.Body? = nil,
+        contentType: String? = nil, headers: [(String, String)] = [], doing what: String
+    ) async throws(EngineError) -> [UInt8] {
+        let response = try await send(
+            method, path, query: query, body: body, contentType: contentType, headers: headers, doing: what)
+        do {
+            return Array((try await response.body.collect(upTo: Self.answerBytesMax)).readableBytesView)
+        } catch {
+            throw EngineError(.failed, "\(what): the engine's answer broke off: \(error)")
+        }
+    }
+
+    /// The same for an answer in JSON.
+    func ask<Answer: Decodable>(
+        _ type: Answer.Type, _ method: HTTPMethod, _ path: String, query: [(String, String)] = [],
+        body: HTTPClientRequest.Body? = nil, contentType: String? = nil, doing what: String
+    ) async throws(EngineError) -> Answer {
+        let bytes = try await ask(method, path, query: query, body: body, contentType: contentType, doing: what)
+        do {
+            return try JSONDecoder().decode(type, from: Data(bytes))
+        } catch {
+            throw EngineError(.failed, "\(what): the engine's answer cannot be understood: \(error)")
+        }
+    }
+
+    /// A body of JSON.
+    static func json(_ value: some Encodable) throws(EngineError) -> HTTPClientRequest.Body {
+        do {
+            return .bytes(Array(try JSONEncoder().encode(value)))
+        } catch {
+            throw EngineError(.failed, "cannot be written as JSON: \(error)")
+        }
+    }
+
+    private func send(
+        _ method: HTTPMethod, _ path: String, query: [(String, String)], body: HTTPClientRequest.Body?,
+        contentType: String?, headers: [(String, String)], doing what: String
+    ) async throws(EngineError) -> HTTPClientResponse {
+        let parts = query.map { "\($0.0)=\(EngineEndpoint.escaped($0.1, keeping: []))" }
+        let suffix = parts.isEmpty ? "" : "?" + parts.joined(separator: "&")
+        var request = HTTPClientRequest(url: endpoint.url(Self.version + path + suffix))
+        request.method = method
+        request.headers.add(name: "host", value: "docker")
+        if let contentType { request.headers.add(name: "content-type", value: contentType) }
+        for (name, value) in headers { request.headers.add(name: name, value: value) }
+        request.body = body
+        let response: HTTPClientResponse
+        do {
+            response = try await client.execute(request, deadline: .distantFuture)
+        } catch {
+            throw failure(error, doing: what)
+        }
+        guard response.status.code >= 400 else { return response }
+        let said = try? await response.body.collect(upTo: Self.errorBytesMax)
+        let bytes = said.map { Array($0.readableBytesView) } ?? []
+        let message = Self.message(in: bytes)
+        throw EngineError(
+            status: response.status.code,
+            message: message
+                ?? "HTTP status \(response.status.code) \(String(decoding: bytes.prefix(200), as: UTF8.self))",
+            doing: what)
+    }
+
+    /// What an engine's error says; nil when it is none.
+    static func message(in body: [UInt8]) -> String? {
+        (try? JSONDecoder().decode(Said.self, from: Data(body)))?.message
+    }
+
+    private struct Said: Decodable {
+        var message: String
+    }
+
+    func failure(_ error: any Error, doing what: String) -> EngineError {
+        if error is CancellationError { return EngineError(.failed, "\(what): cancelled") }
+        if let error = error as? IOError { return .unreachable(endpoint.path, errno: error.errnoCode, "\(error)") }
+        return .unreachable(endpoint.path, errno: nil, "\(error)")
+    }
+}

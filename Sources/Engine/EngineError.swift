@@ -1,0 +1,82 @@
+/// Why an engine did not do what it was asked for, in words for people, with what to do where that is known.
+package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
+    package enum Kind: Sendable {
+        /// Nobody answers at the socket.
+        case unreachable
+        /// This user may not ask the engine.
+        case notAllowed
+        /// There is no such image, container or network.
+        case notFound
+        /// The name is taken, or the thing is in a state in which that cannot be done.
+        case conflict
+        /// A registry wants other credentials, or cannot be reached.
+        case registry
+        case diskFull
+        /// Anything else; the description is the engine's.
+        case failed
+    }
+
+    package let kind: Kind
+    package let description: String
+
+    package init(_ kind: Kind, _ description: String) {
+        self.kind = kind
+        self.description = description
+    }
+
+    /// What an engine that was asked for GPUs says when it has no NVIDIA runtime.
+    private static let noGPUs = "could not select device driver"
+
+    /// What an engine said with an HTTP status.
+    init(status: UInt, message: String, doing what: String) {
+        let kind: Kind =
+            switch status {
+            case 404: .notFound
+            case 409: .conflict
+            default: Self.kind(of: message)
+            }
+        let hint =
+            message.contains(Self.noGPUs)
+            ? "; it has no GPUs to give: install nvidia-container-toolkit on this machine, or remove limits.gpu" : ""
+        self.init(kind, "\(what): \(message)\(hint)")
+    }
+
+    /// What an engine said in the middle of a pull, a push or a build.
+    init(message: String, doing what: String) {
+        self.init(Self.kind(of: message), "\(what): \(message)")
+    }
+
+    private static func kind(of message: String) -> Kind {
+        let text = message.lowercased()
+        func says(_ words: String...) -> Bool { words.contains { text.contains($0) } }
+        if says("no space left") { return .diskFull }
+        if says("manifest unknown", "not found", "no such image") { return .notFound }
+        if says(
+            "unauthorized", "denied", "no basic auth", "authentication required", "connection refused", "no such host",
+            "i/o timeout", "server gave http response", "lookup ")
+        {
+            return .registry
+        }
+        return .failed
+    }
+
+    static func unreachable(_ path: String, errno code: Int32?, _ reason: String) -> EngineError {
+        switch code {
+        case 13, 1:
+            EngineError(
+                .notAllowed,
+                "not allowed to use the Docker engine at \(path); add this user to the group that owns the socket "
+                    + "(sudo usermod -aG docker $USER, then log in again)")
+        case 2:
+            EngineError(
+                .unreachable,
+                "there is no Docker engine at \(path); start it (sudo systemctl start docker), or name its "
+                    + "socket in DOCKER_HOST")
+        default:
+            EngineError(
+                .unreachable,
+                "the Docker engine at \(path) does not answer: \(reason); is it running? (sudo systemctl status docker)"
+            )
+        }
+    }
+}

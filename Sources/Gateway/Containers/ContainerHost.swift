@@ -1,0 +1,206 @@
+internal import Engine
+internal import Environments
+internal import FunctionConfig
+internal import GRPC
+internal import Logging
+internal import Synchronization
+
+/// The containers of this gateway: the engine that runs them, and the labels that tell whose they are.
+///
+/// A container is this gateway's when it carries the gateway's id, which the data folder keeps; no other is ever touched.
+final class ContainerHost: Sendable {
+    /// Labels of every container of ours.
+    enum Label {
+        /// Whose it is.
+        static let gateway = "io.dcf.gateway"
+        /// Which of the gateway's lives it belongs to.
+        static let run = "io.dcf.run"
+        static let function = "io.dcf.function"
+        static let version = "io.dcf.version"
+        static let replica = "io.dcf.replica"
+    }
+
+    /// Where the folder with the socket is seen.
+    static let linkTarget = "/dcf/link"
+    private static let secretsTarget = "/run/secrets"
+    private static let retry = Duration.seconds(5)
+
+    private struct State {
+        var engine: Result<any ContainerEngine, EngineError>?
+        var removals: [String: Promise<Void>] = [:]
+        var isStopped = false
+    }
+
+    let folders: ContainerFolders
+    private let id: String
+    private let run = LinkToken().text
+    private let tasks: TaskPool
+    private let logger: Logger
+    private let makeEngine: ContainerEngineMaker
+    private let state = Mutex(State())
+
+    /// - Parameters:
+    ///   - id: the gateway's.
+    ///   - makeEngine: called when the engine is first needed.
+    init(
+        id: String, folders: ContainerFolders, tasks: TaskPool, logger: Logger,
+        makeEngine: @escaping ContainerEngineMaker
+    ) {
+        self.id = id
+        self.folders = folders
+        self.tasks = tasks
+        self.logger = logger
+        self.makeEngine = makeEngine
+    }
+
+    /// The engine; made once.
+    func engine() throws(EngineError) -> any ContainerEngine {
+        try state.withLock { state in
+            if let engine = state.engine { return engine }
+            let made: Result<any ContainerEngine, EngineError>
+            do throws(EngineError) { made = .success(try makeEngine()) } catch { made = .failure(error) }
+            state.engine = made
+            return made
+        }.get()
+    }
+
+    // MARK: Images
+
+    /// Finds an image by its name, getting it from its registry where the engine has none of that name, and checks that it can run here.
+    func resolve(
+        _ name: String, credentials: RegistryCredentials?,
+        progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(EngineError) -> ImageSource {
+        let engine = try engine()
+        let info = try await engine.info()
+        var found = try await engine.image(name)
+        if found == nil {
+            progress(.step("pulling \(name)"))
+            try await engine.pull(try ImageReference(name), credentials: credentials) { event in
+                if !event.isUpdate { progress(.output(event.line)) }
+            }
+            found = try await engine.image(name)
+        }
+        guard let image = found else { throw EngineError(.notFound, "the Docker engine has no image \"\(name)\"") }
+        guard image.os == "linux" || image.os.isEmpty else {
+            throw EngineError(.failed, "image \"\(name)\" is for \(image.os); functions run on linux")
+        }
+        guard image.architecture.isEmpty || image.architecture == info.architecture else {
+            throw EngineError(
+                .failed,
+                "image \"\(name)\" is for \(image.architecture), and this machine is \(info.architecture); build it for "
+                    + "linux/\(info.architecture)")
+        }
+        return ImageSource(id: image.id, name: name, user: image.user, variables: image.variableNames)
+    }
+
+    // MARK: Containers
+
+    /// What a replica's container is made of, its secrets copied. `discard` takes them away.
+    func spec(
+        _ plan: FunctionPlan, _ source: ImageSource, replica: Int, devices: [GPUDevice], token: LinkToken
+    ) throws(EngineError) -> ContainerSpec {
+        let config = plan.config
+        let name = "dcf-\(plan.name)-\(plan.record.version)-\(replica)-\(LinkToken().text.prefix(8))"
+        var mounts = [ContainerSpec.Mount(source: folders.link, target: Self.linkTarget, isReadOnly: true)]
+        let secrets = plan.record.secrets
+        if !secrets.isEmpty {
+            if let missing = folders.missing(of: secrets) { throw .noSecret(missing, folder: folders.secrets) }
+            do throws(FileError) {
+                let folder = try folders.copySecrets(secrets, for: name)
+                mounts.append(ContainerSpec.Mount(source: folder, target: Self.secretsTarget, isReadOnly: true))
+            } catch { throw EngineError(.failed, "secrets: \(error)") }
+        }
+        var spec = ContainerSpec(
+            image: source.id, imageUser: source.user, imageVariables: source.variables, of: config)
+        spec.name = name
+        spec.environment.merge(plan.record.environment) { own, _ in own }
+        spec.environment["DCF_LINK"] = "unix:\(Self.linkTarget)/link.sock"
+        spec.environment["DCF_TOKEN"] = token.text
+        spec.labels = [
+            Label.gateway: id, Label.run: run, Label.function: plan.name, Label.version: "\(plan.record.version)",
+            Label.replica: "\(replica)",
+        ]
+        spec.mounts = mounts
+        if !devices.isEmpty { spec.gpus = .devices(devices.map(\.uuid)) }
+        // The function's log has it.
+        spec.keepsLogs = false
+        return spec
+    }
+
+    /// Takes a container away, soon: nobody has to wait for it but `finish`.
+    ///
+    /// - Parameter id: nil where it was not made.
+    func discard(_ name: String, id: String?) {
+        let done = Promise<Void>()
+        state.withLock { $0.removals[name] = done }
+        tasks.add { [self] in
+            if let id {
+                do throws(EngineError) { try await engine().remove(id) } catch {
+                    logger.warning("container \(name) is not removed: \(error)")
+                }
+            }
+            do throws(FileError) { try folders.removeCopies(for: name) } catch {
+                logger.warning("secrets of \(name) are not removed: \(error)")
+            }
+            state.withLock { $0.removals[name] = nil }
+            done.settle(())
+        }
+    }
+
+    /// Does something for a container that nobody waits for.
+    func signal(_ id: String, _ number: Int32) {
+        tasks.add { [self] in
+            do throws(EngineError) { try await engine().kill(id, signal: number) } catch {
+                logger.warning("signal \(number) did not reach container \(id.prefix(12)): \(error)")
+            }
+        }
+    }
+
+    // MARK: Start and stop of the gateway
+
+    /// Takes away what a gateway before this one left behind: containers with this gateway's id that are not of this life.
+    /// Tried until the engine answers.
+    func removeLeft() async {
+        do throws(FileError) { try folders.removeCopies() } catch {
+            logger.warning("old secrets are not removed: \(error)")
+        }
+        var hasFailed = false
+        while !Task.isCancelled, !state.withLock({ $0.isStopped }) {
+            do throws(EngineError) {
+                let engine = try engine()
+                let left = try await engine.containers(labels: [Label.gateway: id])
+                    .filter { $0.labels[Label.gateway] == id && $0.labels[Label.run] != run }
+                for container in left { try await engine.remove(container.id) }
+                if !left.isEmpty { logger.info("removed \(left.count) containers that were left behind") }
+                return
+            } catch {
+                if !hasFailed { logger.warning("containers that may be left behind are not removed yet: \(error)") }
+                hasFailed = true
+                do { try await Task.sleep(for: Self.retry) } catch { return }
+            }
+        }
+    }
+
+    /// Waits until what is being taken away is gone.
+    func finish() async {
+        let removals = state.withLock { state in
+            state.isStopped = true
+            return Array(state.removals.values)
+        }
+        for removal in removals { _ = await removal.value() }
+    }
+
+    /// The engine is not needed any more.
+    func shutdown() async {
+        guard case .success(let engine) = state.withLock({ $0.engine }) else { return }
+        await engine.shutdown()
+    }
+}
+
+extension EngineError {
+    static func noSecret(_ name: String, folder: String) -> EngineError {
+        EngineError(
+            .failed, "there is no secret \"\(name)\": put it into \(folder)/\(name) on the gateway's machine")
+    }
+}

@@ -1,0 +1,11 @@
+/// An image that the engine has.
+struct ImageSource: Sendable, Equatable {
+    /// Names this very image: `sha256:...`.
+    var id: String
+    /// As it was asked for.
+    var name: String
+    /// Whom it wants to run as; empty where it does not say.
+    var user = ""
+    /// Names of the variables that it sets.
+    var variables: Set<String> = []
+}

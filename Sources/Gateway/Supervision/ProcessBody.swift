@@ -1,0 +1,120 @@
+internal import CLinux
+internal import Environments
+internal import FunctionConfig
+internal import Glibc
+internal import Synchronization
+
+/// A replica in a process of this machine: started by itself, or forked from a template.
+final class ProcessBody: ReplicaBody {
+    /// Has the watcher print the stacks of its threads to its log, also while C code holds the GIL.
+    private static let stackSignal = dcf_stack_signal()
+
+    private struct State {
+        var process: ReplicaProcess?
+        /// Whether its template is still at the imports.
+        var isPreloading = false
+    }
+
+    private let plan: FunctionPlan
+    private let source: ProcessSource
+    private let number: Int
+    /// Those that it may use; empty leaves it to the gateway's own environment.
+    private let devices: [GPUDevice]
+    private let context: SupervisionContext
+    private let log: FunctionLog
+    private let state = Mutex(State())
+    /// Settled when its process is to end, whether or not there is one yet.
+    private let condemned = Promise<Void>()
+
+    init(
+        plan: FunctionPlan, source: ProcessSource, number: Int, devices: [GPUDevice], context: SupervisionContext,
+        log: FunctionLog
+    ) {
+        self.plan = plan
+        self.source = source
+        self.number = number
+        self.devices = devices
+        self.context = context
+        self.log = log
+    }
+
+    func run(
+        _ token: LinkToken, onStart: @escaping @Sendable (Int32) -> Void
+    ) async throws(ConstructorFailure) -> ReplicaExit {
+        var variables = plan.variables(inherited: context.variables)
+        variables["DCF_LINK"] = context.links.path
+        variables["DCF_TOKEN"] = token.text
+        if !devices.isEmpty {
+            variables[FunctionConfig.devicesVariable] = devices.map(\.uuid).joined(separator: ",")
+        }
+        let launch = ReplicaLaunch(
+            launcher: context.launcher, python: source.python.python, variables: variables, folder: source.folder,
+            cpus: plan.config.limits.cpu.map { max(Int($0.rounded(.up)), 1) })
+        var pipes: [UInt64] = []
+        // Something that it started may still hold them.
+        defer { for pipe in pipes { context.logs.finish(pipe) } }
+        let key = plan.templateKey(inherited: context.variables)
+        let claim = key.map { context.templates.claim($0) }
+        defer { withExtendedLifetime(claim) {} }
+        let template = try await template(key)
+        do {
+            let output = try context.logs.makePipe(to: log, replica: number, stream: .stdout, &pipes)
+            let error = try context.logs.makePipe(to: log, replica: number, stream: .stderr, &pipes)
+            let started: @Sendable (ReplicaProcess) -> Void = { [self] process in
+                state.withLock { $0.process = process }
+                onStart(process.pid)
+                if condemned.current != nil { process.kill() }
+            }
+            guard let template else {
+                return try await ReplicaProcess.run(launch, output: output, error: error, onStart: started)
+            }
+            return try await ReplicaProcess.run(
+                launch, from: template, output: output, error: error, onStart: started)
+        } catch {
+            return .unknown("\(error)")
+        }
+    }
+
+    func kill() {
+        condemned.settle(())
+        state.withLock { $0.process }?.kill()
+    }
+
+    func printStacks() {
+        state.withLock { $0.process }?.signal(Self.stackSignal)
+    }
+
+    func memory() -> UInt64? {
+        guard let pid = state.withLock({ $0.process })?.pid else { return nil }
+        return ProcessGroupMemory.resident(of: [pid])[pid]
+    }
+
+    func tooSlow(_ limit: Duration) -> String {
+        state.withLock { $0.isPreloading }
+            ? TemplateProcess.tooSlow(limit).summary
+            : "the constructor had not returned after \(limit.inSeconds) s (timeout.start)"
+    }
+
+    /// What the process is forked from, if it is.
+    private func template(_ key: TemplateKey?) async throws(ConstructorFailure) -> TemplateProcess? {
+        guard let key else { return nil }
+        state.withLock { $0.isPreloading = true }
+        let result = await withTaskGroup(of: Result<TemplateProcess, ConstructorFailure>.self) { group in
+            group.addTask { [self] in
+                do throws(ConstructorFailure) {
+                    return .success(
+                        try await context.templates.template(for: key, log: log, timeout: plan.startTimeout))
+                } catch { return .failure(error) }
+            }
+            group.addTask { [condemned] in
+                _ = await condemned.value()
+                return .failure(ConstructorFailure(summary: "it was stopped", traceback: ""))
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? .failure(ConstructorFailure(summary: "it was stopped", traceback: ""))
+        }
+        let template = try result.get()
+        state.withLock { $0.isPreloading = false }
+        return template
+    }
+}

@@ -1,0 +1,14 @@
+internal import Environments
+
+/// What a version's replicas are started from.
+enum ReplicaSource: Sendable {
+    case process(ProcessSource)
+    case image(ImageSource)
+}
+
+/// A folder and an interpreter of this machine.
+struct ProcessSource: Sendable {
+    /// The unpacked bundle.
+    var folder: String
+    var python: PythonEnvironment
+}

@@ -1,0 +1,28 @@
+import FunctionConfig
+import GRPC
+import GatewayProtocol
+
+/// What functions are deployed as: as their config says, else as the gateway was started for.
+struct DeployKinds {
+    /// How long the gateway may take to say; without one functions are processes.
+    private static let timeout = Duration.seconds(2)
+
+    private let standard: DeployKind
+
+    /// - Parameter standard: what functions are whose config does not say.
+    init(standard: DeployKind) {
+        self.standard = standard
+    }
+
+    /// Asks the gateway where a function's config does not say.
+    init(of functions: [FunctionConfig], _ client: GatewayClient) async {
+        guard functions.contains(where: { $0.deploy == nil }) else {
+            standard = .process
+            return
+        }
+        let info: Pb_Message? = try? await client.unary(GatewayMethod.info, Pb_Empty(), timeout: Self.timeout)
+        standard = info?.deploy == .asImage ? .image : .process
+    }
+
+    subscript(function: FunctionConfig) -> DeployKind { function.deploy ?? standard }
+}

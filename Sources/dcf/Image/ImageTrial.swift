@@ -1,0 +1,83 @@
+import Engine
+import Environments
+import FunctionConfig
+import Glibc
+import SystemPackage
+
+/// A single call of a function in a container of its image, without a gateway: standard input to standard output.
+struct ImageTrial {
+    let function: FunctionConfig
+    let image: FunctionImage
+    let engine: Engine
+
+    /// - Returns: the status that the container ended with; what it wrote has been written here.
+    func run(input: [UInt8]) async throws(CommandFailure) -> Int32 {
+        do throws(EngineError) {
+            let spec = try await spec()
+            let id = try await engine.createContainer(spec)
+            let result = await attempt(id, input)
+            // Also where the call was cancelled.
+            await Task { try? await engine.remove(id) }.value
+            return try result.get()
+        } catch { throw CommandFailure("\(function.name): \(error)") }
+    }
+
+    private func spec() async throws(EngineError) -> ContainerSpec {
+        guard let found = try await engine.image("\(image.reference)") else {
+            throw EngineError(
+                .notFound,
+                "there is no image \(image.reference); \"dcf function build \(function.name)\" makes it")
+        }
+        var spec = ContainerSpec(
+            image: found.id, imageUser: found.user, imageVariables: found.variableNames, of: function)
+        spec.environment["DCF_ONCE"] = "1"
+        spec.environment["DCF_CONFIG"] = OnceCall.configuration(of: function)
+        if function.limits.gpu > 0 { spec.gpus = .count(function.limits.gpu) }
+        spec.takesInput = true
+        spec.keepsLogs = false
+        return spec
+    }
+
+    private func attempt(_ id: String, _ input: [UInt8]) async -> Result<Int32, EngineError> {
+        await withTaskGroup(of: Result<Int32, EngineError>?.self) { group in
+            let attached = AsyncStream<Void>.makeStream()
+            group.addTask {
+                defer { attached.continuation.finish() }
+                do throws(EngineError) {
+                    let parts = AsyncStream<[UInt8]> { parts in
+                        if !input.isEmpty { parts.yield(input) }
+                        parts.finish()
+                    }
+                    try await engine.attach(id, input: parts, onAttached: { attached.continuation.finish() }) {
+                        stream, bytes in
+                        if stream == .standardOutput {
+                            try? Console.write(bytes)
+                        } else {
+                            _ = try? FileDescriptor.standardError.writeAll(bytes)
+                        }
+                    }
+                    return nil
+                } catch { return .failure(error) }
+            }
+            for await _ in attached.stream {}
+            do throws(EngineError) { try await engine.start(id) } catch {
+                group.cancelAll()
+                return .failure(error)
+            }
+            group.addTask {
+                do throws(EngineError) {
+                    let exit = try await engine.wait(id)
+                    guard !exit.isOutOfMemory else {
+                        throw EngineError(.failed, "killed by the memory limit: limits.memory is \(memory)")
+                    }
+                    return .success(exit.status)
+                } catch { return .failure(error) }
+            }
+            var status: Result<Int32, EngineError>?
+            for await each in group { status = each ?? status }
+            return status ?? .failure(EngineError(.failed, "it did not say how it ended"))
+        }
+    }
+
+    private var memory: String { function.limits.memory.map { "\($0) bytes" } ?? "what the machine has" }
+}

@@ -1,0 +1,416 @@
+"""Functions as containers of images: built, tried, deployed and run by the real programs on a real engine."""
+import base64
+import json
+import os
+import re
+import threading
+import time
+
+import pytest
+
+from conftest import skipping
+from support.client import refused
+from support.gateway import dcf
+from support.nvml import StandIn
+from support.waiting import wait_until
+
+LABEL = "io.dcf.gateway"
+
+#: me, open-sesame.
+LOGIN = "me:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO"
+
+#: A function on the tests' own Debian, in the form of seed images: any base, the watcher's folder, the code.
+DOCKERFILE = """
+ARG REGISTRY
+ARG WATCHER_VERSION
+FROM ${REGISTRY}/watcher:${WATCHER_VERSION} as watcher
+FROM dcf-test/bookworm
+ARG handler_file=handler.py
+ARG handler_name=Handler
+ENV HANDLER_FILE=/dcf/handler/${handler_file} HANDLER_NAME=${handler_name}
+COPY --from=watcher /dcf/watcher /dcf/watcher
+COPY . /dcf/handler
+ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
+"""
+
+ECHO = "def Handler(req):\n    return req.input\n"
+
+BROKEN = "class Handler:\n    def __init__(self):\n        {}['no']\n    def __call__(self, req):\n        return 1\n"
+
+#: Says where it runs.
+WHERE = '''
+import json, os
+
+class Handler:
+    def __init__(self, parameters):
+        self.parameters = parameters
+
+    def __call__(self, req):
+        def can_write(path):
+            try:
+                open(path, "w").close()
+                return True
+            except OSError:
+                return False
+        status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+        secrets = sorted(os.listdir("/run/secrets")) if os.path.isdir("/run/secrets") else []
+        return json.dumps({
+            "uid": os.getuid(), "root": can_write("/dcf/handler/x"), "tmp": can_write("/tmp/x"),
+            "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16) | int(status["CapBnd"], 16),
+            "no_new_privileges": status["NoNewPrivs"].strip(), "environment": dict(os.environ),
+            "secrets": {name: open("/run/secrets/" + name).read() for name in secrets},
+            "parameters": self.parameters, "health": os.path.exists("/tmp/.lock"),
+        })
+'''
+
+
+@pytest.fixture(scope="module")
+def images(docker):
+    """The engine with all that a build needs."""
+    skipping(docker.debian)
+    docker.watcher()
+    return docker
+
+
+@pytest.fixture(scope="module")
+def nvml(scratch):
+    return StandIn(scratch / "nvml-containers")
+
+
+@pytest.fixture
+def host(images, own_gateway):
+    """A gateway whose functions are images; all its containers are gone afterwards."""
+    made = []
+
+    def make(*flags, environment=None, **options):
+        gateway = own_gateway("--engine", "docker", *flags,
+                              environment={**images.environment, **(environment or {})}, **options)
+        made.append(gateway)
+        return gateway
+
+    yield make
+    for gateway in made:
+        gateway.end()
+    assert containers(images) == [], "containers are left behind"
+
+
+def containers(docker, *flags):
+    return docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}", *flags).stdout.split()
+
+
+def create(gateway, docker, name, handler=ECHO, *flags, files=None, check=True, command="create", **config):
+    path = gateway.write(name, None, {"handler.py": handler, "Dockerfile": DOCKERFILE, **(files or {})},
+                         {"image": f"test/{name}", **config})
+    done = gateway.dcf("function", command, "-f", str(path), *flags, check=check, environment=docker.environment)
+    done.path = path
+    return done
+
+
+def test_an_image_is_built_deployed_and_called(host, images):
+    gateway = host()
+    done = create(gateway, images, "echo")
+    assert "Step " in done.error and done.error.rstrip().endswith("echo: Ready"), done.error
+    data = os.urandom(1 << 20)
+    assert gateway.client.invoke_bytes("echo", data) == data
+    function = gateway.client.meta("echo")
+    assert function.Image == "test/echo" and function.ImageID == images.inspect("test/echo")["Id"]
+    (container,) = containers(images)
+    labels = images.inspect(container)["Config"]["Labels"]
+    assert labels["io.dcf.function"] == "echo" and labels["io.dcf.replica"] == "1"
+    assert function.Instances[0].Pid == images.inspect(container)["State"]["Pid"]
+    gateway.delete("echo")
+    wait_until(lambda: containers(images) == [], 10, "the container gone")
+
+
+def test_a_container_can_do_nothing_but_its_work(host, images):
+    gateway = host()
+    create(gateway, images, "where", WHERE, parameters={"a": 1}, environment=["B=2"])
+    seen = json.loads(gateway.client.invoke("where"))
+    assert seen["uid"] == 65534 and not seen["root"] and seen["tmp"] and seen["capabilities"] == 0
+    assert seen["no_new_privileges"] == "1" and seen["parameters"] == {"a": 1} and seen["health"]
+    assert seen["environment"]["B"] == "2" and "DCF_TOKEN" not in seen["environment"]
+    inspected = images.inspect(containers(images)[0])
+    assert inspected["HostConfig"]["PidsLimit"] == 1024 and inspected["HostConfig"]["ReadonlyRootfs"]
+
+
+def test_the_config_says_otherwise_in_so_many_words(host, images):
+    gateway = host()
+    create(gateway, images, "where", WHERE, container={
+        "user": "root", "read_only": False, "capabilities": ["NET_ADMIN"], "new_privileges": True, "pids": 99})
+    seen = json.loads(gateway.client.invoke("where"))
+    assert seen["uid"] == 0 and seen["root"] and seen["capabilities"] == 1 << 12 and seen["no_new_privileges"] == "0"
+    assert images.inspect(containers(images)[0])["HostConfig"]["PidsLimit"] == 99
+
+
+def test_limits(host, images):
+    gateway = host()
+    code = "import os\ndef Handler(req):\n    held = bytearray(int(req.input or 0))\n    return os.environ['OMP_NUM_THREADS']\n"
+    create(gateway, images, "limited", code, limits={"memory": "128MiB", "cpu": "1.5"})
+    made = images.inspect(containers(images)[0])["HostConfig"]
+    assert made["Memory"] == made["MemorySwap"] == 128 << 20 and made["NanoCpus"] == 1_500_000_000
+    assert gateway.client.invoke("limited", b"1000") == "2"
+    error = refused(gateway.client.invoke, "limited", b"%d" % (512 << 20))
+    assert error.name == "UNAVAILABLE" and "killed by the memory limit: limits.memory is 128 MiB" in str(error), error
+    wait_until(lambda: "memory limit" in gateway.dcf("function", "log", "limited").text, 10, "said in the log")
+    gateway.wait_ready("limited")
+    assert gateway.client.invoke("limited", b"1") == "2"
+
+
+def test_secrets_are_files(host, images):
+    gateway = host()
+    missing = create(gateway, images, "where", WHERE, secrets=["key"], check=False)
+    assert missing.returncode == 1 and f"put it into {gateway.data}/secrets/key" in missing.error, missing.error
+    (gateway.data / "secrets").mkdir(exist_ok=True)
+    (gateway.data / "secrets/key").write_text("sesame")
+    (gateway.data / "secrets/other").write_text("no")
+    create(gateway, images, "where", WHERE, secrets=["key"])
+    assert json.loads(gateway.client.invoke("where"))["secrets"] == {"key": "sesame"}
+    assert "sesame" not in json.dumps(images.inspect(containers(images)[0]))
+    gateway.delete("where")
+    wait_until(lambda: list((gateway.data / "run/secrets").glob("*")) == [], 10, "the copy gone")
+
+
+def test_what_a_container_writes_is_the_log(host, images):
+    gateway = host()
+    create(gateway, images, "noisy", "import sys\nprint('made')\ndef Handler(req):\n    print('said', req.input.decode())\n"
+                                     "    sys.stderr.write('loud\\n')\n    return ''\n")
+    gateway.client.invoke("noisy", b"words", metadata=[("x-request-id", "r-1")])
+
+    def lines():
+        text = gateway.dcf("function", "log", "noisy").text
+        return text if all(word in text for word in ("made", "said words", "loud")) else None
+
+    text = wait_until(lines, 10, "the lines")
+    assert re.search(r"1 stdout r-1 said words", text) and re.search(r"1 stderr r-1 loud", text), text
+
+
+def test_a_broken_constructor(host, images):
+    gateway = host()
+    done = create(gateway, images, "broken", BROKEN, check=False)
+    assert done.returncode == 1 and "KeyError: 'no'" in done.error and "handler.py\", line 3" in done.error, done.error
+    assert gateway.client.names() == []
+    wait_until(lambda: containers(images) == [], 10, "the container gone")
+
+
+def test_a_step_that_fails_shows_what_it_said(host, images):
+    gateway = host()
+    path = gateway.write("bad", None, {"handler.py": ECHO, "Dockerfile": "FROM dcf-test/bookworm\nRUN echo too bad; exit 3\n"})
+    done = gateway.dcf("function", "build", "-f", str(path), check=False, environment=images.environment)
+    assert done.returncode == 1 and "too bad" in done.error and "non-zero code: 3" in done.error, done.error
+
+
+def test_build_streams_and_takes_arguments_and_packages(images, tmp_path):
+    home = tmp_path / "work"
+    (home / "f").mkdir(parents=True)
+    (home / "f/handler.py").write_text(ECHO)
+    (home / "f/Dockerfile").write_text(
+        "FROM dcf-test/bookworm\nARG BUILD_PACKAGES\nARG A=none\nARG handler_file\nRUN echo \"got ${A} ${BUILD_PACKAGES} ${handler_file}\"\n")
+    config = {"deploy": "image", "build_args": ["A=one"], "build_packages": ["libgl1", "curl"], "image": "test/args"}
+    (home / "config.yaml").write_text(json.dumps({"functions": {"f": config}}))
+
+    def build(*flags):
+        return dcf("function", "build", "-f", str(home / "config.yaml"), *flags, environment=images.environment)
+
+    assert "got one libgl1 curl handler.py" in build("-v").error
+    cached = build("-v").error
+    assert "Using cache" in cached and "got one" not in cached
+    assert "got one" in build("-v", "--nocache").error
+    quiet = build().error
+    assert "got one" not in quiet and "built test/args" in quiet
+
+
+def test_the_template_serves_without_a_dockerfile(host, images):
+    skipping(images.python, "3.12")
+    gateway = host()
+    path = gateway.write("plain", None, {"handler.py": ECHO}, {"image": "test/plain"})
+    gateway.dcf("function", "create", "-f", str(path), environment=images.environment)
+    assert gateway.client.invoke("plain", b"x") == "x"
+
+
+def run(images, tmp_path, handler, input=b"", check=True, **config):
+    home = tmp_path / f"run-{time.monotonic_ns()}"
+    (home / "f").mkdir(parents=True)
+    (home / "f/handler.py").write_text(handler)
+    (home / "f/Dockerfile").write_text(DOCKERFILE)
+    (home / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/run", **config}}}))
+    dcf("function", "build", "-f", str(home / "config.yaml"), environment=images.environment)
+    before = images("ps", "--all", "--quiet").stdout
+    done = dcf("function", "run", "f", "-f", str(home / "config.yaml"), input=input, check=check,
+               environment=images.environment, timeout=60)
+    assert images("ps", "--all", "--quiet").stdout == before, "the container is left"
+    return done
+
+
+def test_run_makes_one_call(images, tmp_path):
+    data = os.urandom(300_000)
+    assert run(images, tmp_path, ECHO, data).stdout == data
+    assert run(images, tmp_path, ECHO).stdout == b""
+    seen = json.loads(run(images, tmp_path, WHERE, parameters={"a": 2}).stdout)
+    assert seen["uid"] == 65534 and not seen["root"] and seen["parameters"] == {"a": 2}
+
+
+def test_run_ends_where_the_constructor_breaks(images, tmp_path):
+    done = run(images, tmp_path, BROKEN, check=False)
+    assert done.returncode == 1 and done.stdout == b"", done
+    assert "KeyError: 'no'" in done.error and 'handler.py", line 3' in done.error, done.error
+
+
+def test_run_of_what_is_not_built(images, tmp_path):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/handler.py").write_text(ECHO)
+    (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/never"}}}))
+    done = dcf("function", "run", "f", "-f", str(tmp_path / "config.yaml"), check=False, environment=images.environment)
+    assert done.returncode == 1 and '"dcf function build f" makes it' in done.error, done.error
+
+
+@pytest.fixture(scope="module")
+def registry(images):
+    return skipping(images.registry)
+
+
+@pytest.fixture(scope="module")
+def closed_registry(images):
+    return skipping(lambda: images.registry(login=LOGIN))
+
+
+def test_a_registry(registry, host, images):
+    """The gateway gets what was pushed, by its digest, with the engine's own copy gone."""
+    gateway = host()
+    done = create(gateway, images, "echo", ECHO, "--registry", registry, "-v")
+    assert "Pushed" in done.error, done.error
+    function = gateway.client.meta("echo")
+    assert re.fullmatch(rf"{registry}/test/echo@sha256:[0-9a-f]{{64}}", function.Image), function.Image
+    gateway.delete("echo")
+    wait_until(lambda: containers(images) == [], 10, "the container gone")
+    images("rmi", "--force", function.ImageID)
+    assert not images.has(f"{registry}/test/echo")
+    path = gateway.write("echo", None, {"handler.py": ECHO}, {"image": function.Image, "skip_build": True})
+    done = gateway.dcf("function", "deploy", "-f", str(path), "-v", environment=images.environment)
+    assert "pulling" in done.error and gateway.client.invoke("echo", b"x") == "x"
+
+
+def test_a_registry_that_asks_who_is_there(closed_registry, host, images, tmp_path):
+    """Credentials come from Docker's config, and are nowhere afterwards."""
+    registry = closed_registry
+    gateway = host()
+    done = create(gateway, images, "echo", ECHO, "--registry", registry, check=False)
+    assert done.returncode == 1 and "cannot push" in done.error and "no basic auth" in done.error, done.error
+    config = tmp_path / "docker"
+    config.mkdir()
+    auth = base64.b64encode(b"me:open-sesame").decode()
+    (config / "config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+    done = gateway.dcf("function", "create", "-f", str(done.path), "--registry", registry,
+                       environment={**images.environment, "DOCKER_CONFIG": str(config)})
+    assert gateway.client.invoke("echo", b"x") == "x"
+    text = gateway.text() + gateway.dcf("function", "log", "echo").text + done.error
+    kept = b"".join(file.read_bytes() for file in gateway.data.rglob("*.db*"))
+    for secret in ("open-sesame", auth):
+        assert secret not in text and secret.encode() not in kept
+
+
+def test_an_update_pins_the_new_image(host, images):
+    gateway = host()
+    create(gateway, images, "two", ECHO)
+    first = gateway.client.meta("two").ImageID
+    done = create(gateway, images, "two", ECHO, check=False)
+    assert done.returncode == 1 and "--update" in done.error
+    errors = []
+    stopped = threading.Event()
+
+    def call():
+        while not stopped.is_set():
+            try:
+                gateway.client.invoke("two", b"x")
+            except Exception as error:
+                errors.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    create(gateway, images, "two", "def Handler(req):\n    return b'new'\n", "--update")
+    stopped.set()
+    caller.join()
+    assert errors == [] and gateway.client.invoke("two", b"x") == "new"
+    assert gateway.client.meta("two").ImageID != first
+    gateway.dcf("function", "rollback", "two")
+    assert gateway.client.invoke("two", b"x") == "x" and gateway.client.meta("two").ImageID == first
+
+
+def test_kill_9_of_the_gateway(host, images):
+    """What it leaves is ended by its link; after the restart the function serves again, and nothing is left of the old."""
+    gateway = host()
+    create(gateway, images, "echo", replicas=2)
+    before = set(containers(images))
+    assert len(before) == 2
+    foreign = images("run", "--detach", "--label", f"{LABEL}=somebody", "--network", "none", "--entrypoint", "sleep",
+                     "test/echo", "600").stdout.strip()
+    try:
+        gateway.kill()
+        gateway.start()
+        gateway.wait_ready("echo")
+        assert gateway.client.invoke("echo", b"x") == "x"
+        wait_until(lambda: not before & set(containers(images)), 10, "the old ones gone")
+        assert len(containers(images)) == 3 and images.inspect(foreign)["State"]["Running"]
+    finally:
+        images.remove(foreign)
+
+
+def test_a_killed_container_comes_back(host, images):
+    gateway = host()
+    create(gateway, images, "echo")
+    (container,) = containers(images)
+    images("kill", container)
+    wait_until(lambda: containers(images) not in ([], [container]), 20, "another container")
+    gateway.wait_ready("echo")
+    assert gateway.client.invoke("echo", b"x") == "x"
+
+
+# What goes wrong.
+
+
+def test_no_engine(own_gateway, tmp_path):
+    gateway = own_gateway("--engine", "docker", environment={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    path = gateway.write("echo", None, {"handler.py": ECHO}, {"image": "test/echo", "skip_build": True})
+    done = gateway.dcf("function", "deploy", "-f", str(path), check=False)
+    assert done.returncode == 1 and "there is no Docker engine at" in done.error and "start it" in done.error, done.error
+    done = dcf("function", "build", "-f", str(gateway.write("b", None, {"handler.py": ECHO}, {"deploy": "image"})), check=False,
+               environment={"DOCKER_HOST": "tcp://1.2.3.4:5"})
+    assert done.returncode == 1 and "only a unix socket will do" in done.error, done.error
+
+
+def test_no_image(host, images):
+    gateway = host()
+    path = gateway.write("echo", None, {"handler.py": ECHO}, {"image": "127.0.0.1:1/none", "skip_build": True})
+    done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=images.environment)
+    assert done.returncode == 1 and "cannot pull 127.0.0.1:1/none" in done.error and "refused" in done.error, done.error
+    assert gateway.client.names() == []
+
+
+@pytest.mark.parametrize("dockerfile, says", [
+    ("FROM scratch\nCOPY . /\nENTRYPOINT [\"/nothing\"]\n", "/nothing"),
+    (DOCKERFILE.replace("FROM dcf-test/bookworm", "FROM scratch"), "there is no python3 in this image"),
+    (DOCKERFILE.replace("COPY . /dcf/handler", ""), "handler.py"),
+], ids=["no program", "no Python", "no handler"])
+def test_an_image_that_cannot_run(host, images, dockerfile, says):
+    gateway = host()
+    done = create(gateway, images, "bad", files={"Dockerfile": dockerfile}, check=False)
+    assert done.returncode == 1 and says in done.error, done.error
+    assert gateway.client.names() == []
+    wait_until(lambda: containers(images) == [], 10, "the container gone")
+
+
+def test_a_gpu_where_the_engine_has_none(host, images, nvml):
+    nvml.devices(1)
+    gateway = host(environment=nvml.environment)
+    done = create(gateway, images, "gpu", limits={"gpu": 1}, check=False)
+    assert done.returncode == 1 and "nvidia-container-toolkit" in done.error, done.error
+    bare = host(environment={"DCF_NVML": "/none", "PATH": "/usr/bin:/bin"})
+    done = create(bare, images, "gpu", limits={"gpu": 1}, check=False)
+    assert done.returncode == 1 and "GPU" in done.error, done.error
+
+
+def test_a_key_of_the_other_kind(host, images):
+    gateway = host()
+    done = create(gateway, images, "echo", preload=["json"], check=False)
+    assert done.returncode == 1 and "functions.echo.preload is for functions that run as processes" in done.error
+    done = create(gateway, images, "echo", deploy="process", build_packages=["curl"], check=False)
+    assert done.returncode == 1 and "functions.echo.build_packages is for functions that are deployed as images" in done.error
