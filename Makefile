@@ -9,6 +9,9 @@ SOURCES := Package.swift Sources Tests Watcher
 PRODUCTS := dcf-gateway dcf dcf-watcher PythonWatcher
 # The modules with C or threads of their own.
 SANITIZED := '^(GRPCTests|WatcherLinkTests|EnvironmentsTests|GatewayTests)\.'
+RUN_SANITIZED := dcfPackageTests.xctest --testing-library swift-testing --filter $(SANITIZED)
+# It knows Swift's calling convention, and comes with Swift.
+CLANG ?= clang
 
 .PHONY: help
 help: ## This list
@@ -80,15 +83,18 @@ format: ## Format the Swift code
 lint: ## Fail when the Swift code is not formatted
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
 
+# The test program alone is built: what it runs beside itself needs no sanitizer.
 .PHONY: asan
 asan: ## Run the tests of the modules with C or threads of their own under AddressSanitizer
-	ASAN_OPTIONS=detect_leaks=0 \
-	$(SWIFT) test --sanitize=address --scratch-path .build-asan --filter $(SANITIZED)
+	$(SWIFT) build --sanitize=address --scratch-path .build-asan --product dcfPackageTests
+	ASAN_OPTIONS=detect_leaks=0 .build-asan/debug/$(RUN_SANITIZED)
 
 .PHONY: tsan
 tsan: ## The same under ThreadSanitizer
-	TSAN_OPTIONS="suppressions=$(CURDIR)/scripts/tsan.supp halt_on_error=1" \
-	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --filter $(SANITIZED)
+	$(SWIFT) build --sanitize=thread --scratch-path .build-tsan --product dcfPackageTests
+	$(CLANG) -Wall -Wextra -Werror -O1 -shared -fPIC -o .build-tsan/order.so scripts/tsan.c
+	LD_PRELOAD=$(CURDIR)/.build-tsan/order.so \
+	TSAN_OPTIONS="suppressions=$(CURDIR)/scripts/tsan.supp halt_on_error=1" .build-tsan/debug/$(RUN_SANITIZED)
 
 .PHONY: install
 install: ## Install what make build built below PREFIX (default /usr/local); DESTDIR is honoured

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from support import processes  # noqa: E402
+from support import FULL, processes  # noqa: E402
 from support.docker import Docker, Unavailable  # noqa: E402
 from support.gateway import BIN, Gateway  # noqa: E402
 from support.held import Calls  # noqa: E402
@@ -24,8 +24,40 @@ def pytest_sessionstart(session):
         pytest.exit(f"{', '.join(missing)} not in {BIN}: build first, or set DCF_BIN", 2)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--engine", choices=["process", "docker"], default="process",
+                     help="what functions are: processes, or containers of images on an engine of the tests' own")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "process: is about processes of the gateway's own machine")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--engine") == "docker":
+        for item in items:
+            if item.get_closest_marker("process"):
+                item.add_marker(pytest.mark.skip(reason="is about processes of the gateway's own machine"))
+    # A fault at full length may take its time.
+    for item in items if FULL else []:
+        if item.get_closest_marker("fault") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 def pytest_report_header(config):
-    return f"programs: {BIN}"
+    return f"programs: {BIN}, functions: {config.getoption('--engine')}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def functions_engine(request):
+    """With --engine docker all gateways run their functions as images."""
+    if request.config.getoption("--engine") == "docker":
+        engine = request.getfixturevalue("docker")
+        skipping(engine.debian)
+        engine.watcher()
+        Gateway.docker = engine
+    yield
+    Gateway.docker = None
 
 
 @pytest.fixture(scope="session")

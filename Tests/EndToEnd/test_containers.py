@@ -10,6 +10,7 @@ import pytest
 
 from conftest import skipping
 from support.client import refused
+from support.docker import Docker
 from support.gateway import dcf
 from support.nvml import StandIn
 from support.waiting import wait_until
@@ -18,20 +19,6 @@ LABEL = "io.dcf.gateway"
 
 #: me, open-sesame.
 LOGIN = "me:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO"
-
-#: A function on the tests' own Debian, in the form of seed images: any base, the watcher's folder, the code.
-DOCKERFILE = """
-ARG REGISTRY
-ARG WATCHER_VERSION
-FROM ${REGISTRY}/watcher:${WATCHER_VERSION} as watcher
-FROM dcf-test/bookworm
-ARG handler_file=handler.py
-ARG handler_name=Handler
-ENV HANDLER_FILE=/dcf/handler/${handler_file} HANDLER_NAME=${handler_name}
-COPY --from=watcher /dcf/watcher /dcf/watcher
-COPY . /dcf/handler
-ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
-"""
 
 ECHO = "def Handler(req):\n    return req.input\n"
 
@@ -99,7 +86,7 @@ def containers(docker, *flags):
 
 
 def create(gateway, docker, name, handler=ECHO, *flags, files=None, check=True, command="create", **config):
-    path = gateway.write(name, None, {"handler.py": handler, "Dockerfile": DOCKERFILE, **(files or {})},
+    path = gateway.write(name, None, {"handler.py": handler, "Dockerfile": Docker.FUNCTION, **(files or {})},
                          {"image": f"test/{name}", **config})
     done = gateway.dcf("function", command, "-f", str(path), *flags, check=check, environment=docker.environment)
     done.path = path
@@ -231,7 +218,7 @@ def run(images, tmp_path, handler, input=b"", check=True, **config):
     home = tmp_path / f"run-{time.monotonic_ns()}"
     (home / "f").mkdir(parents=True)
     (home / "f/handler.py").write_text(handler)
-    (home / "f/Dockerfile").write_text(DOCKERFILE)
+    (home / "f/Dockerfile").write_text(Docker.FUNCTION)
     (home / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/run", **config}}}))
     dcf("function", "build", "-f", str(home / "config.yaml"), environment=images.environment)
     before = images("ps", "--all", "--quiet").stdout
@@ -387,8 +374,8 @@ def test_no_image(host, images):
 
 @pytest.mark.parametrize("dockerfile, says", [
     ("FROM scratch\nCOPY . /\nENTRYPOINT [\"/nothing\"]\n", "/nothing"),
-    (DOCKERFILE.replace("FROM dcf-test/bookworm", "FROM scratch"), "there is no python3 in this image"),
-    (DOCKERFILE.replace("COPY . /dcf/handler", ""), "handler.py"),
+    (Docker.FUNCTION.replace("FROM dcf-test/bookworm", "FROM scratch"), "there is no python3 in this image"),
+    (Docker.FUNCTION.replace("COPY . /dcf/handler", ""), "handler.py"),
 ], ids=["no program", "no Python", "no handler"])
 def test_an_image_that_cannot_run(host, images, dockerfile, says):
     gateway = host()

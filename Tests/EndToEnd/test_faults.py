@@ -1,6 +1,7 @@
 """The faults of docs/promises.md that need a gateway of their own. DCF_TEST_FULL=1 runs them at full length."""
 import os
 import random
+import re
 import resource
 import subprocess
 import threading
@@ -217,30 +218,47 @@ def test_a_handler_that_prints_without_end(own_gateway):
         began = time.monotonic()
         assert gateway.client.invoke("echo", b"x", timeout=10) == "x"
         slow, count = max(slow, time.monotonic() - began), count + 1
-    assert shouting.result().Output == b"done" and count > 50 and slow < 2
-    assert gateway.client.invoke("noisy", b"say the next line")
-    log = wait_until(
-        lambda: "the next line" in (text := gateway.client.log("noisy")) and text, 10, "the line behind the flood")
-    assert "dropped" in log
+    written = int(shouting.result().Output)
+    print(f"{written} lines of 100 bytes; {count} calls meanwhile, the slowest took {slow * 1000:.0f} ms")
+    assert count > 50 and slow < 2
+    # Said once, right behind the flood: it is not lost with it.
+    gateway.client.invoke("noisy", b"say the next line")
+    wait_until(lambda: "the next line (stderr)" in gateway.client.log("noisy"), 10, "the line behind the flood")
+    wait_until(lambda: logged(gateway, "noisy")[1] == written, 10, f"{written} lines, kept or counted")
+    kept, _ = logged(gateway, "noisy")
+    assert 0 < kept < written, f"{kept} of {written} lines were kept"
     assert memory(gateway.pid) - before < 64 << 20
     assert sum(f.stat().st_size for f in (gateway.data / "logs/noisy").iterdir()) < 51_000_000
     gateway.stop()
 
 
+def logged(gateway, name):
+    """Of the lines that `raw` wrote: how many the log has, and how many it has or says that it dropped."""
+    kept = dropped = 0
+    for file in (gateway.data / "logs" / name).iterdir():
+        for line in file.read_text().splitlines():
+            _, _, stream, _, text = line.split(" ", 4)
+            kept += text == "r" * 99
+            if stream == "gateway" and (said := re.fullmatch(r"(\d+) lines dropped: more than \d+ bytes a second", text)):
+                dropped += int(said[1])
+    return kept, kept + dropped
+
+
 @pytest.mark.fault("E1")
-def test_a_handler_that_prints_one_line_of_100_mb(own_gateway):
+@pytest.mark.parametrize(
+    "word, note", [("long", "L [cut: a log line holds 64 KiB]"), ("raw-long", "L ... (line cut: 100000000 bytes in all)")])
+def test_a_handler_that_prints_one_line_of_100_mb(own_gateway, word, note):
     gateway = own_gateway()
     gateway.deploy("noisy")
     gateway.client.invoke("noisy", b"say first")
     before = memory(gateway.pid)
-    assert gateway.client.invoke("noisy", b"long 100000000", timeout=60) == "done"
-    # The second of the limit goes by.
-    def next_line():
-        gateway.client.invoke("noisy", b"say the next line")
-        return "the next line" in gateway.client.log("noisy")
-
-    wait_until(next_line, 15, "the next line", every=0.5)
-    assert max(len(line) for line in gateway.client.log("noisy").splitlines()) < (64 << 10) + 300
+    assert gateway.client.invoke("noisy", f"{word} 100000000".encode(), timeout=60) == "done"
+    gateway.client.invoke("noisy", b"say the next line")
+    log = wait_until(
+        lambda: "the next line (stderr)" in (text := gateway.client.log("noisy")) and text, 10, "the line behind the long one")
+    cut = [line for line in log.splitlines() if "LLLL" in line]
+    assert len(cut) == 1 and cut[0].endswith(note), [line[-80:] for line in cut]
+    assert max(len(line) for line in log.splitlines()) < (64 << 10) + 300
     assert memory(gateway.pid) - before < 64 << 20
     gateway.stop()
 
@@ -301,6 +319,7 @@ def test_sigterm_under_load_fails_no_accepted_call(own_gateway, tmp_path):
                 "parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
         with Load(gateway.address, ledger, ["left", "right"], in_flight=64, milliseconds=20) as load:
             wait_until(lambda: len(ledger.statuses) > 300, 30, "load")
+            accepted = load.accepted()
             began = time.monotonic()
             gateway.process.terminate()
             assert gateway.process.wait(40) == 0
@@ -308,13 +327,13 @@ def test_sigterm_under_load_fails_no_accepted_call(own_gateway, tmp_path):
             load.stop()
         counts = ledger.check()
         starts, _ = ledger.ran()
-        failed = [i for i in starts if ledger.statuses[i][0] != "OK"]
+        failed = [i for i in {*starts, *accepted} if ledger.statuses[i][0] != "OK"]
         assert not failed, f"{len(failed)} accepted calls failed: {[ledger.statuses[i] for i in failed[:3]]}"
-        # A call that comes just as the server closes never reaches the gateway: the core itself ends it with CANCELLED.
+        # A call that comes just as the server closes never reaches the gateway: the core itself ends it with CANCELLED,
+        # or the connection is gone; neither says whether it ran.
         assert set(counts) <= {"OK", "UNAVAILABLE", "CANCELLED"}, counts
         assert all(s[2] is None for s in ledger.statuses.values() if s[0] == "CANCELLED")
-        said = [s for s in ledger.statuses.values() if s[0] == "UNAVAILABLE" and s[2] is not None]
-        assert all(s[2] == "no" for s in said)
+        assert all(s[2] in ("no", None) for s in ledger.statuses.values() if s[0] == "UNAVAILABLE")
 
 
 @pytest.mark.fault("F1")

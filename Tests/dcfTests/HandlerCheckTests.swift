@@ -56,12 +56,16 @@ import Testing
             let config = folder.appending("config.yaml")
             try config.write(text)
             let loaded = try LoadedConfig(path: config.string)
-            let missing = #expect(throws: CommandFailure.self) { try loaded.check(loaded.functions(named: []), as: DeployKinds(standard: .process)) }
+            let missing = #expect(throws: CommandFailure.self) {
+                try loaded.check(loaded.functions(named: []), as: DeployKinds(standard: .process))
+            }
             #expect(
                 missing?.description
                     == "\(config):4: functions.f.handler.dir: there is no folder \(folder)/code")
             try folder.appending("code").write("")
-            let file = #expect(throws: CommandFailure.self) { try loaded.check(loaded.functions(named: []), as: DeployKinds(standard: .process)) }
+            let file = #expect(throws: CommandFailure.self) {
+                try loaded.check(loaded.functions(named: []), as: DeployKinds(standard: .process))
+            }
             #expect(file?.description.hasSuffix("code is not a folder") == true)
         }
     }

@@ -84,24 +84,33 @@ final class LinkLoop {
     }
 
     private func handle(_ event: epoll_event) {
-        switch event.data.fd {
-        case let listener where listeners.contains(listener): accept(listener)
-        case wakeup:
-            var count: UInt64 = 0
-            eventfd_read(wakeup, &count)
-            for command in takeCommands() { command(self) }
-        default:
-            guard let link = links[event.data.fd] else { return }
+        if let link = links[event.data.fd] {
             if event.events & EPOLLOUT.rawValue != 0 {
                 control(EPOLL_CTL_MOD, link.descriptor, EPOLLIN.rawValue)
                 link.writable()
             }
-            if event.events & ~EPOLLOUT.rawValue != 0, let reason = link.readable() {
-                close(link, reason: reason)
-            } else if link.isKnown {
-                strangers[link.descriptor] = nil
-            }
+            if event.events & ~EPOLLOUT.rawValue != 0 { read(link) }
+        } else if event.data.fd == wakeup {
+            var count: UInt64 = 0
+            eventfd_read(wakeup, &count)
+            for command in takeCommands() { command(self) }
+        } else if listeners.contains(event.data.fd) {
+            accept(event.data.fd)
         }
+    }
+
+    private func read(_ link: ReplicaLink) {
+        if let reason = link.readable() {
+            close(link, reason: reason)
+        } else if link.isKnown {
+            strangers[link.descriptor] = nil
+        }
+    }
+
+    /// Reads the links of a replica, and those that may be its: connections that nobody has looked at.
+    func readAll(of observer: any ReplicaLinkObserver) {
+        for listener in listeners { accept(listener) }
+        for link in Array(links.values) where !link.isKnown || link.observer === observer { read(link) }
     }
 
     private func accept(_ listener: Int32) {

@@ -132,6 +132,16 @@ final class LinkServer: Sendable {
         _ = await done.value()
     }
 
+    /// Reads what is there of a replica whose process has ended, also where it dialled and nobody has looked yet.
+    func readAll(of observer: any ReplicaLinkObserver) async {
+        let done = Promise<Void>()
+        perform { loop in
+            loop.readAll(of: observer)
+            done.settle(())
+        }
+        _ = await done.value()
+    }
+
     private func redeem(_ token: String) -> (any ReplicaLinkObserver)? {
         state.withLock { $0.expected.removeValue(forKey: token) }
     }

@@ -109,6 +109,14 @@ final class ReplicaLink: @unchecked Sendable {
         return true
     }
 
+    /// Who is told what happens on it; nil before it has said whose it is, and after its end.
+    var observer: (any ReplicaLinkObserver)? {
+        switch phase {
+        case .hello, .ended: nil
+        case .starting(let observer), .serving(let observer): observer
+        }
+    }
+
     func writable() {
         writer.resume()
     }
@@ -151,10 +159,7 @@ final class ReplicaLink: @unchecked Sendable {
         cancelCallsOut()
         // No new calls; what it has is lost only when the process is known to have ended, and how.
         if let (route, replica) = served { route.close(replica) }
-        switch phase {
-        case .hello, .ended: break
-        case .starting(let observer), .serving(let observer): observer.linkEnded(self, reason: reason)
-        }
+        observer?.linkEnded(self, reason: reason)
         phase = .ended
     }
 

@@ -186,6 +186,7 @@ package final class FunctionLog: Sendable {
         }
         state.droppedForRate = 0
         state.droppedForDisk = 0
+        state.rate.charge(noteBytes)
         if state.followers.isEmpty { return }
         var texts = [String(decoding: bytes[noteBytes...], as: UTF8.self)]
         if noteBytes > 0 { texts.insert(String(decoding: bytes[..<noteBytes], as: UTF8.self), at: 0) }

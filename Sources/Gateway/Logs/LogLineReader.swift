@@ -25,6 +25,9 @@ struct LogLineReader {
         self.lineBytes = lineBytes
     }
 
+    /// How much is held of a line whose end has not come, in bytes.
+    var heldBytes: Int { pending.count }
+
     mutating func add(_ bytes: UnsafeRawBufferPointer, each: (Line) -> Void) {
         var start = bytes.startIndex
         while start < bytes.endIndex {

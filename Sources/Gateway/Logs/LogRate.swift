@@ -20,4 +20,9 @@ struct LogRate: Sendable {
         available -= Double(bytes)
         return true
     }
+
+    /// Takes bytes that are written whether they fit in or not; what comes after them waits for that.
+    mutating func charge(_ bytes: Int) {
+        available -= Double(bytes)
+    }
 }

@@ -126,6 +126,8 @@ final class ReplicaRun: ReplicaLinkObserver {
         /// Why it was killed, if it was killed for a reason of its own.
         var verdict: String?
         var failure: ConstructorFailure?
+        /// Whether all is read that it said before it ended.
+        var isCaughtUp = false
     }
 
     private func handle(_ event: Event, _ life: inout Life, _ group: inout TaskGroup<Void>) async -> ReplicaEnd? {
@@ -139,14 +141,14 @@ final class ReplicaRun: ReplicaLinkObserver {
             // One that was killed for a reason may report what the kill did.
             if life.verdict == nil { life.failure = failure }
         case .startTimedOut:
-            guard life.slots == nil, !life.isStopping else { return nil }
+            guard life.slots == nil, !life.isStopping, !life.isCaughtUp else { return nil }
             kill(&life, body.tooSlow(plan.startTimeout))
             life.failure = ConstructorFailure(summary: life.verdict ?? "", traceback: "")
         case .tooLarge(let used, let limit):
             kill(&life, "its processes held \(used) bytes of memory, limits.memory is \(limit)")
         case .linkEnded(let reason):
             // It cannot be called any more. One that is told to stop ends its link and then itself.
-            guard !life.isStopping else { return nil }
+            guard !life.isStopping, !life.isCaughtUp else { return nil }
             if reason.hasPrefix(ReplicaLink.protocolError) { kill(&life, reason) } else { body.kill() }
         case .stop(let limit):
             if let limit { addTimer(limit, .stopTimedOut, to: &group) }
@@ -162,6 +164,13 @@ final class ReplicaRun: ReplicaLinkObserver {
         case .stopTimedOut:
             body.kill()
         case .exited(let exit):
+            if life.slots == nil, !life.isCaughtUp {
+                // What it still said comes before its end.
+                life.isCaughtUp = true
+                await context.links.readAll(of: self)
+                feed.yield(event)
+                return nil
+            }
             return await end(exit, life)
         }
         return nil

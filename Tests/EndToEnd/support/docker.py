@@ -39,6 +39,20 @@ class Unavailable(Exception):
 class Docker:
     """The engine, and the command line on it."""
 
+    #: A function on the tests' own Debian, in the form of the first guides: any base, the watcher's folder, the code.
+    FUNCTION = """
+ARG REGISTRY
+ARG WATCHER_VERSION
+FROM ${REGISTRY}/watcher:${WATCHER_VERSION} as watcher
+FROM dcf-test/bookworm
+ARG handler_file=handler.py
+ARG handler_name=Handler
+ENV HANDLER_FILE=/dcf/handler/${handler_file} HANDLER_NAME=${handler_name}
+COPY --from=watcher /dcf/watcher /dcf/watcher
+COPY . /dcf/handler
+ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
+"""
+
     #: What dockerd is started through, and what it is told beside its folders.
     through = ()
     flags = ("--bridge", "none", "--iptables=false", "--ip6tables=false")

@@ -24,6 +24,9 @@ STOP_SECONDS = 40
 class Gateway:
     """One gateway process. Port 0: it says on its standard error which one it got."""
 
+    #: The engine of gateways whose functions are images (pytest --engine docker); None: they are processes.
+    docker = None
+
     def __init__(self, folder, *flags, environment=None, wrapper=(), preexec=None):
         self.folder = pathlib.Path(folder)
         self.data = self.folder / "data"
@@ -40,16 +43,23 @@ class Gateway:
         self.starts += 1
         self.log = self.folder / f"gateway-{self.starts}.log"
         command = [*self.wrapper, str(BIN / "dcf-gateway"), "--data-dir", str(self.data)]
+        if self.docker and "--engine" not in self.flags:
+            command += ["--engine", "docker"]
         if "--listen" not in self.flags:
             command += ["--listen", "127.0.0.1:0"]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 command + list(self.flags), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **self.environment}, preexec_fn=self.preexec, start_new_session=True)
+                env={**os.environ, **self.engine, **self.environment}, preexec_fn=self.preexec, start_new_session=True)
         wait_until(lambda: self._listening() or self.process.poll() is not None, START_SECONDS, "listening on")
         assert self.process.poll() is None, f"the gateway ended with {self.process.returncode}:\n{self.text()}"
         self.address = self._listening()
         return self
+
+    @property
+    def engine(self):
+        """The environment that names the engine."""
+        return self.docker.environment if self.docker else {}
 
     def _listening(self):
         found = re.search(r"listening on ([\w.\[\]:]+:\d+)", self.text())
@@ -126,13 +136,22 @@ class Gateway:
     def dcf(self, *arguments, input=None, check=True, cwd=None, environment=None, timeout=150):
         """Runs `dcf` against this gateway."""
         return dcf(*arguments, input=input, check=check, cwd=cwd, timeout=timeout,
-                   environment={"DCF_GATEWAY": self.address or "127.0.0.1:1", **(environment or {})})
+                   environment={"DCF_GATEWAY": self.address or "127.0.0.1:1", **self.engine, **(environment or {})})
 
     # Functions.
 
     def write(self, name, function=None, files=None, config=None):
         """A folder as write_function() makes it, in the gateway's own scratch folder; returns the config's path."""
-        return write_function(self.work / f"{name}-{time.monotonic_ns()}", name, function, files, config)
+        path = write_function(self.work / f"{name}-{time.monotonic_ns()}", name, function, files, config)
+        if self.docker:
+            # Tests talk to handlers over sockets of this machine.
+            config = json.loads(path.read_text())
+            config["functions"][name].setdefault("container", {}).setdefault("network", "host")
+            path.write_text(json.dumps(config))
+            dockerfile = path.parent / name / "Dockerfile"
+            if not dockerfile.exists():
+                dockerfile.write_text(self.docker.FUNCTION)
+        return path
 
     def deploy(self, name, function=None, *flags, files=None, config=None, check=True):
         """`dcf function create` of one function; returns the finished command."""

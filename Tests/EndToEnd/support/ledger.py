@@ -10,7 +10,7 @@ import time
 
 import grpc
 
-from .client import Client
+from .client import Client, refused
 
 
 def answer(ident):
@@ -66,15 +66,30 @@ class Load:
         self.ending = threading.Event()
         self.threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(in_flight)]
         self.latencies = []
+        # Those that were sent and have no status yet, by their client.
+        self.pending = [set() for _ in self.clients]
+
+    def accepted(self):
+        """The calls that the gateway has taken in and not answered a moment ago, queued ones too.
+
+        On one connection a call that was answered was behind those that were sent before it."""
+        accepted = set()
+        for client, pending in zip(self.clients, self.pending):
+            sent = set(pending)
+            error = refused(client.invoke_bytes, "no-such-function")
+            assert error.name == "NOT_FOUND", error
+            accepted |= sent
+        return accepted
 
     def _run(self, n):
-        client, count = self.clients[n % len(self.clients)], 0
+        client, pending, count = self.clients[n % len(self.clients)], self.pending[n % len(self.clients)], 0
         while not self.ending.is_set():
             ident, count = f"{id(self):x}-{n}-{count}", count + 1
             name = self.functions[(n + count) % len(self.functions)]
             self.ledger.sent[ident] = name
             began = time.monotonic()
             call = client.begin(name, f"{ident} {self.ms}".encode(), self.deadline)
+            pending.add(ident)
             try:
                 reply = call.result(self.deadline + 1).Output
                 self.ledger.record(ident, ("OK", reply, "yes", name))
@@ -87,6 +102,8 @@ class Load:
                     ident, (error.code().name, error.details(), trailers.get("dcf-executed"), name))
                 if self.ending.wait(0.01):
                     return
+            finally:
+                pending.discard(ident)
 
     def __enter__(self):
         for thread in self.threads:

@@ -116,6 +116,17 @@ import Testing
         #expect(found[11].hasSuffix("again"))
     }
 
+    @Test func theNotesOfWhatIsDroppedCountToo() {
+        let log = log { $0.bytesPerSecond = 1000 }
+        for _ in 0..<1000 {
+            clock.advance(.milliseconds(10))
+            for _ in 0..<3 { log.append([UInt8](repeating: 0x78, count: 60), replica: 1, stream: .stdout) }
+        }
+        // Ten seconds, what may come at once, and one line with its note.
+        #expect(log.tail().utf8.count < 11 * 1000 + 200)
+        #expect(log.tail().contains("lines dropped"))
+    }
+
     @Test func theLastLineOfAFloodIsWrittenWhenItIsQuiet() {
         let log = log { $0.bytesPerSecond = 100 }
         for number in 1...5 { log.append(text: "line \(number)", replica: 1, stream: .stdout) }

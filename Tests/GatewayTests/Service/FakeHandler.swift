@@ -42,7 +42,8 @@ final class FakeHandler: Sendable {
     private let changed = Mutex<[@Sendable (Seen) -> Bool]>([])
     private let thread = Mutex<Thread?>(nil)
 
-    init(path: String, token: String) throws {
+    /// - Parameter failure: its constructor raises that, instead of returning.
+    init(path: String, token: String, failure: Failed? = nil) throws {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
@@ -56,7 +57,11 @@ final class FakeHandler: Sendable {
         precondition(result == 0)
         let hello = Hello(versions: LinkVersion.supported, pid: 1, token: token, pythonVersion: "3.12.0")
         write(.hello, head: hello.head)
-        write(.ready, head: Ready(constructorMicros: 1).head)
+        if let failure {
+            write(.failed, head: failure.head)
+        } else {
+            write(.ready, head: Ready(constructorMicros: 1).head)
+        }
         let running = Thread(name: "fake-handler") { [self] in run() }
         thread.withLock { $0 = running }
     }

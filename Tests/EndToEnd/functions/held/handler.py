@@ -12,12 +12,17 @@ import time
 import dcf
 
 
+def address(path):
+    """A path, or `@NAME` for a socket that has none: also a container in this machine's network reaches that."""
+    return "\0" + path[1:] if path.startswith("@") else path
+
+
 class Line:
     """The connection of one call to the test."""
 
     def __init__(self, path, kind, inputs=()):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
+        self.socket.connect(address(path))
         self.file = self.socket.makefile("rw")
         self.say(kind, inputs)
 
@@ -136,7 +141,7 @@ class AsyncLine(Line):
 
     @classmethod
     async def open(cls, path, kind, inputs):
-        return cls(*await asyncio.open_unix_connection(path), kind, inputs)
+        return cls(*await asyncio.open_unix_connection(address(path)), kind, inputs)
 
     def tell(self, **message):
         self.writer.write(json.dumps(message).encode() + b"\n")
