@@ -63,6 +63,24 @@ static inline int dcf_stack_signal(void) { return SIGRTMIN + 8; }
 /// The signal this process gets when the thread that started it ends.
 static inline int dcf_prctl_pdeathsig(int sig) { return prctl(PR_SET_PDEATHSIG, (unsigned long)sig, 0, 0, 0); }
 
+/// From now on no program that this process or a child of it becomes has more rights than it.
+static inline int dcf_prctl_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
+/// For a link between machines: small frames leave at once, and a peer that has vanished without a word, be the link idle or
+/// not, is an error (ETIMEDOUT) after three to four seconds.
+static inline void dcf_tcp_keep_honest(int fd) {
+    // As in netinet/tcp.h, which is not included: its types would come from this module then, and not from Glibc.
+    enum { tcp = 6, no_delay = 1, keep_idle = 4, keep_interval = 5, keep_count = 6, user_timeout = 18 };
+    int one = 1, count = 3;
+    unsigned int milliseconds = 3000;
+    setsockopt(fd, tcp, no_delay, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, tcp, keep_idle, &one, sizeof one);
+    setsockopt(fd, tcp, keep_interval, &one, sizeof one);
+    setsockopt(fd, tcp, keep_count, &count, sizeof count);
+    setsockopt(fd, tcp, user_timeout, &milliseconds, sizeof milliseconds);
+}
+
 /// The name that ps and top show.
 static inline int dcf_prctl_name(const char *name) { return prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
 
@@ -121,6 +139,25 @@ static inline ssize_t dcf_send_descriptors(int socket, const void *bytes, size_t
 /// Reaps a process that has ended if it is a child of this one; the answer is its number, or 0.
 ///
 /// `status`: its exit status, or minus the signal that ended it.
+// One byte-wise message with one descriptor; -1 when there is none.
+static inline int dcf_receive_descriptor(int socket, void *bytes, size_t length) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = bytes, .iov_len = length};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != (ssize_t)length) return -1;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return -1;
+    int received;
+    memcpy(&received, CMSG_DATA(header), sizeof received);
+    return received;
+}
+
+static inline int dcf_dup3(int from, int to, int flags) { return dup3(from, to, flags); }
+
 static inline pid_t dcf_reap_pidfd(int pidfd, int *status) {
     siginfo_t info;
     info.si_pid = 0;

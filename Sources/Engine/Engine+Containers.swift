@@ -63,10 +63,8 @@ extension Engine {
 
     /// Those with all of these labels, also those that do not run.
     package func containers(labels: [String: String]) async throws(EngineError) -> [EngineContainer] {
-        let filter = ["label": labels.map { "\($0.key)=\($0.value)" }.sorted()]
-        let text = (try? JSONEncoder().encode(filter)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
         let answer = try await ask(
-            [Listed].self, .GET, "/containers/json", query: [("all", "true"), ("filters", text)],
+            [Listed].self, .GET, "/containers/json", query: [("all", "true"), ("filters", Self.filter(labels))],
             doing: "cannot list containers")
         return answer.map { one in
             EngineContainer(

@@ -7,7 +7,8 @@ extension Engine {
         return EngineInfo(
             version: answer.ServerVersion, architecture: Self.imageName(ofArchitecture: answer.Architecture),
             processors: answer.NCPU, memory: answer.MemTotal,
-            isInSwarm: answer.Swarm?.LocalNodeState == "active")
+            isInSwarm: answer.Swarm?.LocalNodeState == "active",
+            isManager: answer.Swarm?.ControlAvailable ?? false, nodeAddress: answer.Swarm?.NodeAddr ?? "")
     }
 
     /// Engines tell what uname does, images what Go does.
@@ -23,6 +24,8 @@ extension Engine {
     private struct InfoAnswer: Decodable {
         struct SwarmAnswer: Decodable {
             var LocalNodeState: String?
+            var ControlAvailable: Bool?
+            var NodeAddr: String?
         }
 
         var ServerVersion: String

@@ -20,8 +20,10 @@ package final class Engine: Sendable {
     package init(_ endpoint: EngineEndpoint) {
         self.endpoint = endpoint
         var configuration = HTTPClient.Configuration()
-        // Each waits for something of its own, some for as long as a container runs.
-        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 256
+        // Each waits for something of its own, two for as long as a container runs.
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 8_192
+        // A connection to a socket of this machine costs nothing to make again.
+        configuration.connectionPool.idleTimeout = .seconds(5)
         configuration.timeout.connect = .seconds(10)
         // An engine that is not there is not there.
         configuration.connectionPool.retryConnectionEstablishment = false
@@ -75,9 +77,11 @@ package final class Engine: Sendable {
     /// The same for an answer in JSON.
     func ask<Answer: Decodable>(
         _ type: Answer.Type, _ method: HTTPMethod, _ path: String, query: [(String, String)] = [],
-        body: HTTPClientRequest.Body? = nil, contentType: String? = nil, doing what: String
+        body: HTTPClientRequest.Body? = nil, contentType: String? = nil, headers: [(String, String)] = [],
+        doing what: String
     ) async throws(EngineError) -> Answer {
-        let bytes = try await ask(method, path, query: query, body: body, contentType: contentType, doing: what)
+        let bytes = try await ask(
+            method, path, query: query, body: body, contentType: contentType, headers: headers, doing: what)
         do {
             return try JSONDecoder().decode(type, from: Data(bytes))
         } catch {

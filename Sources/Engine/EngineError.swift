@@ -35,15 +35,20 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
             case 409: .conflict
             default: Self.kind(of: message)
             }
-        let hint =
-            message.contains(Self.noGPUs)
-            ? "; it has no GPUs to give: install nvidia-container-toolkit on this machine, or remove limits.gpu" : ""
-        self.init(kind, "\(what): \(message)\(hint)")
+        self.init(kind, "\(what): \(message)\(Self.hint(kind, message))")
     }
 
     /// What an engine said in the middle of a pull, a push or a build.
     init(message: String, doing what: String) {
-        self.init(Self.kind(of: message), "\(what): \(message)")
+        let kind = Self.kind(of: message)
+        self.init(kind, "\(what): \(message)\(Self.hint(kind, message))")
+    }
+
+    /// What to do, where the engine's words leave that open.
+    private static func hint(_ kind: Kind, _ message: String) -> String {
+        if kind == .diskFull { return "; the engine's disk is full: \"docker system prune\" frees what nobody uses" }
+        return message.contains(noGPUs)
+            ? "; it has no GPUs to give: install nvidia-container-toolkit on this machine, or remove limits.gpu" : ""
     }
 
     private static func kind(of message: String) -> Kind {

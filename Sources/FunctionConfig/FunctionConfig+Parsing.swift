@@ -15,7 +15,7 @@ extension FunctionConfig {
     static let keys = [
         "runtime", "desc", "maintainer", "handler", "image", "docker_registry", "environment", "limits", "build_args",
         "build_packages", "skip_build", "parameters", "python", "replicas", "concurrency", "batch", "timeout", "queue",
-        "cancel", "warmup", "preload", "strategy", "deploy", "container", "secrets",
+        "cancel", "warmup", "preload", "strategy", "deploy", "container", "secrets", "constraints",
     ]
     static let handlerKeys = ["dir", "file", "name"]
     static let limitsKeys = ["memory", "cpu", "gpu", "gpu_shared"]
@@ -85,6 +85,7 @@ extension FunctionConfig {
         case "strategy": strategy = try Self.choice(value) ?? strategy
         case "container": try readContainer(value)
         case "secrets": try readSecrets(value)
+        case "constraints": try readConstraints(value)
         default: deploy = try Self.choice(value)
         }
     }
@@ -272,6 +273,16 @@ extension FunctionConfig {
             }
             guard !secrets.contains(name) else { throw item.failure("\(item.path): \(name) is there twice; keep one") }
             secrets.append(name)
+        }
+    }
+
+    private mutating func readConstraints(_ value: ConfigNode) throws(ConfigError) {
+        for item in try value.items() {
+            let text = try item.optionalText() ?? ""
+            guard text.contains("==") || text.contains("!=") else {
+                throw item.mismatch("a constraint, as node.role==worker or node.labels.disk!=slow")
+            }
+            constraints.append(text)
         }
     }
 

@@ -41,6 +41,8 @@ package struct FunctionConfig: Sendable, Equatable {
     package var container = ContainerConfig()
     /// Names of secrets that it gets as files in /run/secrets; no name twice. Only as an image.
     package var secrets: [String] = []
+    /// Where tasks of a Swarm may run, as Docker has it: `node.role==worker`.
+    package var constraints: [String] = []
 
     /// This function's part as YAML, anchors and merges resolved, comments gone: what a deploy sends.
     package internal(set) var yaml = "{}\n"

@@ -5,6 +5,14 @@ package enum AcceptorError: Error, Equatable, CustomStringConvertible {
     /// The kernel refused; `reason` is its own words.
     case refused(address: String, reason: String)
 
+    /// Why, without where.
+    package var reason: String {
+        switch self {
+        case .unknownHost(let host, let reason): "\"\(host)\" is not an address of this machine (\(reason))"
+        case .refused(_, let reason): reason
+        }
+    }
+
     package var description: String {
         switch self {
         case .unknownHost(let host, let reason):

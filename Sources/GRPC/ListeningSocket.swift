@@ -3,7 +3,7 @@ internal import Glibc
 
 /// A TCP socket that listens. Closed with the value.
 package struct ListeningSocket: ~Copyable, Sendable {
-    let descriptor: Int32
+    package let descriptor: Int32
     /// The port it got: the one asked for, or the one that the kernel chose.
     package let port: UInt16
     /// Whether only this machine can reach it.

@@ -1,3 +1,4 @@
+internal import Engine
 internal import Environments
 internal import FunctionConfig
 internal import GRPC
@@ -9,6 +10,7 @@ internal import Synchronization
 package final class Gateway: Service {
     /// How often invocation counts are written.
     private static let countsInterval = Duration.seconds(5)
+    private static let codeInterval = Duration.seconds(3)
     /// How often the number of replicas is compared with the load.
     private static let scaleInterval = Duration.milliseconds(250)
     /// How long the last answers may take to reach their callers.
@@ -29,6 +31,7 @@ package final class Gateway: Service {
     private let tasks = TaskPool()
     private let templates: TemplatePool
     private let containers: ContainerHost
+    private let swarm: SwarmHost?
     private let gpus = GPULeases()
     private let store: FunctionStore
     private let registry: FunctionRegistry
@@ -47,6 +50,9 @@ package final class Gateway: Service {
         let address = "\(configuration.host):\(acceptor.port)"
         guard acceptor.isLoopback || configuration.allowsPlaintext else {
             throw GatewayError.plaintext(address: address)
+        }
+        if let swarm = configuration.swarm, !swarm.isLoopback, !configuration.allowsPlaintext {
+            throw GatewayError.plaintextLink(address: "\(swarm.host):\(swarm.port)")
         }
 
         store = try FunctionStore(path: "\(folder.path)/registry.sqlite")
@@ -67,8 +73,9 @@ package final class Gateway: Service {
             routes: routes, sweeper: sweeper, maxInputBytes: limits.messageBytes,
             maxMetadataBytes: limits.metadataBytes, chainDepth: limits.chainDepth)
         links = try LinkServer(
-            path: folder.socket, containerPath: folder.containerSocket, maxBodyBytes: limits.messageBytes,
-            invoker: invoker, logger: logger,
+            path: folder.socket, containerPath: folder.containerSocket,
+            tcp: configuration.swarm.map { LinkAddress(host: $0.host, port: $0.port) },
+            maxBodyBytes: limits.messageBytes, invoker: invoker, logger: logger,
             onTurn: { [calls] in calls.drain() })
         logs = try LogPump()
 
@@ -84,23 +91,26 @@ package final class Gateway: Service {
         invokes.register(on: server)
 
         templates = try TemplatePool(launcher: configuration.launcher, logs: logs, tasks: tasks, logger: logger)
+        let folders = ContainerFolders(dataFolder: folder.path, link: folder.containerFolder)
         containers = ContainerHost(
-            id: folder.gatewayID,
-            folders: ContainerFolders(dataFolder: folder.path, link: folder.containerFolder), tasks: tasks,
-            logger: logger, makeEngine: configuration.makeEngine)
+            id: folder.gatewayID, folders: folders, tasks: tasks, logger: logger, makeEngine: configuration.makeEngine)
+        swarm = try configuration.swarm.map { [folder, links, tasks] in
+            try SwarmHost(
+                id: folder.gatewayID, configuration: $0, links: links, folders: folders, tasks: tasks, logger: logger)
+        }
         let context = SupervisionContext(
             links: links, logs: logs, limits: limits, launcher: configuration.launcher,
             variables: configuration.variables, logger: logger, changes: changes, tasks: tasks,
             templates: templates, gpus: gpus,
             inventory: GPUInventory(
                 variables: configuration.variables, launcher: configuration.launcher, logger: logger),
-            containers: containers)
+            containers: containers, swarm: swarm)
         registry = FunctionRegistry(
             store: store, bundles: bundles,
             planner: FunctionPlanner(
                 bundles: bundles, interpreters: interpreters, environments: environments,
-                defaultPython: configuration.python, containers: containers, defaultDeploy: configuration.deploy,
-                limits: limits),
+                defaultPython: configuration.python, containers: containers, swarm: swarm,
+                defaultDeploy: configuration.deploy, limits: limits),
             routes: routes,
             routing: RouteContext(queuedBytes: QueuedBytes(limit: limits.queuedBytes), busy: busy),
             logs: LogFolder(path: "\(folder.path)/logs", limits: limits), context: context)
@@ -116,19 +126,24 @@ package final class Gateway: Service {
 
     /// Serves until it is told to shut down, then drains: accepted calls are finished as far as the limits allow.
     package func run() async throws {
+        try await prepareSwarm()
         links.start()
         sweeper.start()
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [tasks] in await tasks.run() }
             group.addTask { [self] in await writeCounts() }
             removeUnfinished()
-            group.addTask { [self] in await removeLeftContainers() }
+            let hasContainers = hasContainers
+            if hasContainers { await containers.findLeft() }
             do {
                 try await registry.restore()
             } catch {
                 logger.error("\(error)")
             }
+            if hasContainers { group.addTask { [containers] in await containers.removeLeft() } }
             group.addTask { [self] in await followLoad() }
+            group.addTask { [self] in await giveBackCode() }
+            if let swarm { group.addTask { await swarm.follow() } }
             server.start()
             group.addTask { [self] in await service.run(server.calls) }
             listen()
@@ -137,6 +152,15 @@ package final class Gateway: Service {
             group.cancelAll()
         }
         finish()
+    }
+
+    /// A gateway of a Swarm without one is of no use: it does not start.
+    private func prepareSwarm() async throws {
+        guard let swarm else { return }
+        do throws(EngineError) { try await swarm.prepare() } catch {
+            await swarm.shutdown()
+            throw GatewayError.component("\(error)")
+        }
     }
 
     private func listen() {
@@ -164,6 +188,16 @@ package final class Gateway: Service {
         }
     }
 
+    /// A while after the start, and after each change.
+    private func giveBackCode() async {
+        while !Task.isCancelled {
+            let change = changes.upcoming
+            do { try await Task.sleep(for: Self.codeInterval) } catch { return }
+            CodeMemory.giveBack()
+            guard await change.value() != nil else { return }
+        }
+    }
+
     private func followLoad() async {
         while !Task.isCancelled {
             do { try await Task.sleep(for: Self.scaleInterval) } catch { return }
@@ -181,10 +215,9 @@ package final class Gateway: Service {
     }
 
     /// A gateway that never runs containers does not ask for an engine.
-    private func removeLeftContainers() async {
+    private var hasContainers: Bool {
         let versions = ((try? store.all()) ?? []).flatMap(\.versions)
-        guard configuration.deploy == .image || versions.contains(where: { $0.deploy == .image }) else { return }
-        await containers.removeLeft()
+        return configuration.deploy == .image || versions.contains { $0.deploy == .image }
     }
 
     private func drain() async {
@@ -193,6 +226,7 @@ package final class Gateway: Service {
         gate.close()
         invokes.drain()
         changes.announce()
+        swarm?.beginStop()
         await registry.beginDrain()
         let deadline = MonotonicTime.now.advanced(by: configuration.limits.drain)
         while gate.count > 0, MonotonicTime.now < deadline {
@@ -201,9 +235,11 @@ package final class Gateway: Service {
         await registry.stopAll(within: configuration.limits.stop)
         templates.endAll()
         await containers.finish()
+        await swarm?.finish()
         await registry.writeInvocations()
         tasks.finish()
         await containers.shutdown()
+        await swarm?.shutdown()
         await closeConnections()
     }
 

@@ -15,6 +15,8 @@ package struct GatewayConfiguration: Sendable {
     package var deploy: DeployKind
     /// Makes the client of the container engine, when the first function needs it.
     package var makeEngine: ContainerEngineMaker
+    /// How images run as services of a Swarm; nil: they run as containers of this machine.
+    package var swarm: SwarmConfiguration?
     /// Whether an address that other machines can reach is all right without encryption.
     package var allowsPlaintext: Bool
     /// The path of `dcf-watcher`.
@@ -28,7 +30,7 @@ package struct GatewayConfiguration: Sendable {
         makeEngine: @escaping ContainerEngineMaker = {
             () throws(EngineError) in throw EngineError(.failed, "this gateway has no container engine")
         },
-        allowsPlaintext: Bool = false, launcher: String, variables: [String: String]
+        swarm: SwarmConfiguration? = nil, allowsPlaintext: Bool = false, launcher: String, variables: [String: String]
     ) {
         self.host = host
         self.port = port
@@ -37,6 +39,7 @@ package struct GatewayConfiguration: Sendable {
         self.python = python
         self.deploy = deploy
         self.makeEngine = makeEngine
+        self.swarm = swarm
         self.allowsPlaintext = allowsPlaintext
         self.launcher = launcher
         self.variables = variables

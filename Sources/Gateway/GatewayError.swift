@@ -5,6 +5,8 @@ package enum GatewayError: Error, CustomStringConvertible {
     case dataFolderInUse(path: String, pid: String)
     /// The address can be reached by others, and nobody said that this is meant.
     case plaintext(address: String)
+    /// The same of the address that tasks of a Swarm dial.
+    case plaintextLink(address: String)
     case component(String)
 
     package var description: String {
@@ -16,6 +18,9 @@ package enum GatewayError: Error, CustomStringConvertible {
         case .plaintext(let address):
             "\(address) can be reached from other machines, and calls to it are not encrypted; if that is meant, say "
                 + "--allow-plaintext, else listen on 127.0.0.1"
+        case .plaintextLink(let address):
+            "the links of tasks to \(address) (--link-listen) are not encrypted unless the gateway is itself a container on the "
+                + "overlay network; if that is meant, say --allow-plaintext"
         case .component(let reason): reason
         }
     }

@@ -36,4 +36,6 @@ package enum FrameKind: UInt8, Sendable {
     case drain = 17
     /// Gateway to watcher: the next calls, so many as it says, are one batch.
     case batch = 20
+    /// Gateway to watcher, first, on a link over TCP: what the watcher has to prove its token with.
+    case challenge = 21
 }

@@ -15,6 +15,11 @@ package struct HeadWriter {
         bytes.append(contentsOf: utf8)
     }
 
+    /// Writes bytes whose number both ends know.
+    package mutating func write(bytes more: [UInt8]) {
+        bytes += more
+    }
+
     package mutating func write(_ pairs: [Metadatum]) {
         write(UInt16(pairs.count))
         for pair in pairs {

@@ -1,18 +1,38 @@
 /// The watcher's first frame.
 package struct Hello: Sendable, Equatable {
+    /// What only a link over TCP has: the token's place is taken by a proof of it.
+    package struct Proof: Sendable, Equatable {
+        /// Which task of a cluster the watcher is; at most ``LinkProof/taskBytesMax`` bytes, maybe none.
+        package var task: String
+        /// See ``LinkProof/ofWatcher(token:nonce:task:)``.
+        package var code: [UInt8]
+        /// What the gateway has to code in its turn.
+        package var nonce: [UInt8]
+
+        package init(task: String, code: [UInt8], nonce: [UInt8]) {
+            self.task = task
+            self.code = code
+            self.nonce = nonce
+        }
+    }
+
     /// The lowest and highest protocol version that the watcher speaks.
     package var versions: ClosedRange<UInt16>
     package var pid: UInt32
-    /// The secret that the gateway gave to this replica alone.
+    /// The secret that the gateway gave to this replica alone; empty where there is a proof.
     package var token: String
     /// The interpreter's version, as `3.12.1`.
     package var pythonVersion: String
+    package var proof: Proof?
 
-    package init(versions: ClosedRange<UInt16>, pid: UInt32, token: String, pythonVersion: String) {
+    package init(
+        versions: ClosedRange<UInt16>, pid: UInt32, token: String, pythonVersion: String, proof: Proof? = nil
+    ) {
         self.versions = versions
         self.pid = pid
         self.token = token
         self.pythonVersion = pythonVersion
+        self.proof = proof
     }
 
     package init(head: UnsafeRawBufferPointer) throws(LinkError) {
@@ -24,6 +44,13 @@ package struct Hello: Sendable, Equatable {
         pid = try reader.read()
         token = try reader.readString()
         pythonVersion = try reader.readString()
+        guard !reader.isAtEnd else { return }
+        let task = try reader.readString()
+        guard task.utf8.count <= LinkProof.taskBytesMax else {
+            throw .malformed(kind: FrameKind.hello.rawValue, "a task's name of \(task.utf8.count) bytes")
+        }
+        proof = Proof(
+            task: task, code: try reader.readBytes(LinkProof.bytes), nonce: try reader.readBytes(LinkProof.nonceBytes))
     }
 
     package var head: [UInt8] {
@@ -33,6 +60,11 @@ package struct Hello: Sendable, Equatable {
         writer.write(pid)
         writer.write(token)
         writer.write(pythonVersion)
+        if let proof {
+            writer.write(proof.task)
+            writer.write(bytes: proof.code)
+            writer.write(bytes: proof.nonce)
+        }
         return writer.bytes
     }
 }

@@ -5,22 +5,27 @@ package struct Welcome: Sendable, Equatable {
     package var version: UInt16
     /// The largest input or reply, in bytes.
     package var maxBodyLength: UInt64
+    /// Over TCP: that this is the gateway which the token is from, see ``LinkProof/ofGateway(token:nonce:)``; else empty.
+    package var proof: [UInt8]
 
-    package init(version: UInt16, maxBodyLength: UInt64) {
+    package init(version: UInt16, maxBodyLength: UInt64, proof: [UInt8] = []) {
         self.version = version
         self.maxBodyLength = maxBodyLength
+        self.proof = proof
     }
 
     package init(head: UnsafeRawBufferPointer) throws(LinkError) {
         var reader = HeadReader(kind: .welcome, bytes: head)
         version = try reader.read()
         maxBodyLength = try reader.read()
+        proof = reader.isAtEnd ? [] : try reader.readBytes(LinkProof.bytes)
     }
 
     package var head: [UInt8] {
         var writer = HeadWriter()
         writer.write(version)
         writer.write(maxBodyLength)
+        writer.write(bytes: proof)
         return writer.bytes
     }
 }

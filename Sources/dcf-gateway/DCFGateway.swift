@@ -41,9 +41,28 @@ struct DCFGateway: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "What functions are whose config does not say: process or docker (containers of images).",
+            "What functions are whose config does not say: process, docker (containers) or swarm (services on all nodes).",
             valueName: "engine"))
     var engine = EngineChoice.process
+
+    @Flag(help: "The same as --engine swarm.")
+    var swarm = false
+
+    @Option(help: ArgumentHelp("With swarm: where tasks are listened for.", valueName: "host:port"))
+    var linkListen = "0.0.0.0:32223"
+
+    @Option(
+        help: ArgumentHelp(
+            "With swarm: what tasks dial (default: this node's address, and the port of --link-listen; so is port 0).",
+            valueName: "host:port"))
+    var linkAdvertise: String?
+
+    @Option(
+        help: ArgumentHelp("With swarm: the overlay network of tasks, made where there is none.", valueName: "name"))
+    var overlay = SwarmConfiguration.overlayDefault
+
+    @Flag(help: "With swarm: the overlay network need not be encrypted; for kernels without IPsec's ESP.")
+    var overlayPlaintext = false
 
     @Flag(help: "Listen also where other machines can reach the gateway, without encryption.")
     var allowPlaintext = false
@@ -66,7 +85,7 @@ struct DCFGateway: AsyncParsableCommand {
                 "--log-level: \"\(logLevel)\" is none of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
             )
         }
-        let (host, port) = try address()
+        let (host, port) = try Self.address(listen, of: "--listen")
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "dcf-gateway")
         logger.logLevel = level
@@ -75,9 +94,10 @@ struct DCFGateway: AsyncParsableCommand {
             let gateway = try Gateway(
                 GatewayConfiguration(
                     host: host, port: port, dataFolder: try dataFolder(variables), limits: values, python: python,
-                    deploy: engine.deploy,
+                    deploy: engineChosen.deploy,
                     makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) },
-                    allowsPlaintext: allowPlaintext, launcher: try Programs.watcher(), variables: variables),
+                    swarm: try swarmConfiguration(variables), allowsPlaintext: allowPlaintext,
+                    launcher: try Programs.watcher(), variables: variables),
                 logger: logger)
             try await SignalledRun(gateway, logger: logger).run()
             Self.end(ExitCode.success)
@@ -93,13 +113,25 @@ struct DCFGateway: AsyncParsableCommand {
         _exit(code.rawValue)
     }
 
-    private func address() throws -> (host: String, port: UInt16) {
-        guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...]) else {
-            throw ValidationError("--listen: \"\(listen)\" is not HOST:PORT")
+    private var engineChosen: EngineChoice { swarm ? .swarm : engine }
+
+    private func swarmConfiguration(_ variables: [String: String]) throws -> SwarmConfiguration? {
+        guard engineChosen == .swarm else { return nil }
+        let (host, port) = try Self.address(linkListen, of: "--link-listen")
+        let advertised = try linkAdvertise.map { try Self.address($0, of: "--link-advertise") }
+        return SwarmConfiguration(
+            host: host, port: port, advertised: advertised.map { ($0.host, $0.port) }, overlay: overlay,
+            allowsPlaintextOverlay: overlayPlaintext,
+            makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) })
+    }
+
+    private static func address(_ text: String, of option: String) throws -> (host: String, port: UInt16) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            throw ValidationError("\(option): \"\(text)\" is not HOST:PORT")
         }
-        var host = String(listen[..<colon])
+        var host = String(text[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        guard !host.isEmpty else { throw ValidationError("--listen: \"\(listen)\" has no host") }
+        guard !host.isEmpty else { throw ValidationError("\(option): \"\(text)\" has no host") }
         return (host, port)
     }
 

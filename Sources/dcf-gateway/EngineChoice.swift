@@ -5,6 +5,7 @@ import FunctionConfig
 enum EngineChoice: String, ExpressibleByArgument, CaseIterable {
     case process
     case docker
+    case swarm
 
-    var deploy: DeployKind { self == .docker ? .image : .process }
+    var deploy: DeployKind { self == .process ? .process : .image }
 }

@@ -1,5 +1,6 @@
 """Fixtures: one gateway for all that can share one, others of their own for tests that break it."""
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -29,8 +30,19 @@ def pytest_addoption(parser):
                      help="what functions are: processes, or containers of images on an engine of the tests' own")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     config.addinivalue_line("markers", "process: is about processes of the gateway's own machine")
+    if config.getoption("--engine") == "docker":
+        # What handlers write and tests read lies in a folder that the containers see too.
+        config.shared = pathlib.Path(tempfile.mkdtemp(prefix="dcf-e2e-", dir="/var/tmp"))
+        config.shared.chmod(0o777)
+        config.option.basetemp = str(config.shared / "tests")
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "shared"):
+        shutil.rmtree(config.shared, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -58,6 +70,17 @@ def functions_engine(request):
         Gateway.docker = engine
     yield
     Gateway.docker = None
+
+
+@pytest.fixture
+def tmp_path(tmp_path, request):
+    """A folder that handlers can write to, also those that are nobody in a container."""
+    if Gateway.docker:
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder == request.config.shared:
+                break
+            folder.chmod(0o777)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +147,7 @@ def own_gateway(scratch, request):
     yield make
     for gateway in made:
         gateway.end()
-    left = lambda: processes.descendants(processes.os.getpid()) - before  # noqa: E731
+    left = lambda: processes.descendants(processes.os.getpid()) - before - Docker.running()  # noqa: E731
     try:
         wait_until(lambda: not left(), 5, "no process left behind")
     except AssertionError:
@@ -147,9 +170,9 @@ def calls():
 
 
 @pytest.fixture(scope="session")
-def docker():
+def docker(request):
     """A Docker engine of the tests' own; where there can be none, the tests that want one are skipped and say why."""
-    made = Docker()
+    made = Docker(shared=getattr(request.config, "shared", None))
     try:
         yield skipping(made.start)
     finally:

@@ -2,16 +2,21 @@
 import base64
 import json
 import os
+import pathlib
 import re
+import socket
+import subprocess
+import tempfile
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
 from conftest import skipping
 from support.client import refused
-from support.docker import Docker
-from support.gateway import dcf
+from support.docker import Docker, architecture
+from support.gateway import BIN, dcf
 from support.nvml import StandIn
 from support.waiting import wait_until
 
@@ -322,21 +327,42 @@ def test_an_update_pins_the_new_image(host, images):
     assert gateway.client.invoke("two", b"x") == "x" and gateway.client.meta("two").ImageID == first
 
 
+COUNTED = """
+import os, uuid
+
+class Handler:
+    def __init__(self):
+        self.made = uuid.uuid4().hex
+
+    def __call__(self, req):
+        return self.made
+"""
+
+
 def test_kill_9_of_the_gateway(host, images):
-    """What it leaves is ended by its link; after the restart the function serves again, and nothing is left of the old."""
+    """Its containers go on, the next gateway takes them over, model loaded, and removes what it does not need; it touches no
+    others."""
     gateway = host()
-    create(gateway, images, "echo", replicas=2)
+    create(gateway, images, "echo", COUNTED, replicas=2)
+    create(gateway, images, "gone", COUNTED)
     before = set(containers(images))
-    assert len(before) == 2
+    assert len(before) == 3
+    made = {gateway.client.invoke("echo") for _ in range(50)}
+    (gone,) = [each for each in before if images.inspect(each)["Config"]["Labels"]["io.dcf.function"] == "gone"]
     foreign = images("run", "--detach", "--label", f"{LABEL}=somebody", "--network", "none", "--entrypoint", "sleep",
                      "test/echo", "600").stdout.strip()
     try:
         gateway.kill()
+        images("kill", gone)
         gateway.start()
         gateway.wait_ready("echo")
-        assert gateway.client.invoke("echo", b"x") == "x"
-        wait_until(lambda: not before & set(containers(images)), 10, "the old ones gone")
-        assert len(containers(images)) == 3 and images.inspect(foreign)["State"]["Running"]
+        # One that died meanwhile is made anew.
+        wait_until(lambda: set(containers(images)) >= before - {gone} and len(containers(images)) == 4, 20, "all there")
+        assert gateway.client.invoke("gone") != ""
+        assert {gateway.client.invoke("echo") for _ in range(50)} <= made
+        assert images.inspect(foreign)["State"]["Running"]
+        gateway.delete("echo", "gone")
+        wait_until(lambda: containers(images) == [foreign], 10, "only the other's left")
     finally:
         images.remove(foreign)
 
@@ -351,6 +377,30 @@ def test_a_killed_container_comes_back(host, images):
     assert gateway.client.invoke("echo", b"x") == "x"
 
 
+def test_an_engine_that_is_away_for_a_while(host, images):
+    """Its containers end with it; the gateway goes on, says why, and starts them again when it is back."""
+    if not images.process:
+        pytest.skip("the engine is not the tests' own")
+    gateway = host()
+    create(gateway, images, "echo")
+    images.halt()
+    try:
+        wait_until(lambda: gateway.client.meta("echo").AvailableReplicas == 0, 30, "the replica is missed")
+        path = gateway.write("other", None, {"handler.py": ECHO}, {"image": "test/echo", "skip_build": True})
+        done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=images.environment)
+        assert done.returncode == 1 and "Docker engine" in done.error, done.error
+        # A machine may start its gateway before its engine.
+        gateway.kill()
+        gateway.start()
+        wait_until(lambda: gateway.client.log("echo").count("not started: there is no Docker engine") >= 4, 30, "tries")
+        assert gateway.client.meta("echo").Status != "Failed"
+    finally:
+        images.launch()
+    gateway.wait_ready("echo", 60)
+    assert gateway.client.invoke("echo", b"x") == "x"
+    wait_until(lambda: len(containers(images)) == 1, 20, "what the engine lost is taken away")
+
+
 # What goes wrong.
 
 
@@ -362,6 +412,61 @@ def test_no_engine(own_gateway, tmp_path):
     done = dcf("function", "build", "-f", str(gateway.write("b", None, {"handler.py": ECHO}, {"deploy": "image"})), check=False,
                environment={"DOCKER_HOST": "tcp://1.2.3.4:5"})
     assert done.returncode == 1 and "only a unix socket will do" in done.error, done.error
+
+
+def test_an_engine_that_one_may_not_use(images, tmp_path):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/handler.py").write_text(ECHO)
+    (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image"}}}))
+    path = tmp_path / "engine.sock"
+    with closing(unix_listener(path)):
+        path.chmod(0o600)
+        for each in [tmp_path, *tmp_path.parents]:
+            if each.stat().st_uid == os.getuid() and str(each).startswith(tempfile.gettempdir() + "/"):
+                each.chmod(0o755)
+        done = subprocess.run(
+            [BIN / "dcf", "function", "build", "-f", tmp_path / "config.yaml"], capture_output=True, text=True, user=65534,
+            env={**os.environ, "DOCKER_HOST": f"unix://{path}", "TMPDIR": tempfile.gettempdir()})
+    assert done.returncode == 1 and "not allowed to use the Docker engine" in done.stderr, done.stderr
+    assert "usermod -aG docker" in done.stderr
+
+
+def test_an_image_for_another_processor(host, images, tmp_path):
+    other = "arm64" if architecture() == "amd64" else "amd64"
+    (tmp_path / "empty.tar").write_bytes(bytes(10240))
+    images("import", "--platform", f"linux/{other}", tmp_path / "empty.tar", "test/other")
+    gateway = host()
+    path = gateway.write("other", None, {"handler.py": ECHO}, {"image": "test/other", "skip_build": True})
+    done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=images.environment)
+    assert done.returncode == 1 and f'image "test/other" is for {other}' in done.error, done.error
+    assert f"build it for linux/{architecture()}" in done.error
+
+
+def test_a_full_disk_during_a_pull(registry, images, own_gateway, tmp_path):
+    """An engine whose disk is smaller than the image."""
+    images("tag", images.debian(), f"{registry}/test/large")
+    images("push", f"{registry}/test/large")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="dcf-f-"))
+    (folder / "data").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", folder / "data"], check=True)
+    small = Docker(folder)
+    try:
+        skipping(small.start)
+        gateway = own_gateway("--engine", "docker", environment=small.environment)
+        path = gateway.write("large", None, {"handler.py": ECHO}, {"image": f"{registry}/test/large", "skip_build": True})
+        done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=small.environment)
+        assert done.returncode == 1 and "no space left" in done.error and "docker system prune" in done.error, done.error
+        assert gateway.client.names() == []
+        gateway.end()
+    finally:
+        small.stop()
+
+
+def unix_listener(path):
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    made.listen()
+    return made
 
 
 def test_no_image(host, images):

@@ -6,7 +6,7 @@ import pytest
 
 from support import length
 from support.client import Refused, outcome, refused
-from support.processes import exists
+from support.processes import exists, real
 from support.waiting import wait_until
 
 #: The promise: how long after the deadline the answer may come.
@@ -54,7 +54,7 @@ def test_a_handler_that_overruns(gateway, client, how):
     gateway.deploy("stuck", None, "--replace", config={"timeout": {"call": "500ms"}})
     late, replaced, stuck = [], [], []
     for _ in range(length(3, 20)):
-        pid = int(client.invoke("stuck", timeout=5))
+        pid = real(client.invoke("stuck", timeout=5))
         began = time.monotonic()
         # The deadline is the config's: the client's own library would answer an own one by itself.
         error = refused(client.invoke_bytes, "stuck", how.encode(), timeout=30)
@@ -63,7 +63,7 @@ def test_a_handler_that_overruns(gateway, client, how):
 
         def answered_by_another():
             try:
-                return int(client.invoke("stuck", timeout=5)) != pid
+                return real(client.invoke("stuck", timeout=5)) != pid
             except Refused as refusal:
                 assert refusal.name == "DEADLINE_EXCEEDED", f"while the replacement starts: {refusal}"
 

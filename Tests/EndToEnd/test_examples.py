@@ -15,6 +15,7 @@ import zipfile
 
 import pytest
 
+from conftest import skipping
 from support import processes
 from support.client import outcome
 
@@ -65,6 +66,9 @@ def speech():
 
 
 def create(gateway, name):
+    if gateway.docker:
+        # The base of the template, which nothing is added to.
+        skipping(gateway.docker.python, "3.12")
     done = gateway.dcf("function", "create", "-f", str(EXAMPLES / name / "config.yaml"), timeout=400)
     gateway.deployed.add(name)
     return done
@@ -100,12 +104,14 @@ def test_the_clients_beside_them(gateway, name, reply):
     assert json.loads(done.stdout) == reply
 
 
+@pytest.mark.process
 @pytest.mark.timeout(600)
 def test_base64_image(gateway, page):
     create(gateway, "base64-image")
     assert call(gateway, "base64-image", base64.encodebytes(page)) == b"Image size : (384, 191)"
 
 
+@pytest.mark.process
 @pytest.mark.timeout(600)
 def test_ocr_reads_the_page(gateway, page):
     if sys.version_info >= (3, 13):
@@ -128,6 +134,7 @@ def test_ocr_reads_the_page(gateway, page):
     assert gateway.client.log("ocr").count("model loaded") == 1
 
 
+@pytest.mark.process
 @pytest.mark.timeout(900)
 def test_batching_finds_speech(gateway, speech):
     """One at a time and many at once it says the same, and a bad one among them harms only itself."""
@@ -155,6 +162,7 @@ def maps(gateway, name):
     return pathlib.Path(f"/proc/{gateway.replicas(name)[0]}/maps").read_text()
 
 
+@pytest.mark.process
 @pytest.mark.timeout(600)
 def test_bytes_tells_files_apart(gateway, page):
     create(gateway, "bytes")
@@ -171,6 +179,7 @@ def test_bytes_tells_files_apart(gateway, page):
     assert json.loads(call(gateway, "bytes", b""))["label"] == "empty"
 
 
+@pytest.mark.process
 @pytest.mark.timeout(600)
 def test_stream_and_its_client(gateway, tmp_path):
     create(gateway, "stream")

@@ -15,10 +15,11 @@ from support.bundles import bundle
 from support.client import Client, Refused, pb, refused
 from support.gateway import BIN
 from support.ledger import Ledger, Load, answer
-from support.processes import command, descendants, descriptors, exists, kill, memory
+from support.processes import command, descendants, descriptors, exists, kill, memory, real
 from support.waiting import wait_until
 
 
+@pytest.mark.process
 @pytest.mark.fault("A2")
 def test_kill_9_of_the_gateway_leaves_no_process(own_gateway, tmp_path):
     gateway = own_gateway()
@@ -57,6 +58,7 @@ def test_kill_9_of_the_gateway_leaves_no_process(own_gateway, tmp_path):
     gateway.stop()
 
 
+@pytest.mark.process
 @pytest.mark.fault("D1")
 def test_descriptors_exhausted_then_freed(own_gateway):
     gateway = own_gateway(preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
@@ -160,6 +162,7 @@ def test_oversize_messages(own_gateway):
     gateway.stop()
 
 
+@pytest.mark.process
 @pytest.mark.fault("D3")
 def test_the_data_folders_disk_is_full(own_gateway):
     gateway = own_gateway(start=False)
@@ -271,7 +274,7 @@ def test_a_handler_that_ends_its_process(gateway, client, word):
     error = refused(client.invoke, "faults", word.encode())
     assert (error.name, error.executed) == ("UNAVAILABLE", "maybe")
     assert error.trailers["grpc-retry-pushback-ms"] == "-1"
-    assert int(client.invoke("faults", b"pid")) in gateway.below()
+    assert real(client.invoke("faults", b"pid")) in gateway.below()
 
 
 @pytest.mark.fault("E2")
@@ -290,8 +293,8 @@ def test_handlers_that_fork(gateway, client):
     # The child that comes back out of the handler must not answer, nor read the link.
     for _ in range(5):
         assert client.invoke("faults", b"fork_return") == "from the parent"
-    child = int(client.invoke("faults", b"fork_stay"))
-    pid = int(client.invoke("faults", b"pid"))
+    child = real(client.invoke("faults", b"fork_stay"))
+    pid = real(client.invoke("faults", b"pid"))
     # The child holds what the watcher had open; the watcher's death is seen all the same.
     kill(pid)
     wait_until(lambda: client.meta("faults").Instances and client.meta("faults").Status == "Ready"

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from support.client import refused
+from support.processes import real
 from support.waiting import wait_until
 
 VERSIONS = ["3.9", "3.10", "3.11", "3.12", "3.13"]
@@ -31,11 +32,7 @@ def need(version):
     return interpreter(version) or pytest.skip(f"no CPython {version} on this machine")
 
 
-@pytest.fixture(scope="module")
-def counted(tmp_path_factory):
-    return tmp_path_factory.mktemp("counted")
-
-
+@pytest.mark.process
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_python(gateway, client, version):
     name = "py" + version.replace(".", "")
@@ -52,6 +49,7 @@ def test_every_python(gateway, client, version):
     gateway.delete(name)
 
 
+@pytest.mark.process
 def test_a_python_without_a_shared_library(gateway, client):
     for path in ["/usr/bin/python3", *glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python3"))]:
         if not os.path.exists(path):
@@ -66,6 +64,7 @@ def test_a_python_without_a_shared_library(gateway, client):
     pytest.skip("every Python here is linked against a shared libpython")
 
 
+@pytest.mark.process
 def test_a_version_by_name(gateway, client):
     for version in VERSIONS:
         found = shutil.which(f"python{version}")
@@ -77,6 +76,7 @@ def test_a_version_by_name(gateway, client):
     pytest.skip("no python3.N on the PATH")
 
 
+@pytest.mark.process
 def test_a_python_that_is_not_there(gateway, client):
     done = gateway.deploy("nopython", "echo", config={"python": "/nowhere/python3"}, check=False)
     assert done.returncode == 1 and "/nowhere/python3" in done.error
@@ -85,6 +85,7 @@ def test_a_python_that_is_not_there(gateway, client):
     assert "nopython" not in client.names()
 
 
+@pytest.mark.process
 def test_a_venv_is_used_and_never_written_to(gateway, client, tmp_path):
     venv = tmp_path / "venv"
     subprocess.run([need("3.11"), "-m", "venv", "--without-pip", str(venv)], check=True)
@@ -105,10 +106,10 @@ def test_a_venv_is_used_and_never_written_to(gateway, client, tmp_path):
     assert listing() == before and "venvs2" not in client.names()
 
 
-def test_constructed_once_however_many_calls(gateway, client, counted):
-    gateway.deploy("counted", config={"parameters": {"file": str(counted / "lines")}})
+def test_constructed_once_however_many_calls(gateway, client, tmp_path):
+    gateway.deploy("counted", config={"parameters": {"file": str(tmp_path / "lines")}})
     assert [client.invoke("counted") for _ in range(50)] == [str(n + 1) for n in range(50)]
-    assert len((counted / "lines").read_text().splitlines()) == 1
+    assert len((tmp_path / "lines").read_text().splitlines()) == 1
 
 
 def test_plain_functions_helpers_and_data_files(gateway, client):
@@ -149,6 +150,7 @@ def test_another_file_and_another_name(gateway, client):
     assert client.invoke("named") == "predicted"
 
 
+@pytest.mark.process
 def test_requirements_are_installed_for_this_function_alone_and_shared_by_content(gateway, client):
     files = {"handler.py": "import toml\ndef Handler(req):\n    return toml.__version__\n", "requirements.txt": "toml==0.10.1\n"}
     gateway.deploy("needs", files=files)
@@ -162,6 +164,7 @@ def test_requirements_are_installed_for_this_function_alone_and_shared_by_conten
     assert client.invoke("needs-not") != "0.10.1"
 
 
+@pytest.mark.process
 def test_a_handler_may_import_grpc(gateway, client):
     # grpcio as the tests' own venv has it; the watcher must not have a gRPC of its own in the process.
     site = next(p for p in sys.path if p.endswith("site-packages"))
@@ -196,7 +199,7 @@ def test_threads_forks_and_subprocesses(gateway, client):
     assert client.invoke("faults", b"stdin") == "''"
     assert client.invoke("faults", b"thread_forever") == "started"
     pid = client.invoke("faults", b"pid")
-    assert int(pid) == gateway.replicas("faults")[0]
+    assert real(pid) == gateway.replicas("faults")[0]
 
 
 def test_stray_prints_do_no_harm(gateway, client):

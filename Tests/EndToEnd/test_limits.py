@@ -122,6 +122,7 @@ def test_start_timeout_limit(own_gateway):
     assert done.returncode == 1 and "slow" not in gateway.client.names()
 
 
+@pytest.mark.process
 def test_timeout_build(gateway, client):
     # pip asks an index that accepts and never answers.
     import socket
@@ -138,6 +139,7 @@ def test_timeout_build(gateway, client):
     assert "unbuilt" not in client.names()
 
 
+@pytest.mark.process
 def test_bundle_limits(own_gateway):
     gateway = own_gateway("--limit", "bundle=1MiB", "--limit", "bundle-files=10")
     done = gateway.deploy("large", files={"handler.py": "def Handler(req): pass\n", "w": b"x" * (2 << 20)}, check=False)

@@ -8,6 +8,9 @@ from support.bundles import bundle
 from support.client import Refused, pb, refused
 from support.waiting import wait_until
 
+#: What comes as a bundle is a process.
+pytestmark = pytest.mark.process
+
 ECHO = b"class Handler:\n    def __call__(self, req):\n        return req.input\n"
 
 

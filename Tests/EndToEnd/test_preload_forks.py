@@ -9,7 +9,7 @@ import pytest
 from support import length
 from support.bundles import bundle
 from support.client import outcome, refused
-from support.processes import kill
+from support.processes import kill, real
 from support.waiting import wait_until
 
 #: What a replica can tell of how it came to be. The modules are looked at before the handler imports anything.
@@ -85,7 +85,7 @@ def test_faults_of_a_forked_replica_are_as_of_any_other(gateway, client):
     for word in (b"die 3", b"segfault", b"fork_and_die"):
         error = refused(client.invoke, "faults", word)
         assert (error.name, error.executed) == ("UNAVAILABLE", "maybe"), f"{word}: {error}"
-        assert int(client.invoke("faults", b"pid", timeout=20)) in gateway.below()
+        assert real(client.invoke("faults", b"pid", timeout=20)) in gateway.below()
     assert client.invoke("faults", b"thread") == "8" and client.invoke("faults", b"subprocess hello") == "hello\n"
     assert client.invoke("faults", b"stdin") == "''"
     assert client.invoke("faults", b"write_one") == "written"

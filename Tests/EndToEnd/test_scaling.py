@@ -255,6 +255,7 @@ def test_a_stream_over_a_cold_function(gateway, client, tmp_path):
     assert error is None and outputs(messages) == [[b"0"], [b"1"], [b"2"]]
 
 
+@pytest.mark.process
 def test_many_registered_functions_cost_little(own_gateway):
     """Registered with min 0 and never called: no process, no thread, little memory each."""
     gateway = own_gateway("--limit", "idle=200ms")

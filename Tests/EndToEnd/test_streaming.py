@@ -26,6 +26,7 @@ class Progress:
     def __init__(self, folder):
         self.path = folder / "progress"
         self.path.write_bytes(bytes(16))
+        self.path.chmod(0o666)
 
     @property
     def made(self):

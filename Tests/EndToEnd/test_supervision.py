@@ -1,13 +1,14 @@
 """Replicas that die, use too much, or never start; what their log says."""
 import os
+import re
 import signal
 import time
 
 import grpc
 import pytest
 
-from support.client import Refused, pb, refused
-from support.processes import exists, kill, threads
+from support.client import Refused, outcome, pb, refused
+from support.processes import exists, kill, real, threads
 from support.waiting import wait_until
 
 
@@ -32,11 +33,35 @@ def test_a_call_that_was_with_the_dead_watcher(gateway, client):
     assert queued.result().Output == b"awake"  # What was not sent runs on the next one.
 
 
+@pytest.mark.parametrize("how, says", [
+    ("die 0", "exit status 0"), ("die 3", "exit status 3"), ("segfault", "signal 11 (SIGSEGV)"), ("abort", "signal 6 (SIGABRT)"),
+    ("kill", "signal 9 (SIGKILL)")])
+def test_how_a_replica_ended_is_in_the_log_and_told_to_its_caller(gateway, client, how, says):
+    gateway.deploy("faults", None, "--replace")
+    pid = real(client.invoke("faults", b"pid"))
+    if how == "kill":
+        call = client.occupy("faults", b"sleep 60", b"pid")
+        kill(pid)
+        error = outcome(call)
+    else:
+        error = refused(client.invoke, "faults", how.encode())
+    assert (error.name, error.executed) == ("UNAVAILABLE", "maybe") and says in error.message, error
+    wait_until(lambda: re.search(rf"replica \d+ died: {re.escape(says)}", client.log("faults")), 5, f"{says} in the log")
+
+
+@pytest.mark.parametrize("how, says", [("os._exit(4)", "exit status 4"), ("os.kill(os.getpid(), 9)", "signal 9 (SIGKILL)")])
+def test_how_a_replica_ended_that_never_was_ready(gateway, client, how, says):
+    code = f"import os, sys\nprint('about to end', file=sys.stderr, flush=True)\n{how}\ndef Handler(req):\n    return 1\n"
+    done = gateway.deploy("ends", files={"handler.py": code}, check=False)
+    assert done.returncode == 1 and "ended before the handler was constructed" in done.error and says in done.error, done.error
+    assert "ends" not in client.names()
+
+
 @pytest.mark.fault("A3")
 def test_a_constructor_that_raises_for_ever_after(gateway, client, tmp_path):
     flag = tmp_path / "flag"
     gateway.deploy("flag", config={"parameters": {"flag": str(flag)}})
-    pid = int(client.invoke("flag"))
+    pid = real(client.invoke("flag"))
     flag.touch()
     kill(pid)
     failed = wait_until(lambda: (f := client.meta("flag")).Status == "Failed" and f, 60, "Failed")
@@ -60,7 +85,7 @@ def test_failed_ends_by_an_update(gateway, client, tmp_path):
     config = {"parameters": {"flag": str(flag)}}
     gateway.deploy("flag", None, "--replace", config=config)
     flag.touch()
-    kill(int(client.invoke("flag")))
+    kill(real(client.invoke("flag")))
     wait_until(lambda: client.meta("flag").Status == "Failed", 60, "Failed")
     gateway.deploy("flag", "echo", "--update", config=config)
     assert client.invoke("flag", b"x") == "x"
@@ -85,11 +110,12 @@ def test_a_restart_after_ready_whose_constructor_hangs(gateway, client, tmp_path
     gateway.deploy("hangs", "flag", config={
         "parameters": {"flag": "/nowhere", "hang": str(hang)}, "timeout": {"start": "1s"}})
     hang.touch()
-    kill(int(client.invoke("hangs")))
+    kill(real(client.invoke("hangs")))
     failed = wait_until(lambda: (f := client.meta("hangs")).Status == "Failed" and f, 90, "Failed")
     assert "1" in failed.Reason
 
 
+@pytest.mark.process
 def test_limits_memory(gateway, client):
     gateway.deploy("memory", config={"limits": {"memory": "200M"}})
     pid = gateway.replicas("memory")[0]
@@ -104,6 +130,7 @@ def test_limits_memory(gateway, client):
     assert "memory" in log.lower()
 
 
+@pytest.mark.process
 def test_limits_cpu(gateway, client):
     import json
 
@@ -154,10 +181,10 @@ def test_follow_log(gateway, client):
 
 
 def test_a_watcher_has_its_name_and_ends_with_its_group(gateway, client):
-    gateway.deploy("faults")
+    gateway.deploy("faults", None, "--replace")
     pid = gateway.replicas("faults")[0]
     assert "dcf-watcher" in threads(pid) or open(f"/proc/{pid}/comm").read().strip() == "dcf-watcher"
-    child = int(client.invoke("faults", b"fork_stay"))
+    child = real(client.invoke("faults", b"fork_stay"))
     assert exists(child)
     gateway.delete("faults")
     wait_until(lambda: not exists(pid) and not exists(child), 10, "the watcher and its child gone")

@@ -18,6 +18,7 @@ class Life:
     def __init__(self, gateway, folder, name="life"):
         self.gateway, self.name, self.path = gateway, name, folder / "journal"
         self.path.touch()
+        self.path.chmod(0o666)
 
     def deploy(self, number, *flags, files=None, config=None, check=True):
         config = config or {}

@@ -5,7 +5,7 @@ import struct
 HEADER = struct.Struct("<IBBHQ")
 HELLO, WELCOME, READY, FAILED, CALL, REPLY, ERROR, PIECE, END, CREDIT, CANCEL = range(1, 12)
 RECALL, RETURNED, CALL_OUT, CALL_REPLY = range(12, 16)
-DRAIN, BATCH = 17, 20
+DRAIN, BATCH, CHALLENGE = 17, 20, 21
 OPTIONAL, TEXT, STREAM = 1, 2, 4
 
 #: gRPC status codes.
@@ -71,6 +71,10 @@ class Head:
         self.offset += struct.calcsize(form)
         return value
 
+    def bytes(self, count):
+        self.offset += count
+        return self.data[self.offset - count : self.offset]
+
     def string(self):
         length = self.number("H")
         self.offset += length
@@ -81,6 +85,29 @@ class Head:
 
     def end(self):
         assert self.offset == len(self.data)
+
+
+@dataclasses.dataclass
+class Hello:
+    """What a watcher says of itself; `code` and `nonce` over TCP only."""
+
+    pid: int
+    token: str
+    python: str
+    task: str = ""
+    code: bytes = b""
+    nonce: bytes = b""
+
+    @staticmethod
+    def of(frame):
+        assert frame.kind == HELLO, frame
+        head = Head(frame.head)
+        assert (head.number("H"), head.number("H")) == (1, 1)
+        hello = Hello(head.number("I"), head.string(), head.string())
+        if head.offset < len(frame.head):
+            hello.task, hello.code, hello.nonce = head.string(), head.bytes(32), head.bytes(32)
+        head.end()
+        return hello
 
 
 @dataclasses.dataclass

@@ -1,4 +1,6 @@
 """A gateway's end of the link, for one watcher."""
+import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -66,29 +68,39 @@ class Pump(threading.Thread):
 class Replica:
     """A watcher process and its link, closed and killed at the end of a `with`."""
 
+    #: Whether the link is over TCP.
+    is_remote = False
+
     def __init__(self, folder, python, handler=None, file="handler.py", name="Handler", settings=None,
-                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, contained=False):
-        """`contained`: the watcher stands alone, as in a container."""
+                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, contained=False, tcp=None, inside=()):
+        """`contained`: the watcher stands alone, as in a container. `tcp`: a listener that it dials. `inside`: a command
+        that the watcher is started by."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         if handler is not None:
             (self.folder / "handler.py").write_text(handler)
         self.max_body = max_body
         self.settings = SETTINGS if settings is None else settings
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._path = str(self.folder / "l")
-        self._listener.bind(self._path)
-        self._listener.listen()
+        self.token = "secret-token"
+        self.is_remote = tcp is not None
+        if self.is_remote:
+            self._listener = tcp
+            self._path = "tcp:%s:%d" % tcp.getsockname()[:2]
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._path = str(self.folder / "l")
+            self._listener.bind(self._path)
+            self._listener.listen()
         self._listener.settimeout(PATIENCE)
         self.link = None
         self._buffer = b""
         self.process = subprocess.Popen(
-            [str(launcher), *(() if contained else ("--parent", str(parent or os.getpid()))), "--python", str(python)],
+            [*inside, str(launcher), *(() if contained else ("--parent", str(parent or os.getpid()))), "--python", str(python)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={
                 "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8",
                 "HANDLER_DIR": str(self.folder), "HANDLER_FILE": file, "HANDLER_NAME": name,
-                "DCF_LINK": self._path, "DCF_TOKEN": "secret-token",
+                "DCF_LINK": self._path, "DCF_TOKEN": self.token,
                 **{k: os.environ[k] for k in ("DCF_TEST_PRELOAD",) if k in os.environ}, **(environment or {}),
             },
         )
@@ -114,12 +126,20 @@ class Replica:
     def accept(self):
         self.link, _ = self._listener.accept()
         self.link.settimeout(PATIENCE)
+        if self.is_remote:
+            self.nonce = os.urandom(32)
+            self.send(frames.frame(frames.CHALLENGE, self.nonce))
         self.hello = self.receive()
         assert self.hello.kind == frames.HELLO
         return self.hello
 
+    def code(self, message):
+        return hmac.new(self.token.encode(), message, hashlib.sha256).digest()
+
     def welcome(self, version=1):
         head = version.to_bytes(2, "little") + self.max_body.to_bytes(8, "little")
+        if self.is_remote:
+            head += self.code(b"dcf-gateway-1" + frames.Hello.of(self.hello).nonce)
         self.send(frames.frame(frames.WELCOME, head, json.dumps(self.settings).encode()))
 
     def ready(self):

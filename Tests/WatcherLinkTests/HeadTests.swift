@@ -9,8 +9,15 @@ import WatcherLink
     @Test func everyHeadComesBackAsItWas() throws {
         let hello = Hello(versions: 1...3, pid: 42, token: "t0ken", pythonVersion: "3.12.1")
         #expect(try reading(hello.head) { try Hello(head: $0) } == hello)
+        let proof = Hello.Proof(task: "x7f", code: LinkProof.nonce(), nonce: LinkProof.nonce())
+        let remote = Hello(versions: 1...1, pid: 1, token: "", pythonVersion: "3.9.2", proof: proof)
+        #expect(try reading(remote.head) { try Hello(head: $0) } == remote)
+        let challenge = Challenge(nonce: LinkProof.nonce())
+        #expect(try reading(challenge.head) { try Challenge(head: $0) } == challenge)
         let welcome = Welcome(version: 1, maxBodyLength: 64 << 20)
         #expect(try reading(welcome.head) { try Welcome(head: $0) } == welcome)
+        let proved = Welcome(version: 1, maxBodyLength: 1, proof: LinkProof.nonce())
+        #expect(try reading(proved.head) { try Welcome(head: $0) } == proved)
         let ready = Ready(constructorMicros: 250_000)
         #expect(try reading(ready.head) { try Ready(head: $0) } == ready)
         let failed = Failed(stage: .constructor, summary: "ValueError: keine Gewichte – schade (handler.py:3)")
@@ -33,6 +40,18 @@ import WatcherLink
         for length in 0..<whole.count {
             #expect(throws: LinkError.self) { try reading(Array(whole.prefix(length))) { try CallHead(head: $0) } }
         }
+    }
+
+    @Test func aProofIsWholeOrMissing() {
+        var hello = Hello(versions: 1...1, pid: 1, token: "", pythonVersion: "")
+        let plain = hello.head.count
+        hello.proof = Hello.Proof(task: "t", code: LinkProof.nonce(), nonce: LinkProof.nonce())
+        let whole = hello.head
+        for length in (plain + 1)..<whole.count {
+            #expect(throws: LinkError.self) { try reading(Array(whole.prefix(length))) { try Hello(head: $0) } }
+        }
+        hello.proof?.task = String(repeating: "t", count: LinkProof.taskBytesMax + 1)
+        #expect(throws: LinkError.self) { try reading(hello.head) { try Hello(head: $0) } }
     }
 
     @Test func valuesThatMeanNothingAreRefused() {

@@ -4,13 +4,18 @@ import WatcherLink
 /// The frames before the first call: Hello, Welcome, then Ready or Failed. Small, so they are built the plain way.
 struct Handshake {
     let socket: LinkSocket
+    /// Whether the gateway is reached over TCP: then both ends prove the token, and nobody says it.
+    var isRemote = false
 
     /// Says who this is and waits for the gateway's answer.
     ///
+    /// - Parameter task: of a cluster; said over TCP only.
     /// - Returns: the function's settings, as JSON.
-    func greet(token: String, pythonVersion: String) throws(WatcherError) -> [UInt8] {
+    func greet(token: String, task: String, pythonVersion: String) throws(WatcherError) -> [UInt8] {
+        let proof = isRemote ? try prove(token, task) : nil
         let hello = Hello(
-            versions: LinkVersion.supported, pid: UInt32(getpid()), token: token, pythonVersion: pythonVersion)
+            versions: LinkVersion.supported, pid: UInt32(getpid()), token: isRemote ? "" : token,
+            pythonVersion: pythonVersion, proof: proof)
         try send(.hello, head: hello.head)
         let (header, body) = try receiveFrame()
         guard header.kind == FrameKind.welcome.rawValue else {
@@ -25,10 +30,30 @@ struct Handshake {
                     "the gateway chose version \(welcome.version) of the link, which this watcher does not know")
             }
             WatcherState.maxBodyLength = Int(clamping: welcome.maxBodyLength)
+            if let proof, !HMAC.isEqual(welcome.proof, LinkProof.ofGateway(token: token, nonce: proof.nonce)) {
+                throw .unexpected(
+                    .welcome, "does not prove the token: what DCF_LINK names is not this function's gateway")
+            }
         } catch {
             throw .link(error.description)
         }
         return Array(body[header.headLength...])
+    }
+
+    private func prove(_ token: String, _ task: String) throws(WatcherError) -> Hello.Proof {
+        let (header, body) = try receiveFrame()
+        guard header.kind == FrameKind.challenge.rawValue else {
+            throw .link("frame \(header.kind) came where Challenge was due")
+        }
+        do throws(LinkError) {
+            let challenge = try body.withMemory { (bytes) throws(LinkError) in
+                try Challenge(head: UnsafeRawBufferPointer(rebasing: bytes[..<header.headLength]))
+            }
+            let code = LinkProof.ofWatcher(token: token, nonce: challenge.nonce, task: task)
+            return Hello.Proof(task: task, code: code, nonce: LinkProof.nonce())
+        } catch {
+            throw .link(error.description)
+        }
     }
 
     /// The handler is constructed.

@@ -23,6 +23,8 @@ enum LinkGuard {
     private static let waitingTickMillis: Int32 = 20
     /// How often an event loop that works on several calls is asked whether it still turns.
     private static let heartbeatMillis: Int32 = 250
+    /// How often it looks whether there has been no gateway for too long.
+    private static let lostTickMillis: Int32 = 500
     /// An event loop that has been told of something, and did not look for so long, is blocked.
     private static let blockedNanos: Int64 = 500_000_000
     /// How often that is said at most.
@@ -34,6 +36,9 @@ enum LinkGuard {
         """
 
     nonisolated(unsafe) private static var link: Int32 = -1
+    /// Where the main thread hands over a new link, as this thread's table of descriptors is its own: (its end, this one's).
+    nonisolated(unsafe) private static var handover: (Int32, Int32) = (-1, -1)
+    nonisolated(unsafe) private static var isHandedOver = sem_t()
     nonisolated(unsafe) private static var gateway: Int32 = -1
     nonisolated(unsafe) private static var wakeUp: Int32 = -1
     nonisolated(unsafe) private static var isPrepared = sem_t()
@@ -41,8 +46,10 @@ enum LinkGuard {
     nonisolated(unsafe) private static var log: Int32 = -1
     /// Where the event loop, if there is one, hears of what came.
     nonisolated(unsafe) private(set) static var loopEvent: Int32 = -1
-    /// Set before the first wake, never changed after.
+    /// Set before the first wake after a handshake; taken away by this thread when the link is lost.
     nonisolated(unsafe) private static var service: Service?
+    /// Since when there is no gateway; 0 while there is one.
+    nonisolated(unsafe) private static var lostNanos: Int64 = 0
     nonisolated(unsafe) private static var complainedNanos: Int64 = 0
 
     /// - Parameters:
@@ -57,6 +64,11 @@ enum LinkGuard {
         wakeUp = LinkSocket.moveUp(eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
         loopEvent = LinkSocket.moveUp(eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
         log = LinkSocket.copyUp(2)
+        var ends: [Int32] = [-1, -1]
+        if socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 {
+            handover = (LinkSocket.moveUp(ends[0]), LinkSocket.moveUp(ends[1]))
+        }
+        sem_init(&isHandedOver, 0, 0)
         pthread_atfork(nil, nil) {
             // Whatever a forked child returns to, it cannot speak on the link.
             WatcherState.isForkedChild = true
@@ -72,6 +84,15 @@ enum LinkGuard {
     static func attend(_ served: Service) {
         service = served
         wake()
+    }
+
+    /// Has it watch another link from now on. On the main thread, which waits until it does.
+    static func change(to link: Int32) throws(WatcherError) {
+        var number = link
+        guard dcf_send_descriptors(handover.0, &number, MemoryLayout<Int32>.size, &number, 1) > 0 else {
+            throw .unreachable("the new link cannot be watched")
+        }
+        while sem_wait(&isHandedOver) != 0 {}
     }
 
     static func wake() {
@@ -115,11 +136,8 @@ enum LinkGuard {
     /// handler's stays open here. Where a container forbids that the handler's table must do.
     private static func keepOwnDescriptors() {
         guard dcf_unshare_files() == 0 else { return }
-        let own = (link, gateway, wakeUp, loopEvent, log)
-        for number in 0..<descriptorsMax
-        where number != own.0 && number != own.1 && number != own.2 && number != own.3 && number != own.4 {
-            close(number)
-        }
+        let own = [link, gateway, wakeUp, loopEvent, log, handover.1]
+        for number in 0..<descriptorsMax where !own.contains(number) { close(number) }
     }
 
     private static func watch() {
@@ -127,31 +145,41 @@ enum LinkGuard {
         sem_post(&isPrepared)
         var entries = (
             pollfd(fd: link, events: hangUp, revents: 0), pollfd(fd: gateway, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0)
+            pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: handover.1, events: Int16(POLLIN), revents: 0)
         )
         var idleTicks = idleTicksMax
         var tickedNanos: Int64 = 0
         while true {
-            let isAwake = idleTicks < idleTicksMax
+            let isAwake = service != nil && idleTicks < idleTicksMax
             let (isReader, sleepMillis) = service.map { outlook($0) } ?? (false, -1)
             entries.0.events = isReader ? hangUp | Int16(POLLIN) : hangUp
-            let timeout = isAwake ? tickMillis : sleepMillis
+            let timeout = isAwake ? tickMillis : lostNanos != 0 ? lostTickMillis : sleepMillis
             let count = withUnsafeMutableBytes(of: &entries) { raw in
-                poll(raw.baseAddress?.assumingMemoryBound(to: pollfd.self), 3, timeout)
+                poll(raw.baseAddress?.assumingMemoryBound(to: pollfd.self), 4, timeout)
             }
             if count > 0 {
                 let isDraining = dcf_atomic_load(&WatcherState.isDraining) != 0
                 let isOver = entries.0.revents & ~Int16(POLLIN) != 0
-                if entries.1.revents != 0 || (isOver && !isDraining) { endGroup() }
+                if entries.1.revents != 0 { endGroup() }
+                if isOver && !isDraining { lose() }
                 if entries.0.revents & Int16(POLLIN) != 0, let service { read(service) }
                 // A gateway that drains closes the link when it has every answer; what is left is atexit.
                 if isOver { entries.0.fd = -1 }
+                if entries.3.revents != 0 {
+                    // A handler that closes every descriptor ends this one way too: no link comes any more.
+                    if let link = takeOver() { entries.0.fd = link } else { entries.3.fd = -1 }
+                }
                 if entries.2.revents != 0 {
                     var value: eventfd_t = 0
                     eventfd_read(wakeUp, &value)
                     service?.activity.guardIsAwake()
                     idleTicks = 0
                 }
+            }
+            if lostNanos != 0, MonotonicClock.nowNanos() - lostNanos > Int64(WatcherState.returnSeconds) * 1_000_000_000
+            {
+                endGroup()
             }
             guard let service else { continue }
             let now = MonotonicClock.nowNanos()
@@ -170,6 +198,29 @@ enum LinkGuard {
             }
             lookAtWaiting(service)
         }
+    }
+
+    /// The link has ended: so does the process, unless it may wait for another gateway.
+    private static func lose() {
+        guard WatcherState.returnSeconds > 0 else { endGroup() }
+        HealthFile.remove()
+        lostNanos = MonotonicClock.nowNanos()
+        if let service { service.inbox.withLock { service.inbox.fail(.ended) } }
+        service = nil
+    }
+
+    /// The new link, under the number that it has for the main thread; nil when none will come.
+    private static func takeOver() -> Int32? {
+        var number: Int32 = -1
+        let received = dcf_receive_descriptor(handover.1, &number, MemoryLayout<Int32>.size)
+        guard received >= 0 else { return nil }
+        guard dcf_dup3(received, number, O_CLOEXEC) >= 0 else { endGroup() }
+        if received != number { close(received) }
+        link = number
+        lostNanos = 0
+        service = nil
+        sem_post(&isHandedOver)
+        return number
     }
 
     /// Whether the link must be read here, as nobody else does and a call lasts, or an event loop is served; and how long

@@ -83,13 +83,20 @@ extension LinkInbox {
         var code: Int32 = 0
         if untilNanos == 0 {
             count = recv(socket.descriptor, target.baseAddress, target.count, 0)
-            code = errno
+            code = count < 0 ? errno : 0
         } else {
             var entry = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
             let millis = max(1, (untilNanos - MonotonicClock.nowNanos() + 999_999) / 1_000_000)
             count = Int(poll(&entry, 1, Int32(clamping: millis)))
-            if count > 0 { count = recv(socket.descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT)) }
-            code = count == 0 && entry.revents == 0 ? EAGAIN : errno
+            if count == 0 {
+                code = EAGAIN
+            } else {
+                if count > 0 {
+                    count = recv(socket.descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
+                }
+                // At the link's end there is none, and errno may be any that was before.
+                code = count < 0 ? errno : 0
+            }
         }
         lock()
         endReading()

@@ -15,6 +15,12 @@ struct LinkSocket {
         self.descriptor = descriptor
     }
 
+    /// A connection over TCP, which is taken over.
+    init(remote plain: Int32) {
+        descriptor = Self.moveUp(plain)
+        dcf_tcp_keep_honest(descriptor)
+    }
+
     /// Dials the gateway.
     init(path: String) throws(WatcherError) {
         let plain = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -143,7 +149,8 @@ struct LinkSocket {
     /// What an error number of a read or a write means.
     static func failure(_ code: Int32) -> WatcherError {
         switch code {
-        case EPIPE, ECONNRESET: .ended
+        // The last three: the network to the gateway's machine is cut.
+        case EPIPE, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH: .ended
         case EBADF, ENOTSOCK: .link("the handler closed the descriptor of the link to the gateway")
         default: .link("the link to the gateway failed: \(reason(code))")
         }

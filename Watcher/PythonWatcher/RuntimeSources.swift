@@ -11,6 +11,7 @@ enum RuntimeSources {
         case "container": PackageResources.container_py
         case "context": PackageResources.context_py
         case "dcf": PackageResources.dcf_py
+        case "dialing": PackageResources.dialing_py
         case "errors": PackageResources.errors_py
         case "event_loop": PackageResources.event_loop_py
         case "faults": PackageResources.faults_py

@@ -10,19 +10,23 @@ extension WatcherModule {
         return Python.bytes(text)
     }
 
-    /// `connect(path, token, python_version, gateway_pid) -> bytes`: dials the gateway; the function's settings as
-    /// JSON.
+    /// `connect(path, descriptor, token, task, python_version, gateway_pid) -> bytes`: dials the gateway's unix socket, or
+    /// with a descriptor that is not -1 goes on with that connection over TCP; the function's settings as JSON.
     static func connect(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let path = Python.text(of: PyTuple_GetItem(arguments, 0)),
-            let token = Python.text(of: PyTuple_GetItem(arguments, 1)),
-            let version = Python.text(of: PyTuple_GetItem(arguments, 2))
+            let descriptor = PyTuple_GetItem(arguments, 1),
+            let token = Python.text(of: PyTuple_GetItem(arguments, 2)),
+            let task = Python.text(of: PyTuple_GetItem(arguments, 3)),
+            let version = Python.text(of: PyTuple_GetItem(arguments, 4))
         else { return nil }
-        let gateway = Int32(clamping: PyTuple_GetItem(arguments, 3).map { PyLong_AsLong($0) } ?? 0)
+        let gateway = Int32(clamping: PyTuple_GetItem(arguments, 5).map { PyLong_AsLong($0) } ?? 0)
+        let remote = Int32(clamping: PyLong_AsLong(descriptor))
         do throws(WatcherError) {
-            let socket = try LinkSocket(path: path)
+            let socket = remote < 0 ? try LinkSocket(path: path) : LinkSocket(remote: remote)
             WatcherState.descriptor = socket.descriptor
             try LinkGuard.start(link: socket.descriptor, gatewayPid: gateway)
-            return Python.bytes(try Handshake(socket: socket).greet(token: token, pythonVersion: version))
+            let handshake = Handshake(socket: socket, isRemote: remote >= 0)
+            return Python.bytes(try handshake.greet(token: token, task: task, pythonVersion: version))
         } catch {
             return raise(error)
         }

@@ -64,7 +64,9 @@ extension WatcherModule {
             do throws(WatcherError) {
                 try body()
             } catch .ended {
-                if WatcherState.isDraining == 0 { LinkGuard.endGroup() }
+                if WatcherState.isDraining != 0 { return }
+                guard WatcherState.returnSeconds > 0 else { LinkGuard.endGroup() }
+                WatcherState.isLost = true
             }
         }
     }

@@ -28,6 +28,10 @@ enum WatcherState {
     nonisolated(unsafe) static var hasPartialLine = false
     /// Whether this process was forked by the handler: it must never speak on the link.
     nonisolated(unsafe) static var isForkedChild = false
+    /// How long the process may go on without a gateway, in seconds; 0 when it ends with the link. Set before anything is served.
+    nonisolated(unsafe) static var returnSeconds: Int32 = 0
+    /// Whether the link has ended and another is to be dialled. The main thread's.
+    nonisolated(unsafe) static var isLost = false
     /// 1 from Drain on; read by the guard's thread, through `dcf_atomic_load`.
     nonisolated(unsafe) static var isDraining: Int32 = 0
 

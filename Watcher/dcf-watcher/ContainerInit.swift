@@ -15,9 +15,9 @@ enum ContainerInit {
 
     static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
         let isReplica = arguments.mode != .child
-        if arguments.mode == .link && (Environment["DCF_LINK"] == nil || Environment["DCF_TOKEN"] == nil) {
-            throw .noGateway
-        }
+        if arguments.mode == .link && !hasGateway { throw .noGateway }
+        if Environment["DCF_NO_NEW_PRIVS"] == "1" { _ = dcf_prctl_no_new_privileges() }
+        takeDevices()
         let command = isReplica ? try replica(arguments) : arguments.command
 
         var awaited = sigset_t()
@@ -28,6 +28,15 @@ enum ContainerInit {
         signal(SIGCHLD, SIG_DFL)
 
         attend(try ChildProcess.spawn(command), awaited, interrupt: arguments.mode == .link ? SIGTERM : SIGINT)
+    }
+
+    private static var hasGateway: Bool {
+        Environment["DCF_LINK"] != nil && (Environment["DCF_TOKEN"] != nil || Environment["DCF_TOKEN_FILE"] != nil)
+    }
+
+    /// A cluster's engine says in a variable of its own which of the machine's GPUs are this task's.
+    private static func takeDevices() {
+        if let devices = Environment["DOCKER_RESOURCE_GPU"] { setenv("CUDA_VISIBLE_DEVICES", devices, 0) }
     }
 
     private static func replica(_ arguments: Arguments) throws(LaunchError) -> [String] {

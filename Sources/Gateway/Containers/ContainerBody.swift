@@ -19,6 +19,9 @@ final class ContainerBody: ReplicaBody {
     /// How long the last output may take to come after the end.
     private static let outputTime = Duration.seconds(2)
 
+    let token: LinkToken
+    /// A container that a gateway before this one left, which this replica takes over.
+    private let left: LeftContainer?
     private let plan: FunctionPlan
     private let source: ImageSource
     private let number: Int
@@ -33,6 +36,8 @@ final class ContainerBody: ReplicaBody {
         plan: FunctionPlan, source: ImageSource, number: Int, devices: [GPUDevice], host: ContainerHost, logs: LogPump,
         log: FunctionLog
     ) {
+        left = host.adopt(plan.name, version: plan.record.version, replica: number)
+        token = left?.token ?? LinkToken()
         self.plan = plan
         self.source = source
         self.number = number
@@ -42,11 +47,13 @@ final class ContainerBody: ReplicaBody {
         self.log = log
     }
 
-    func run(
-        _ token: LinkToken, onStart: @escaping @Sendable (Int32) -> Void
-    ) async throws(ConstructorFailure) -> ReplicaExit {
+    func run(onStart: @escaping @Sendable (Int32) -> Void) async throws(ConstructorFailure) -> ReplicaExit {
         do throws(EngineError) {
             let engine = try host.engine()
+            if let left {
+                defer { host.discard(left.name, id: left.id) }
+                return exit(try await run(left.id, on: engine, onStart))
+            }
             let spec = try host.spec(plan, source, replica: number, devices: devices, token: token)
             var id: String?
             defer { host.discard(spec.name ?? "", id: id) }
@@ -54,7 +61,7 @@ final class ContainerBody: ReplicaBody {
             id = made
             return exit(try await run(made, on: engine, onStart))
         } catch {
-            throw ConstructorFailure(summary: "\(error)", traceback: "")
+            throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: error.kind == .unreachable)
         }
     }
 
@@ -89,7 +96,7 @@ final class ContainerBody: ReplicaBody {
             _ = await attached.value()
             do throws(EngineError) {
                 guard begin(id) else { throw EngineError(.failed, "it was stopped") }
-                try await engine.start(id)
+                if left == nil { try await engine.start(id) }
                 if isRunning() { host.signal(id, SIGKILL) }
                 onStart((try? await engine.pid(of: id)) ?? 0)
             } catch {

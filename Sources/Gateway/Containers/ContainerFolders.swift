@@ -7,18 +7,39 @@ struct ContainerFolders: Sendable {
     let secrets: String
     /// Copies for those that run, in a folder each.
     private let running: String
+    /// The token of each container, for a gateway that comes after this one.
+    private let tokens: String
     /// Holds the socket that watchers in containers dial, and nothing else.
     let link: String
 
     init(dataFolder: String, link: String) {
         secrets = "\(dataFolder)/secrets"
         running = "\(dataFolder)/run/secrets"
+        tokens = "\(dataFolder)/run/tokens"
         self.link = link
     }
 
-    /// Removes what a gateway before this one left.
-    func removeCopies() throws(FileError) {
-        try Folder.remove(running)
+    /// Removes what a gateway before this one left, but for these containers.
+    func remove(except containers: Set<String>) throws(FileError) {
+        for folder in [running, tokens] {
+            for name in (try? Folder.names(at: folder)) ?? [] where !containers.contains(name) {
+                try Folder.remove("\(folder)/\(name)")
+            }
+        }
+    }
+
+    func keep(_ token: LinkToken, of container: String) throws(FileError) {
+        try Folder.make(tokens)
+        chmod(tokens, 0o700)
+        try WholeFile.replace("\(tokens)/\(container)", with: Array(token.text.utf8), mode: 0o600)
+    }
+
+    /// Nil where none was kept.
+    func token(of container: String) -> LinkToken? {
+        guard !container.contains("/"), let bytes = try? WholeFile.read("\(tokens)/\(container)", limit: 1_024) else {
+            return nil
+        }
+        return LinkToken(text: String(decoding: bytes, as: UTF8.self))
     }
 
     /// Copies secrets for one container. Others on this machine cannot reach the copies: the data folder is closed to them;
@@ -37,8 +58,9 @@ struct ContainerFolders: Sendable {
         return folder
     }
 
-    func removeCopies(for container: String) throws(FileError) {
+    func remove(for container: String) throws(FileError) {
         try Folder.remove("\(running)/\(container)")
+        try Folder.remove("\(tokens)/\(container)")
     }
 
     /// The first of these that there is no file for.

@@ -24,10 +24,20 @@ final class ContainerHost: Sendable {
     static let linkTarget = "/dcf/link"
     private static let secretsTarget = "/run/secrets"
     private static let retry = Duration.seconds(5)
+    /// How long the first look may take: functions wait for it.
+    private static let lookTime = Duration.seconds(5)
+    /// How long a container goes on without a gateway, in seconds.
+    private static let returnSeconds = 30
+    /// How long those that are left may wait for a replica to take them over.
+    private static let adoptionTime = Duration.seconds(10)
 
     private struct State {
         var engine: Result<any ContainerEngine, EngineError>?
         var removals: [String: Promise<Void>] = [:]
+        /// Those of a gateway before this one that still run, until a replica takes them over.
+        var left: [LeftContainer] = []
+        /// Names of those that were taken over.
+        var adopted: Set<String> = []
         var isStopped = false
     }
 
@@ -67,8 +77,10 @@ final class ContainerHost: Sendable {
     // MARK: Images
 
     /// Finds an image by its name, getting it from its registry where the engine has none of that name, and checks that it can run here.
+    ///
+    /// - Parameter isForThisMachine: whether this very machine must be able to run it.
     func resolve(
-        _ name: String, credentials: RegistryCredentials?,
+        _ name: String, credentials: RegistryCredentials?, isForThisMachine: Bool = true,
         progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(EngineError) -> ImageSource {
         let engine = try engine()
@@ -85,13 +97,21 @@ final class ContainerHost: Sendable {
         guard image.os == "linux" || image.os.isEmpty else {
             throw EngineError(.failed, "image \"\(name)\" is for \(image.os); functions run on linux")
         }
-        guard image.architecture.isEmpty || image.architecture == info.architecture else {
+        guard !isForThisMachine || image.architecture.isEmpty || image.architecture == info.architecture else {
             throw EngineError(
                 .failed,
                 "image \"\(name)\" is for \(image.architecture), and this machine is \(info.architecture); build it for "
                     + "linux/\(info.architecture)")
         }
-        return ImageSource(id: image.id, name: name, user: image.user, variables: image.variableNames)
+        return ImageSource(
+            id: image.id, name: name, reference: Self.reference(to: image, name), architecture: image.architecture,
+            user: image.user, variables: image.variableNames)
+    }
+
+    /// What names the very image in the registry that its name is of; its id where that has none.
+    private static func reference(to image: EngineImage, _ name: String) -> String {
+        guard let repository = try? ImageReference(name).repository else { return image.id }
+        return image.digests.first { (try? ImageReference($0).repository) == repository } ?? image.id
     }
 
     // MARK: Containers
@@ -103,6 +123,7 @@ final class ContainerHost: Sendable {
         let config = plan.config
         let name = "dcf-\(plan.name)-\(plan.record.version)-\(replica)-\(LinkToken().text.prefix(8))"
         var mounts = [ContainerSpec.Mount(source: folders.link, target: Self.linkTarget, isReadOnly: true)]
+        do throws(FileError) { try folders.keep(token, of: name) } catch { throw EngineError(.failed, "\(error)") }
         let secrets = plan.record.secrets
         if !secrets.isEmpty {
             if let missing = folders.missing(of: secrets) { throw .noSecret(missing, folder: folders.secrets) }
@@ -117,6 +138,7 @@ final class ContainerHost: Sendable {
         spec.environment.merge(plan.record.environment) { own, _ in own }
         spec.environment["DCF_LINK"] = "unix:\(Self.linkTarget)/link.sock"
         spec.environment["DCF_TOKEN"] = token.text
+        spec.environment["DCF_RETURN"] = "\(Self.returnSeconds)"
         spec.labels = [
             Label.gateway: id, Label.run: run, Label.function: plan.name, Label.version: "\(plan.record.version)",
             Label.replica: "\(replica)",
@@ -128,23 +150,32 @@ final class ContainerHost: Sendable {
         return spec
     }
 
-    /// Takes a container away, soon: nobody has to wait for it but `finish`.
+    /// Takes a container away, soon: nobody has to wait for it but `finish`. Tried until the engine answers.
     ///
     /// - Parameter id: nil where it was not made.
     func discard(_ name: String, id: String?) {
         let done = Promise<Void>()
         state.withLock { $0.removals[name] = done }
         tasks.add { [self] in
-            if let id {
-                do throws(EngineError) { try await engine().remove(id) } catch {
-                    logger.warning("container \(name) is not removed: \(error)")
-                }
-            }
-            do throws(FileError) { try folders.removeCopies(for: name) } catch {
+            if let id { await remove(id, name) }
+            do throws(FileError) { try folders.remove(for: name) } catch {
                 logger.warning("secrets of \(name) are not removed: \(error)")
             }
             state.withLock { $0.removals[name] = nil }
             done.settle(())
+        }
+    }
+
+    private func remove(_ id: String, _ name: String) async {
+        var hasFailed = false
+        while true {
+            do throws(EngineError) { return try await engine().remove(id) } catch {
+                if !hasFailed { logger.warning("container \(name) is not removed: \(error)") }
+                hasFailed = true
+                // What is left at the end is removed by the gateway's next life.
+                guard error.kind == .unreachable, !state.withLock({ $0.isStopped }) else { return }
+            }
+            do { try await Task.sleep(for: Self.retry) } catch { return }
         }
     }
 
@@ -159,19 +190,69 @@ final class ContainerHost: Sendable {
 
     // MARK: Start and stop of the gateway
 
-    /// Takes away what a gateway before this one left behind: containers with this gateway's id that are not of this life.
-    /// Tried until the engine answers.
-    func removeLeft() async {
-        do throws(FileError) { try folders.removeCopies() } catch {
-            logger.warning("old secrets are not removed: \(error)")
+    /// Looks for containers that a gateway before this one left running, for its replicas to be taken over by this one's.
+    /// Before any replica starts.
+    func findLeft() async {
+        let found = await withTaskGroup(of: [EngineContainer].self) { group in
+            group.addTask { [self] in (try? await ofEarlierLives()) ?? [] }
+            group.addTask {
+                try? await Task.sleep(for: Self.lookTime)
+                return []
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? []
+        }
+        let left = found.compactMap { container -> LeftContainer? in
+            guard container.isRunning, let function = container.labels[Label.function],
+                let version = container.labels[Label.version].flatMap({ Int($0) }),
+                let replica = container.labels[Label.replica].flatMap({ Int($0) }),
+                let token = folders.token(of: container.name)
+            else { return nil }
+            return LeftContainer(
+                id: container.id, name: container.name, function: function, version: version, replica: replica,
+                token: token)
+        }
+        state.withLock { $0.left = left }
+        do throws(FileError) { try folders.remove(except: Set(left.map(\.name))) } catch {
+            logger.warning("what earlier containers had is not removed: \(error)")
+        }
+    }
+
+    /// Gives one that is left to the replica that it was; nil where there is none.
+    func adopt(_ function: String, version: Int, replica: Int) -> LeftContainer? {
+        state.withLock { state in
+            let index = state.left.firstIndex { one in
+                one.function == function && one.version == version && one.replica == replica
+            }
+            guard let index else { return nil }
+            let found = state.left.remove(at: index)
+            state.adopted.insert(found.name)
+            return found
+        }
+    }
+
+    private func ofEarlierLives() async throws(EngineError) -> [EngineContainer] {
+        try await engine().containers(labels: [Label.gateway: id])
+            .filter { $0.labels[Label.gateway] == id && $0.labels[Label.run] != run }
+    }
+
+    /// Takes away what a gateway before this one left behind and no replica took over: containers with this gateway's id
+    /// that are not of this life. Tried until the engine answers.
+    func removeLeft(after delay: Duration = adoptionTime) async {
+        do { try await Task.sleep(for: delay) } catch { return }
+        let adopted = state.withLock { state in
+            state.left = []
+            return state.adopted
         }
         var hasFailed = false
         while !Task.isCancelled, !state.withLock({ $0.isStopped }) {
             do throws(EngineError) {
                 let engine = try engine()
-                let left = try await engine.containers(labels: [Label.gateway: id])
-                    .filter { $0.labels[Label.gateway] == id && $0.labels[Label.run] != run }
-                for container in left { try await engine.remove(container.id) }
+                let left = try await ofEarlierLives().filter { !adopted.contains($0.name) }
+                for container in left {
+                    try await engine.remove(container.id)
+                    try? folders.remove(for: container.name)
+                }
                 if !left.isEmpty { logger.info("removed \(left.count) containers that were left behind") }
                 return
             } catch {

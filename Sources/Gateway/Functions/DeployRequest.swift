@@ -17,6 +17,8 @@ struct DeployRequest: Sendable {
     var registryAuthorization: String
     /// Names of secrets, beside those of the config.
     var secrets: [String]
+    /// Where tasks of a Swarm may run, beside those of the config.
+    var constraints: [String] = []
     /// The function's part of the config, as YAML.
     var config: String
     /// SHA-256 of an uploaded bundle.

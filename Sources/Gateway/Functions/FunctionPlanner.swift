@@ -13,19 +13,22 @@ final class FunctionPlanner: Sendable {
     /// The interpreter of functions that name none.
     private let defaultPython: String?
     private let containers: ContainerHost
+    /// Nil where images run as containers of this machine.
+    private let swarm: SwarmHost?
     /// What functions are whose config does not say.
     private let defaultDeploy: DeployKind
     private let limits: Limits
 
     init(
         bundles: BundleStore, interpreters: InterpreterFinder, environments: EnvironmentCache, defaultPython: String?,
-        containers: ContainerHost, defaultDeploy: DeployKind, limits: Limits
+        containers: ContainerHost, swarm: SwarmHost?, defaultDeploy: DeployKind, limits: Limits
     ) {
         self.bundles = bundles
         self.interpreters = interpreters
         self.environments = environments
         self.defaultPython = defaultPython
         self.containers = containers
+        self.swarm = swarm
         self.defaultDeploy = defaultDeploy
         self.limits = limits
     }
@@ -51,7 +54,8 @@ final class FunctionPlanner: Sendable {
         return VersionRecord(
             name: name.text, version: version, deploy: deploy,
             image: request.image.isEmpty ? config.image : request.image, secrets: secrets,
-            config: request.config, bundle: deploy == .image ? "" : request.bundle, labels: request.labels,
+            constraints: config.constraints + request.constraints, config: request.config,
+            bundle: deploy == .image ? "" : request.bundle, labels: request.labels,
             annotations: request.annotations,
             environment: request.environment, replicas: config.replicas, createdAt: LogTime.now())
     }
@@ -97,20 +101,26 @@ final class FunctionPlanner: Sendable {
     ) async throws(FunctionError) -> VersionRecord {
         guard record.deploy == .image else { return record }
         do throws(EngineError) {
+            let credentials = authorization.isEmpty ? nil : RegistryCredentials(header: authorization)
+            if let credentials { swarm?.keep(credentials, for: record.image) }
             let image = try await containers.resolve(
-                record.image, credentials: authorization.isEmpty ? nil : RegistryCredentials(header: authorization),
-                progress: progress)
+                record.image, credentials: credentials, isForThisMachine: swarm == nil, progress: progress)
             var record = record
             record.imageID = image.id
             record.imageUser = image.user
             record.imageVariables = image.variables.sorted()
+            record.imageReference = image.reference
+            record.imageArchitecture = image.architecture
             return record
         } catch { throw .container(error) }
     }
 
     /// What callers and lists see of a version, from its config alone.
     func settings(of record: VersionRecord) throws(FunctionError) -> VersionSettings {
-        VersionSettings(try parse(record.config, try Self.name(record.name)), limits: limits)
+        var settings = VersionSettings(try parse(record.config, try Self.name(record.name)), limits: limits)
+        // A Swarm gives its nodes' devices itself.
+        if record.deploy == .image, swarm != nil { settings.gpus = nil }
+        return settings
     }
 
     /// Makes everything that a record needs to be started.
@@ -122,12 +132,12 @@ final class FunctionPlanner: Sendable {
     ) async throws(FunctionError) -> FunctionPlan {
         let config = try parse(record.config, try Self.name(record.name))
         if record.deploy == .image {
-            return plan(
-                record, config,
-                .image(
-                    ImageSource(
-                        id: record.imageID, name: record.image, user: record.imageUser,
-                        variables: Set(record.imageVariables))))
+            let source = ImageSource(
+                id: record.imageID, name: record.image,
+                reference: record.imageReference.isEmpty ? record.imageID : record.imageReference,
+                architecture: record.imageArchitecture, user: record.imageUser,
+                variables: Set(record.imageVariables))
+            return plan(record, config, swarm == nil ? .image(source) : .service(source))
         }
         let folder = bundles.folder(of: record.name, version: record.version)
         if unpacking || access(folder, F_OK) != 0 {

@@ -26,11 +26,14 @@ final class FrameReader {
     }
 
     private static let bufferBytes = 128 << 10
+    /// All that a peer may send before it has said who it is.
+    private static let strangerBytes = 2 << 10
     /// A larger payload of some kinds does not go through the buffer.
     private static let largeBytes = 16 << 10
 
     private let descriptor: Int32
     private let maxBodyBytes: Int
+    private var isTrusted = false
     private var buffer: UnsafeMutableRawBufferPointer
     /// What of the buffer is read and not cut yet.
     private var start = 0
@@ -56,7 +59,14 @@ final class FrameReader {
     init(descriptor: Int32, maxBodyBytes: Int) {
         self.descriptor = descriptor
         self.maxBodyBytes = maxBodyBytes
-        buffer = .allocate(byteCount: Self.bufferBytes, alignment: 16)
+        buffer = .allocate(byteCount: Self.strangerBytes, alignment: 16)
+    }
+
+    /// The peer has said who it is: it may send what is agreed. Ends the time of the frames that were given out.
+    func trust() {
+        guard !isTrusted else { return }
+        isTrusted = true
+        grow(to: Self.bufferBytes)
     }
 
     deinit {
@@ -85,6 +95,10 @@ final class FrameReader {
                     start += needed
                     hasGivenFrames = true
                     return .frame(frame)
+                }
+                guard isTrusted || needed <= buffer.count else {
+                    throw .tooLong(
+                        kind: header.kind, length: header.bodyLength, limit: buffer.count - FrameHeader.size)
                 }
                 if header.payloadLength > Self.largeBytes, Self.mayBeLarge(header.kind),
                     end - start >= FrameHeader.size + header.headLength
@@ -149,15 +163,20 @@ final class FrameReader {
 
     /// Moves what is left to the buffer's beginning, and makes it as large as the frame to come.
     private func makeRoom(for length: Int) {
+        if length > buffer.count { return grow(to: length) }
         let kept = UnsafeRawBufferPointer(rebasing: buffer[start..<end])
-        if length > buffer.count {
-            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: 16)
-            larger.copyMemory(from: kept)
-            buffer.deallocate()
-            buffer = larger
-        } else if start > 0, kept.count > 0, let target = buffer.baseAddress, let source = kept.baseAddress {
+        if start > 0, kept.count > 0, let target = buffer.baseAddress, let source = kept.baseAddress {
             memmove(target, source, kept.count)
         }
+        end -= start
+        start = 0
+    }
+
+    private func grow(to length: Int) {
+        let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: 16)
+        larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
+        buffer.deallocate()
+        buffer = larger
         end -= start
         start = 0
     }

@@ -2,40 +2,50 @@ internal import CLinux
 internal import GRPC
 internal import Glibc
 internal import Logging
+internal import WatcherLink
 
 /// The loop of the links' thread: accepts watchers, reads their frames, and writes on when a full socket has room.
 final class LinkLoop {
-    /// How long a watcher may take to say who it is.
-    private static let helloTimeout = Duration.seconds(10)
+    /// Connections that have not said who they are may be so many, on unix sockets and over TCP each.
+    private static let strangersMax = 256
+    /// Those that have, and wait for somebody.
+    private static let waitingMax = 1_024
+    /// Taken in one turn, so that a flood of them leaves time for the rest.
+    private static let acceptedMax = 64
+    /// How often it is said that a connection was nobody's.
+    private static let complaintInterval = Duration.seconds(1)
 
     /// The system doubles it, for its own bookkeeping.
     private static let sendBufferBytes: Int32 = 2 << 20
 
     private let listeners: [Int32]
+    /// The one of them that is reached from other machines; -1 without.
+    private let remoteListener: Int32
     private let wakeup: Int32
     private let maxBodyBytes: Int
-    private let strangersMax: Int
     private let invoker: Invoker
     private let logger: Logger
-    private let redeem: (String) -> (any ReplicaLinkObserver)?
+    private let redeem: (LinkClaim) -> LinkAdmission
     private let takeCommands: () -> [@Sendable (LinkLoop) -> Void]
     private let onTurn: () -> Void
     private let poll: Int32
     private var links: [Int32: ReplicaLink] = [:]
-    /// Those that have not said who they are, and until when they may.
-    private var strangers: [Int32: MonotonicTime] = [:]
+    private var nobodys = LinkWaitlist()
+    /// Connections closed of which nothing was said, and from when on something may be.
+    private var unsaid = 0
+    private var maySpeak = MonotonicTime(nanoseconds: 0)
     private var isStopping = false
 
     init(
-        listeners: [Int32], wakeup: Int32, maxBodyBytes: Int, strangersMax: Int, invoker: Invoker, logger: Logger,
-        redeem: @escaping (String) -> (any ReplicaLinkObserver)?,
+        listeners: [Int32], remoteListener: Int32, wakeup: Int32, maxBodyBytes: Int, invoker: Invoker, logger: Logger,
+        redeem: @escaping (LinkClaim) -> LinkAdmission,
         commands: @escaping () -> [@Sendable (LinkLoop) -> Void], onTurn: @escaping () -> Void
     ) {
         self.onTurn = onTurn
         self.listeners = listeners
+        self.remoteListener = remoteListener
         self.wakeup = wakeup
         self.maxBodyBytes = maxBodyBytes
-        self.strangersMax = strangersMax
         self.invoker = invoker
         self.logger = logger
         self.redeem = redeem
@@ -67,7 +77,7 @@ final class LinkLoop {
                 for index in 0..<Int(max(count, 0)) {
                     handle(events[index])
                 }
-                if !strangers.isEmpty { expireStrangers() }
+                if !nobodys.isEmpty { expire() }
                 onTurn()
             }
         }
@@ -79,8 +89,7 @@ final class LinkLoop {
     }
 
     private func timeout() -> Int32 {
-        guard let first = strangers.values.min() else { return -1 }
-        return Int32(clamping: max(first.nanoseconds(since: .now), 0) / 1_000_000 + 1)
+        nobodys.isEmpty ? -1 : nobodys.timeout(at: .now)
     }
 
     private func handle(_ event: epoll_event) {
@@ -102,8 +111,8 @@ final class LinkLoop {
     private func read(_ link: ReplicaLink) {
         if let reason = link.readable() {
             close(link, reason: reason)
-        } else if link.isKnown {
-            strangers[link.descriptor] = nil
+        } else if !nobodys.isEmpty {
+            place(link)
         }
     }
 
@@ -114,7 +123,8 @@ final class LinkLoop {
     }
 
     private func accept(_ listener: Int32) {
-        while true {
+        let isRemote = listener == remoteListener
+        for _ in 0..<Self.acceptedMax {
             let descriptor = dcf_accept4(
                 listener, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
             guard descriptor >= 0 else {
@@ -122,19 +132,21 @@ final class LinkLoop {
                 if errno != EAGAIN { usleep(10_000) }
                 return
             }
-            guard strangers.count < strangersMax else {
+            guard makeRoom(isRemote: isRemote) else {
                 Glibc.close(descriptor)
                 continue
             }
-            Self.widen(descriptor)
+            if isRemote { dcf_tcp_keep_honest(descriptor) } else { Self.widen(descriptor) }
             let poll = poll
-            links[descriptor] = ReplicaLink(
-                descriptor: descriptor, maxBodyBytes: maxBodyBytes, invoker: invoker,
+            let link = ReplicaLink(
+                descriptor: descriptor, isRemote: isRemote, maxBodyBytes: maxBodyBytes, invoker: invoker,
                 onBlocked: {
                     Self.control(poll, EPOLL_CTL_MOD, descriptor, EPOLLIN.rawValue | EPOLLOUT.rawValue)
                 }, redeem: redeem)
-            strangers[descriptor] = MonotonicTime.now.advanced(by: Self.helloTimeout)
+            links[descriptor] = link
+            nobodys.set(descriptor, isRemote ? .remoteStranger : .stranger)
             control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue)
+            link.begin()
         }
     }
 
@@ -144,12 +156,64 @@ final class LinkLoop {
         setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    private func expireStrangers() {
-        let now = MonotonicTime.now
-        for (descriptor, deadline) in strangers where deadline <= now {
+    /// Whether one more may come. Over TCP the one that has been silent for longest goes for it: a watcher speaks within
+    /// one round trip, so that a flood of silence does not keep it out.
+    private func makeRoom(isRemote: Bool) -> Bool {
+        let kind: LinkWaitlist.Kind = isRemote ? .remoteStranger : .stranger
+        guard nobodys.count(kind) >= Self.strangersMax else { return true }
+        guard isRemote, let first = nobodys.first(kind), let link = links[first] else { return false }
+        close(link, reason: "too many connections have not said who they are")
+        return true
+    }
+
+    /// Sees to it that a link that was nobody's has the time that it is due.
+    private func place(_ link: ReplicaLink) {
+        guard link.isKnown else { return }
+        guard link.awaitedToken != nil else { return nobodys.remove(link.descriptor) }
+        nobodys.set(link.descriptor, .waiting)
+        if nobodys.count(.waiting) > Self.waitingMax { close(link, reason: "too many links wait for somebody") }
+    }
+
+    private func expire() {
+        for descriptor in nobodys.expired(at: .now) {
             guard let link = links[descriptor] else { continue }
-            close(link, reason: "it did not say who it is")
+            let isStranger = link.awaitedToken == nil
+            close(link, reason: isStranger ? "it did not say who it is" : "nobody expected it")
         }
+    }
+
+    private func complain(_ reason: String) {
+        let now = MonotonicTime.now
+        guard maySpeak <= now else {
+            unsaid += 1
+            return
+        }
+        let others = unsaid == 0 ? "" : " (and \(unsaid) others since the last such line)"
+        logger.warning("a connection to the watchers' socket was closed: \(reason)\(others)")
+        unsaid = 0
+        maySpeak = now.advanced(by: Self.complaintInterval)
+    }
+
+    /// Gives the links that have proved `token` and wait to those who expect it, the first to the first.
+    func offer(_ token: String) {
+        for link in waiting(for: token) {
+            guard case .observer(let observer, _) = redeem(.token(token)) else { return }
+            nobodys.remove(link.descriptor)
+            do throws(LinkError) {
+                try link.admit(observer)
+            } catch {
+                close(link, reason: "\(ReplicaLink.protocolError): \(error)")
+            }
+        }
+    }
+
+    /// Ends the links that have proved `token` and wait.
+    func expel(_ token: String) {
+        for link in waiting(for: token) { close(link, reason: "its token is good no more") }
+    }
+
+    private func waiting(for token: String) -> [ReplicaLink] {
+        nobodys.all(.waiting).compactMap { links[$0] }.filter { $0.awaitedToken == token }
     }
 
     func finish(_ link: ReplicaLink, reason: String) {
@@ -161,11 +225,9 @@ final class LinkLoop {
     private func close(_ link: ReplicaLink, reason: String) {
         control(EPOLL_CTL_DEL, link.descriptor, 0)
         links[link.descriptor] = nil
-        strangers[link.descriptor] = nil
+        nobodys.remove(link.descriptor)
         link.shutdown()
-        if !link.isKnown {
-            logger.warning("a connection to the watchers' socket was closed: \(reason)")
-        }
+        if !link.isKnown || link.awaitedToken != nil { complain(reason) }
         link.ended(reason)
     }
 }

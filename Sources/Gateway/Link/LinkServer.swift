@@ -3,15 +3,20 @@ internal import GRPC
 internal import Glibc
 internal import Logging
 internal import Synchronization
+internal import WatcherLink
 
-/// The gateway's end of all links: the unix sockets that watchers dial, and the one thread that reads what they say.
+/// The gateway's end of all links: the sockets that watchers dial, and the one thread that reads what they say.
 final class LinkServer: Sendable {
-    /// Connections that have not said who they are may be so many.
-    private static let strangersMax = 256
+    /// A token that was given out.
+    private struct Expectation {
+        /// Whether it is good for any number of links, over TCP too.
+        var isShared = false
+        /// Who wants a link, the one that has waited longest first.
+        var observers: [any ReplicaLinkObserver] = []
+    }
 
     private struct State {
-        /// Replicas that are expected to dial, by their token.
-        var expected: [String: any ReplicaLinkObserver] = [:]
+        var expected: [String: Expectation] = [:]
         var commands: [@Sendable (LinkLoop) -> Void] = []
         var thread: Thread?
     }
@@ -19,6 +24,10 @@ final class LinkServer: Sendable {
     let path: String
     private let containerPath: String
     private let listeners: [Int32]
+    private let tcp: ListeningSocket?
+    private let tcpDescriptor: Int32
+    /// What watchers on other machines dial; nil when they cannot.
+    let tcpPort: UInt16?
     private let wakeup: Int32
     private let maxBodyBytes: Int
     private let onTurn: @Sendable () -> Void
@@ -32,10 +41,12 @@ final class LinkServer: Sendable {
     ///   - path: for processes of the gateway's own user; its folder must be the gateway's alone.
     ///   - containerPath: for containers, whoever runs in them: the token is the key. Its folder is seen by them, and by
     ///     nobody else.
+    ///   - tcp: for watchers on other machines; nil when there are none.
     ///   - invoker: takes the calls that handlers make.
     ///   - onTurn: called on the links' thread when what was there has been read.
     init(
-        path: String, containerPath: String, maxBodyBytes: Int, invoker: Invoker, logger: Logger,
+        path: String, containerPath: String, tcp address: LinkAddress? = nil, maxBodyBytes: Int, invoker: Invoker,
+        logger: Logger,
         onTurn: @escaping @Sendable () -> Void = {}
     ) throws(LinkServerError) {
         self.path = path
@@ -44,19 +55,33 @@ final class LinkServer: Sendable {
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
         self.logger = logger
+        if let address {
+            do throws(AcceptorError) {
+                let socket = try ListeningSocket(host: address.host, port: address.port)
+                tcpDescriptor = socket.descriptor
+                tcpPort = socket.port
+                tcp = consume socket
+            } catch {
+                throw .address(address, reason: error.reason)
+            }
+        } else {
+            tcpDescriptor = -1
+            tcpPort = nil
+            tcp = nil
+        }
         let own = try Self.listen(at: path, mode: 0o600)
         do throws(LinkServerError) {
             listeners = [own, try Self.listen(at: containerPath, mode: 0o666)]
         } catch {
-            close(own)
+            Glibc.close(own)
             throw error
         }
         wakeup = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
     }
 
     deinit {
-        for listener in listeners { close(listener) }
-        close(wakeup)
+        for listener in listeners { Glibc.close(listener) }
+        Glibc.close(wakeup)
     }
 
     private static func listen(at path: String, mode: mode_t) throws(LinkServerError) -> Int32 {
@@ -80,7 +105,7 @@ final class LinkServer: Sendable {
         }
         guard result == 0, chmod(path, mode) == 0, Glibc.listen(descriptor, 1024) == 0 else {
             let reason = String(cString: strerror(errno))
-            close(descriptor)
+            Glibc.close(descriptor)
             throw .refused(path, reason: reason)
         }
         return descriptor
@@ -89,8 +114,9 @@ final class LinkServer: Sendable {
     func start() {
         let thread = Thread(name: "links") { [self] in
             let loop = LinkLoop(
-                listeners: listeners, wakeup: wakeup, maxBodyBytes: maxBodyBytes, strangersMax: Self.strangersMax,
-                invoker: invoker, logger: logger, redeem: { [self] in redeem($0) },
+                listeners: tcpDescriptor < 0 ? listeners : listeners + [tcpDescriptor], remoteListener: tcpDescriptor,
+                wakeup: wakeup, maxBodyBytes: maxBodyBytes, invoker: invoker, logger: logger,
+                redeem: { [self] in redeem($0) },
                 commands: { [self] in takeCommands() }, onTurn: onTurn)
             loop.run()
         }
@@ -109,14 +135,36 @@ final class LinkServer: Sendable {
         unlink(containerPath)
     }
 
-    /// A watcher that shows `token` is `observer`'s.
-    func expect(_ token: LinkToken, for observer: any ReplicaLinkObserver) {
-        state.withLock { $0.expected[token.text] = observer }
+    /// From now on `token` is one that several watchers show, over TCP too. A link that comes while nobody expects one
+    /// waits, for 60 s at most.
+    func open(_ token: LinkToken) {
+        state.withLock { $0.expected[token.text, default: Expectation()].isShared = true }
     }
 
-    /// The replica will not dial any more.
-    func forget(_ token: LinkToken) {
+    /// `token` is good no more. Links that wait are ended; those that are somebody's go on.
+    func close(_ token: LinkToken) {
         state.withLock { $0.expected[token.text] = nil }
+        perform { $0.expel(token.text) }
+    }
+
+    /// A watcher that shows `token` is `observer`'s. Where several expect the same, the one that has waited longest gets
+    /// the next link; each gets one for each time that it expects one.
+    func expect(_ token: LinkToken, for observer: any ReplicaLinkObserver) {
+        let isShared = state.withLock { state in
+            state.expected[token.text, default: Expectation()].observers.append(observer)
+            return state.expected[token.text]?.isShared == true
+        }
+        if isShared { perform { $0.offer(token.text) } }
+    }
+
+    /// `observer` wants none any more.
+    func forget(_ token: LinkToken, for observer: any ReplicaLinkObserver) {
+        state.withLock { state in
+            guard var expectation = state.expected[token.text] else { return }
+            expectation.observers.removeAll { $0 === observer }
+            let isOver = expectation.observers.isEmpty && !expectation.isShared
+            state.expected[token.text] = isOver ? nil : expectation
+        }
     }
 
     /// Reads what is left on a link whose process has ended, closes it, and fails the calls that have no answer.
@@ -142,8 +190,30 @@ final class LinkServer: Sendable {
         _ = await done.value()
     }
 
-    private func redeem(_ token: String) -> (any ReplicaLinkObserver)? {
-        state.withLock { $0.expected.removeValue(forKey: token) }
+    private func redeem(_ claim: LinkClaim) -> LinkAdmission {
+        switch claim {
+        case .token(let token): take(token)
+        case .proof(let proof, let challenge): token(of: proof, challenge).map { take($0) } ?? .refused
+        }
+    }
+
+    /// Which token it is that was proved. There are as many as functions on other machines, so all are tried.
+    private func token(of proof: Hello.Proof, _ challenge: [UInt8]) -> String? {
+        let shared = state.withLock { state in state.expected.filter { $0.value.isShared }.map(\.key) }
+        return shared.first { token in
+            HMAC.isEqual(LinkProof.ofWatcher(token: token, nonce: challenge, task: proof.task), proof.code)
+        }
+    }
+
+    private func take(_ token: String) -> LinkAdmission {
+        state.withLock { state in
+            guard var expectation = state.expected[token] else { return .refused }
+            guard !expectation.observers.isEmpty else { return .waits(token: token) }
+            let observer = expectation.observers.removeFirst()
+            let isOver = expectation.observers.isEmpty && !expectation.isShared
+            state.expected[token] = isOver ? nil : expectation
+            return .observer(observer, token: token)
+        }
     }
 
     /// Runs `command` on the links' thread.

@@ -1,4 +1,5 @@
-/// The secret that tells which replica a watcher is: 128 random bits, given to one process, good for one link.
+/// The secret that tells whose watcher it is: 128 random bits, given to one process and good for one link, or to all
+/// replicas of a service and good for as many as there are.
 struct LinkToken: Sendable, Hashable {
     let text: String
 
@@ -9,5 +10,10 @@ struct LinkToken: Sendable, Hashable {
             return String(repeating: "0", count: 8 - word.count) + word
         }
         text = digits.joined()
+    }
+
+    /// One that was kept.
+    init(text: String) {
+        self.text = text
     }
 }

@@ -13,6 +13,8 @@ final class ReplicaLink: @unchecked Sendable {
     /// How far the link is.
     private enum Phase {
         case hello
+        /// It has proved a token that nobody expects yet.
+        case waiting(Hello, token: String)
         case starting(any ReplicaLinkObserver)
         case serving(any ReplicaLinkObserver)
         case ended
@@ -22,11 +24,21 @@ final class ReplicaLink: @unchecked Sendable {
     static let protocolError = "protocol error"
 
     let descriptor: Int32
+    /// Whether it came over TCP.
+    let isRemote: Bool
+    /// What the watcher's Hello says that it is: a task of a cluster, or nothing. From `linkIsKnown` on.
+    private(set) var task = ""
+    /// In its own namespace. From `linkIsKnown` on.
+    private(set) var pid: UInt32 = 0
+    /// What the watcher has to code with its token; nothing on a unix socket.
+    private let challenge: [UInt8]
+    /// Why the gateway ends the link, if it does.
+    private let verdict = Mutex<String?>(nil)
     let maxBodyBytes: Int
     /// For the calls that the handler makes.
     let invoker: Invoker
-    /// Who a token belongs to; a token is good once.
-    private let redeem: (String) -> (any ReplicaLinkObserver)?
+    /// Whose the link is that a watcher with such a token has.
+    private let redeem: (LinkClaim) -> LinkAdmission
     let writer: LinkWriter
     let reader: FrameReader
     private var phase = Phase.hello
@@ -41,10 +53,12 @@ final class ReplicaLink: @unchecked Sendable {
     let callsOut = Mutex<[UInt64: ChainedCall]>([:])
 
     init(
-        descriptor: Int32, maxBodyBytes: Int, invoker: Invoker, onBlocked: @escaping @Sendable () -> Void,
-        redeem: @escaping (String) -> (any ReplicaLinkObserver)?
+        descriptor: Int32, isRemote: Bool = false, maxBodyBytes: Int, invoker: Invoker,
+        onBlocked: @escaping @Sendable () -> Void, redeem: @escaping (LinkClaim) -> LinkAdmission
     ) {
         self.descriptor = descriptor
+        self.isRemote = isRemote
+        challenge = isRemote ? LinkProof.nonce() : []
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
         self.redeem = redeem
@@ -96,6 +110,12 @@ final class ReplicaLink: @unchecked Sendable {
     /// Who the link serves; nil before it is Ready, and when its process has ended.
     var served: (route: FunctionRoute, replica: ReplicaSlots)? { serving.withLock { $0 } }
 
+    /// Ends the link for a reason of the gateway's own, from any thread. The watcher ends itself.
+    func end(_ reason: String) {
+        verdict.withLock { if $0 == nil { $0 = reason } }
+        shutdown()
+    }
+
     /// Makes the links' thread see the end, from any thread.
     func shutdown() {
         Glibc.shutdown(descriptor, Int32(SHUT_RDWR))
@@ -112,9 +132,22 @@ final class ReplicaLink: @unchecked Sendable {
     /// Who is told what happens on it; nil before it has said whose it is, and after its end.
     var observer: (any ReplicaLinkObserver)? {
         switch phase {
-        case .hello, .ended: nil
+        case .hello, .waiting, .ended: nil
         case .starting(let observer), .serving(let observer): observer
         }
+    }
+
+    /// The token that it has proved, while nobody expects it.
+    var awaitedToken: String? {
+        if case .waiting(_, let token) = phase { return token }
+        return nil
+    }
+
+    /// Says the gateway's first word, where it has it.
+    func begin() {
+        guard isRemote else { return }
+        let head = Challenge(nonce: challenge).head
+        writer.send { $0.append(.challenge, head: head) }
     }
 
     func writable() {
@@ -154,6 +187,7 @@ final class ReplicaLink: @unchecked Sendable {
 
     /// The link is closed: no frame is sent or read any more.
     func ended(_ reason: String) {
+        let reason = verdict.withLock { $0 } ?? reason
         writer.close()
         streams = [:]
         cancelCallsOut()
@@ -217,12 +251,37 @@ final class ReplicaLink: @unchecked Sendable {
     }
 
     private func greet(_ hello: Hello) throws {
-        guard let observer = redeem(hello.token) else {
-            throw LinkError.unexpected(.hello, "has a token that no replica was given")
+        reader.trust()
+        switch redeem(try claim(hello)) {
+        case .observer(let observer, let token): try welcome(hello, token, observer)
+        case .waits(let token): phase = .waiting(hello, token: token)
+        case .refused:
+            throw LinkError.unexpected(
+                .hello,
+                isRemote ? "does not prove a token that was given out" : "has a token that no replica was given")
         }
+    }
+
+    private func claim(_ hello: Hello) throws(LinkError) -> LinkClaim {
+        guard isRemote else { return .token(hello.token) }
+        guard let proof = hello.proof else { throw .unexpected(.hello, "has no proof of a token") }
+        return .proof(proof, challenge: challenge)
+    }
+
+    /// The link, which waited, is this observer's.
+    func admit(_ observer: any ReplicaLinkObserver) throws(LinkError) {
+        guard case .waiting(let hello, let token) = phase else { return }
+        try welcome(hello, token, observer)
+    }
+
+    private func welcome(_ hello: Hello, _ token: String, _ observer: any ReplicaLinkObserver) throws(LinkError) {
+        task = hello.proof?.task ?? ""
+        pid = hello.pid
         phase = .starting(observer)
+        observer.linkIsKnown(self)
+        let proof = isRemote ? hello.proof.map { LinkProof.ofGateway(token: token, nonce: $0.nonce) } : nil
         let welcome = Welcome(
-            version: try LinkVersion.negotiate(hello.versions), maxBodyLength: UInt64(maxBodyBytes))
+            version: try LinkVersion.negotiate(hello.versions), maxBodyLength: UInt64(maxBodyBytes), proof: proof ?? [])
         writer.send { $0.append(.welcome, head: welcome.head, payload: observer.settings) }
     }
 

@@ -58,6 +58,13 @@ package final class FunctionStore: Sendable {
                 table.add(column: "secrets", .text).notNull().defaults(to: "[]")
             }
         }
+        migrator.registerMigration("4 services") { database in
+            try database.alter(table: "version") { table in
+                table.add(column: "imageReference", .text).notNull().defaults(to: "")
+                table.add(column: "imageArchitecture", .text).notNull().defaults(to: "")
+                table.add(column: "constraints", .text).notNull().defaults(to: "[]")
+            }
+        }
         return migrator
     }
 

@@ -17,6 +17,12 @@ package struct VersionRecord: Sendable, Equatable, Codable {
     package var imageUser: String
     /// Names of the variables that the image sets.
     package var imageVariables: [String]
+    /// As every node of a Swarm can get it; empty where it is not deployed as one.
+    package var imageReference: String
+    /// The processor that it is for.
+    package var imageArchitecture: String
+    /// Where the tasks of a Swarm may run, as Docker has it: `node.role==worker`.
+    package var constraints: [String]
     /// Names of the secrets that it gets.
     package var secrets: [String]
     /// This function's part of the config, as YAML.
@@ -37,6 +43,7 @@ package struct VersionRecord: Sendable, Equatable, Codable {
 
     package init(
         name: String, version: Int, deploy: DeployKind = .process, image: String = "", secrets: [String] = [],
+        constraints: [String] = [],
         config: String, bundle: String, labels: [String: String] = [:],
         annotations: [String: String] = [:], environment: [String: String] = [:], replicas: ReplicaRange,
         traffic: Int = 0, createdAt: Int64
@@ -48,6 +55,9 @@ package struct VersionRecord: Sendable, Equatable, Codable {
         imageID = ""
         imageUser = ""
         imageVariables = []
+        imageReference = ""
+        imageArchitecture = ""
+        self.constraints = constraints
         self.secrets = secrets
         self.config = config
         self.bundle = bundle

@@ -55,7 +55,8 @@ extension DeployRequest {
     init(_ request: Pb_CreateFunctionRequest, ifExists: IfExists, mustExist: Bool) {
         self.init(
             name: request.service, deploy: .init(request.deploy), image: request.image,
-            registryAuthorization: request.registryAuth, secrets: request.secrets, config: request.config,
+            registryAuthorization: request.registryAuth, secrets: request.secrets, constraints: request.constraints,
+            config: request.config,
             bundle: request.bundle,
             environment: request.envVars, labels: request.labels, annotations: request.annotations,
             ifExists: ifExists, mustExist: mustExist)

@@ -4,4 +4,6 @@ struct ConstructorFailure: Error, Sendable, Equatable {
     var summary: String
     /// The whole Python traceback; empty when there was none.
     var traceback: String
+    /// What would have run it cannot be reached: nothing that its function is given up for.
+    var isElsewhere = false
 }

@@ -38,7 +38,11 @@ struct FunctionPlan: Sendable {
     }
 
     /// What each of its replicas needs of the host's GPUs; nil is none.
-    var gpus: GPURequest? { GPURequest(config.limits) }
+    var gpus: GPURequest? {
+        // A Swarm gives its nodes' devices itself.
+        if case .service = source { return nil }
+        return GPURequest(config.limits)
+    }
 
     /// One of its replicas, as one that has devices.
     func holder(_ replica: Int) -> GPUHolder {

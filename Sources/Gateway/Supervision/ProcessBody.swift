@@ -15,6 +15,7 @@ final class ProcessBody: ReplicaBody {
         var isPreloading = false
     }
 
+    let token = LinkToken()
     private let plan: FunctionPlan
     private let source: ProcessSource
     private let number: Int
@@ -38,9 +39,7 @@ final class ProcessBody: ReplicaBody {
         self.log = log
     }
 
-    func run(
-        _ token: LinkToken, onStart: @escaping @Sendable (Int32) -> Void
-    ) async throws(ConstructorFailure) -> ReplicaExit {
+    func run(onStart: @escaping @Sendable (Int32) -> Void) async throws(ConstructorFailure) -> ReplicaExit {
         var variables = plan.variables(inherited: context.variables)
         variables["DCF_LINK"] = context.links.path
         variables["DCF_TOKEN"] = token.text

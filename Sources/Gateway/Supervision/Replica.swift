@@ -85,16 +85,19 @@ final class Replica: Sendable {
     ///
     /// - Parameters:
     ///   - pause: how long to wait before its first start.
-    ///   - died: a process of it ended: how long to wait before the next; nil ends the replica.
+    ///   - died: a process of it ended, or could not even be asked for (`isElsewhere`): how long to wait before the next;
+    ///     nil ends the replica.
     ///   - stuck: a call of it went on beyond the call's deadline: it ends, and another is to take its place. Told while it
     ///     may still run.
     func supervise(
-        after pause: Duration = .zero, died: @Sendable (_ how: String, _ hadAnswered: Bool) -> Duration?,
+        after pause: Duration = .zero,
+        died: @Sendable (_ how: String, _ hadAnswered: Bool, _ isElsewhere: Bool) -> Duration?,
         stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
     ) async {
         await wait(pause)
         await waitForDevices()
-        while let run = begin(stuck) {
+        let seat = await takeSeat()
+        while let run = begin(seat, stuck) {
             let end = await run.run()
             state.withLock { state in
                 state.run = nil
@@ -105,7 +108,7 @@ final class Replica: Sendable {
             guard case .died(let how, let hadAnswered, let failure) = end else { break }
             firstOutcome.settle(.failure(failure ?? ConstructorFailure(summary: how, traceback: "")))
             let mayRestart = state.withLock { $0.isActive && !$0.isStopping }
-            guard mayRestart, let pause = died(how, hadAnswered) else { break }
+            guard mayRestart, let pause = died(how, hadAnswered, failure?.isElsewhere ?? false) else { break }
             state.withLock { state in
                 state.shown.phase = .waiting
                 state.shown.restarts += 1
@@ -120,14 +123,21 @@ final class Replica: Sendable {
             return state.lease.take()
         }
         lease?.end()
+        await seat?.leave()
         firstOutcome.settle(.failure(ConstructorFailure(summary: "it was stopped", traceback: "")))
         context.changes.announce()
         ended.settle(())
     }
 
-    private func begin(_ stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void) -> ReplicaRun? {
+    /// Its place among the tasks of the version, where those are a Swarm's.
+    private func takeSeat() async -> SwarmSeat? {
+        guard case .service(let source) = plan.source, !state.withLock({ $0.isStopping }) else { return nil }
+        return await context.swarm?.seat(plan, source, replica: number, log: log)
+    }
+
+    private func begin(_ seat: SwarmSeat?, _ stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void) -> ReplicaRun? {
         let run = ReplicaRun(
-            plan: plan, number: number, devices: shown.gpus, context: context, log: log, route: route,
+            plan: plan, number: number, devices: shown.gpus, seat: seat, context: context, log: log, route: route,
             onStart: { [self] pid in state.withLock { $0.shown.pid = pid } },
             onReady: { [self] in becameReady($0, constructorMicros: $1) },
             onStuck: { [self] in becameStuck(hadAnswered: $0, stuck) })

@@ -1,17 +1,24 @@
-/// What carries a replica's watcher for one run: a process of this machine, or a container.
+/// What carries a replica's watcher for one run: a process of this machine, a container, or a task of a Swarm.
 ///
 /// Made for one run, and run once. Everything but `run` may be called from any thread and at any time, also before the
 /// watcher has started and after it has ended, and does not block.
 protocol ReplicaBody: AnyObject, Sendable {
+    /// What its watcher shows that it is this replica's.
+    var token: LinkToken { get }
+
+    /// A watcher has shown the token: before anything else of that link. On the links' thread; must not block.
+    func linkIsKnown(_ link: ReplicaLink)
+
+    /// The link has ended.
+    ///
+    /// - Parameter isStopping: whether the watcher was told to end.
+    func linkEnded(_ reason: String, isStopping: Bool)
+
     /// Starts the watcher and waits for its end; cancelling the task ends it.
     ///
-    /// - Parameters:
-    ///   - token: which the watcher dials the gateway with.
-    ///   - onStart: gets the number of the watcher's process; 0 where it is not one of this machine. Must not block.
+    /// - Parameter onStart: gets the number of the watcher's process; 0 where it is not one of this machine. Must not block.
     /// - Throws: why it could not be started.
-    func run(
-        _ token: LinkToken, onStart: @escaping @Sendable (Int32) -> Void
-    ) async throws(ConstructorFailure) -> ReplicaExit
+    func run(onStart: @escaping @Sendable (Int32) -> Void) async throws(ConstructorFailure) -> ReplicaExit
 
     /// Ends it and all it started, at once; one that has not started does not start.
     func kill()
@@ -27,6 +34,13 @@ protocol ReplicaBody: AnyObject, Sendable {
 }
 
 extension ReplicaBody {
+    func linkIsKnown(_ link: ReplicaLink) {}
+
+    /// It cannot be called any more. One that is told to stop ends its link and then itself.
+    func linkEnded(_ reason: String, isStopping: Bool) {
+        if !isStopping { kill() }
+    }
+
     func tooSlow(_ limit: Duration) -> String {
         "the constructor had not returned after \(limit.inSeconds) s (timeout.start)"
     }

@@ -39,13 +39,14 @@ final class ReplicaRun: ReplicaLinkObserver {
 
     /// - Parameters:
     ///   - devices: those that it may use; empty leaves it to the gateway's own environment.
+    ///   - seat: in the service that its task is of, where it is one of a Swarm.
     ///   - onStart: the process runs.
     ///   - onReady: the handler is constructed; called before any other event is looked at.
     ///   - onStuck: a call goes on well beyond its deadline, and the replica was not told to stop: it gets no more calls, and
     ///     the run comes to its end as if it had been told to stop.
     init(
-        plan: FunctionPlan, number: Int, devices: [GPUDevice], context: SupervisionContext, log: FunctionLog,
-        route: FunctionRoute,
+        plan: FunctionPlan, number: Int, devices: [GPUDevice], seat: SwarmSeat?, context: SupervisionContext,
+        log: FunctionLog, route: FunctionRoute,
         onStart: @escaping @Sendable (pid_t) -> Void,
         onReady: @escaping @Sendable (ReplicaSlots, _ constructorMicros: UInt64) -> Void,
         onStuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
@@ -60,11 +61,13 @@ final class ReplicaRun: ReplicaLinkObserver {
         self.onStuck = onStuck
         settings = plan.settings
         body =
-            switch plan.source {
-            case .process(let source):
+            switch (plan.source, seat) {
+            case (.process(let source), _):
                 ProcessBody(
                     plan: plan, source: source, number: number, devices: devices, context: context, log: log)
-            case .image(let source):
+            case (.service, let seat?):
+                SwarmBody(seat: seat)
+            case (.image(let source), _), (.service(let source), nil):
                 ContainerBody(
                     plan: plan, source: source, number: number, devices: devices, host: context.containers,
                     logs: context.logs, log: log)
@@ -81,6 +84,10 @@ final class ReplicaRun: ReplicaLinkObserver {
 
     // MARK: ReplicaLinkObserver
 
+    func linkIsKnown(_ link: ReplicaLink) {
+        body.linkIsKnown(link)
+    }
+
     func linkIsReady(_ link: ReplicaLink, constructorMicros: UInt64) {
         feed.yield(.ready(link, constructorMicros: constructorMicros))
     }
@@ -96,12 +103,12 @@ final class ReplicaRun: ReplicaLinkObserver {
     // MARK: The run
 
     func run() async -> ReplicaEnd {
-        let token = LinkToken()
+        let token = body.token
         context.links.expect(token, for: self)
-        defer { context.links.forget(token) }
+        defer { context.links.forget(token, for: self) }
         return await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in
-                feed.yield(.exited(await runBody(token)))
+                feed.yield(.exited(await runBody()))
             }
             addTimer(plan.startTimeout, .startTimedOut, to: &group)
             if let limit = plan.config.limits.memory {
@@ -147,9 +154,12 @@ final class ReplicaRun: ReplicaLinkObserver {
         case .tooLarge(let used, let limit):
             kill(&life, "its processes held \(used) bytes of memory, limits.memory is \(limit)")
         case .linkEnded(let reason):
-            // It cannot be called any more. One that is told to stop ends its link and then itself.
-            guard !life.isStopping, !life.isCaughtUp else { return nil }
-            if reason.hasPrefix(ReplicaLink.protocolError) { kill(&life, reason) } else { body.kill() }
+            guard !life.isCaughtUp else { return nil }
+            if !life.isStopping, reason.hasPrefix(ReplicaLink.protocolError) {
+                kill(&life, reason)
+            } else {
+                body.linkEnded(reason, isStopping: life.isStopping)
+            }
         case .stop(let limit):
             if let limit { addTimer(limit, .stopTimedOut, to: &group) }
             guard !life.isStopping else { return nil }
@@ -227,9 +237,9 @@ final class ReplicaRun: ReplicaLinkObserver {
 
     // MARK: The watcher
 
-    private func runBody(_ token: LinkToken) async -> ReplicaExit {
+    private func runBody() async -> ReplicaExit {
         do throws(ConstructorFailure) {
-            return try await body.run(token, onStart: onStart)
+            return try await body.run(onStart: onStart)
         } catch {
             feed.yield(.constructorFailed(error))
             return .unknown(error.summary)

@@ -20,6 +20,9 @@ final class ReplicaSet: Sendable {
         var template: TemplateClaim?
     }
 
+    /// Between two starts while what runs them cannot be reached.
+    private static let elsewherePause = Duration.seconds(2)
+
     let plan: FunctionPlan
     private let context: SupervisionContext
     private let log: FunctionLog
@@ -105,8 +108,8 @@ final class ReplicaSet: Sendable {
         }
         for replica in added {
             context.tasks.add { [self] in
-                await replica.supervise(after: pause) { how, hadAnswered in
-                    died(how: how, hadAnswered: hadAnswered)
+                await replica.supervise(after: pause) { how, hadAnswered, isElsewhere in
+                    isElsewhere ? Self.elsewherePause : died(how: how, hadAnswered: hadAnswered)
                 } stuck: { [self] hadAnswered in
                     replaceStuck(hadAnswered: hadAnswered)
                 }

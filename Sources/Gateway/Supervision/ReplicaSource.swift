@@ -4,6 +4,8 @@ internal import Environments
 enum ReplicaSource: Sendable {
     case process(ProcessSource)
     case image(ImageSource)
+    /// A service of a Swarm.
+    case service(ImageSource)
 }
 
 /// A folder and an interpreter of this machine.

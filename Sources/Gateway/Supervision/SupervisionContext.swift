@@ -16,4 +16,6 @@ struct SupervisionContext: Sendable {
     let gpus: GPULeases
     let inventory: GPUInventory
     let containers: ContainerHost
+    /// Nil where images run as containers of this machine.
+    let swarm: SwarmHost?
 }

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 
 from .gateway import BIN
+from .processes import descendants
 from .waiting import wait_until
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -30,6 +31,24 @@ FETCH_SECONDS = 540
 #: How the gateway runs containers, as far as the engine is concerned.
 HARDENED = ("--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges", "--pids-limit", "512", "--user", "65534:65534")
+
+
+#: An OCI runtime whose containers see one more folder, where the tests have it.
+RUNTIME = """#!/bin/sh
+runc=$(PATH=$PATH:/usr/sbin:/sbin command -v runc)
+for word in "$@"; do
+    if [ "$word" = create ]; then
+        previous=
+        for each in "$@"; do
+            if [ "$previous" = --bundle ]; then
+                sed -i 's|"mounts":\\[|&{"destination":"SHARED","type":"bind","source":"SHARED","options":["rbind","rw"]},|' "$each/config.json"
+            fi
+            previous=$each
+        done
+    fi
+done
+exec "$runc" "$@"
+"""
 
 
 class Unavailable(Exception):
@@ -53,18 +72,26 @@ COPY . /dcf/handler
 ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
 """
 
+    #: Those that were started.
+    made = []
+
     #: What dockerd is started through, and what it is told beside its folders.
     through = ()
     flags = ("--bridge", "none", "--iptables=false", "--ip6tables=false")
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, shared=None):
+        """`shared`: a folder, not below /tmp, that all its containers can write to."""
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="dcf-d-"))
+        self.shared = shared
         self.host = f"unix://{self.folder}/docker.sock"
         self.process = None
         self._registries = {}
+        self.made.append(self)
 
     def start(self):
         if "DCF_TEST_DOCKER_HOST" in os.environ:
+            if self.shared:
+                raise Unavailable("an engine that DCF_TEST_DOCKER_HOST names does not share the tests' folder")
             self.host = os.environ["DCF_TEST_DOCKER_HOST"]
             return self
         return self.launch()
@@ -76,11 +103,16 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
         missing = [each for each in ("docker", "dockerd", "debootstrap") if not shutil.which(each, path=path)]
         if missing:
             raise Unavailable(f"{', '.join(missing)} not installed (apt-get install docker.io debootstrap)")
-        log = self.folder / "log"
+        log, flags = self.folder / "log", list(self.flags)
+        if self.shared:
+            runtime = self.folder / "runtime"
+            runtime.write_text(RUNTIME.replace("SHARED", str(self.shared)))
+            runtime.chmod(0o755)
+            flags += ["--add-runtime", f"shared={runtime}", "--default-runtime", "shared"]
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
                 [*self.through, "dockerd", "--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec",
-                 "--pidfile", f"{self.folder}/pid", "--host", self.host, *self.flags],
+                 "--pidfile", f"{self.folder}/pid", "--host", self.host, *flags],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env={**os.environ, "PATH": path})
         end = time.monotonic() + START_SECONDS
@@ -92,18 +124,31 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
             time.sleep(0.1)
         return self
 
+    @classmethod
+    def running(cls):
+        """The processes of all engines, those of their containers not among them."""
+        found = set()
+        for engine in cls.made:
+            if engine.process:
+                found |= {engine.process.pid, *descendants(engine.process.pid)}
+        return found
+
+    def halt(self):
+        """Ends it and its containers; `launch` starts it again with all that it had."""
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
     def stop(self):
         for registry in self._registries.values():
             registry.terminate()
             registry.wait()
         if self.process:
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-            self.process = None
+            self.halt()
         # What an engine that was killed left mounted would be walked into.
         for line in reversed(pathlib.Path("/proc/mounts").read_text().splitlines()):
             if line.split()[1].startswith(f"{self.folder}/"):
@@ -257,6 +302,12 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
     def begin(self, image, *command, flags=()):
         """In the background; its id."""
         return self("run", "--detach", *HARDENED, *flags, image, *command).stdout.strip()
+
+    def processes(self, label):
+        """The first process of each container that runs and has a label."""
+        running = self("ps", "--quiet", "--no-trunc", "--filter", f"label={label}").stdout.split()
+        found = self("inspect", "--format", "{{.State.Pid}}", *running, check=False).stdout.split() if running else []
+        return {int(pid) for pid in found} - {0}
 
     def log(self, container):
         done = self("logs", container)

@@ -65,6 +65,11 @@ class Gateway:
         found = re.search(r"listening on ([\w.\[\]:]+:\d+)", self.text())
         return found and found[1]
 
+    @property
+    def identity(self):
+        """What its containers are labelled with."""
+        return (self.data / "gateway.id").read_text().strip()
+
     def text(self):
         """What it has said so far."""
         return self.log.read_text(errors="replace")
@@ -109,8 +114,11 @@ class Gateway:
         self.end()
 
     def below(self):
-        """The processes that it started, and theirs."""
-        return processes.descendants(self.pid)
+        """The processes that it started, and theirs; those of its containers too."""
+        found = processes.descendants(self.pid)
+        for pid in self.docker.processes(f"io.dcf.gateway={self.identity}") if self.docker else ():
+            found |= {pid, *processes.descendants(pid)}
+        return found
 
     def state(self):
         """What must be the same again when everything is taken away that a test made."""
@@ -166,8 +174,13 @@ class Gateway:
         self.deployed.difference_update(names)
 
     def replicas(self, name):
-        """The process ids of a function's replicas."""
-        return [r.Pid for r in self.client.meta(name).Instances]
+        """The process ids of a function's watchers, one a replica; 0 for one that does not run yet."""
+        first = [r.Pid for r in self.client.meta(name).Instances]
+        if not self.docker:
+            return first
+        # A container's first process is the one that waits for its watcher.
+        own = processes.descendants(self.pid)
+        return [pid if pid in own else min(processes.children(pid), default=0) for pid in first]
 
     def wait_ready(self, name, seconds=30):
         return wait_until(

@@ -21,6 +21,8 @@ class Ledger:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.path.touch()
+        # Its writers are nobody, where they are containers.
+        self.path.chmod(0o666)
         self.sent, self.statuses = {}, {}
         self.lock = threading.Lock()
 

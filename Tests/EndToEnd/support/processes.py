@@ -21,6 +21,22 @@ def _stat(pid):
     return rest[0], int(rest[1])
 
 
+def real(who):
+    """The process id on this machine of a process that calls itself `PID@NAMESPACE`, as functions/ do."""
+    pid, namespace = who.split("@")
+    if int(namespace) == os.stat("/proc/self/ns/pid").st_ino:
+        return int(pid)
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.stat(f"/proc/{entry}/ns/pid").st_ino == int(namespace):
+                status = pathlib.Path(f"/proc/{entry}/status").read_text()
+                if status.split("NSpid:", 1)[1].split("\n", 1)[0].split()[-1] == pid:
+                    return int(entry)
+        except OSError:
+            pass
+    raise AssertionError(f"there is no process {who}")
+
+
 def exists(pid):
     """Whether the process runs; a zombie does not."""
     found = _stat(pid)
@@ -40,6 +56,12 @@ def descendants(pid):
                 seen.add(child)
                 todo.append(child)
     return seen
+
+
+def children(pid):
+    """The ids of the running processes that are `pid`'s own children."""
+    found = [(int(entry), _stat(int(entry))) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [child for child, seen in found if seen and seen[0] not in "ZX" and seen[1] == pid]
 
 
 def command(pid):

@@ -128,7 +128,10 @@ import Testing
         let image = self.image("sha256:2", "amd64", "linux", user: "7")
         engine.state.withLock { $0.remote = ["r/f": image] }
         let source = try await host().resolve("r/f", credentials: RegistryCredentials(header: "abc")) { _ in }
-        #expect(source == ImageSource(id: "sha256:2", name: "r/f", user: "7"))
+        #expect(
+            source
+                == ImageSource(
+                    id: "sha256:2", name: "r/f", reference: "sha256:2", architecture: "amd64", user: "7"))
         #expect(engine.calls == ["pull r/f credentials"])
     }
 
@@ -160,7 +163,7 @@ import Testing
         }
         let host = host()
         let exit = try await pooled {
-            try await body(plan, source, host).run(LinkToken()) { #expect($0 == 4_711) }
+            try await body(plan, source, host).run { #expect($0 == 4_711) }
         }
         #expect(exit == .container(1, lastLine: "this base has no Python"))
         #expect(exit.beforeReady.hasSuffix("exit status 1: this base has no Python"))
@@ -171,7 +174,7 @@ import Testing
         let (plan, source) = try plan("limits: {memory: 64M}")
         engine.state.withLock { $0.end = ContainerExit(status: 137, isOutOfMemory: true) }
         let host = host()
-        let exit = try await pooled { try await body(plan, source, host).run(LinkToken()) { _ in } }
+        let exit = try await pooled { try await body(plan, source, host).run { _ in } }
         #expect("\(exit)" == "killed by the memory limit: limits.memory is 64 MiB")
     }
 
@@ -181,7 +184,7 @@ import Testing
         let body = body(plan, source, host)
         body.kill()
         await #expect(throws: ConstructorFailure.self) {
-            try await pooled { try await body.run(LinkToken()) { _ in } }
+            try await pooled { try await body.run { _ in } }
         }
         #expect(engine.calls == ["create", "remove 1"])
     }
@@ -194,7 +197,7 @@ import Testing
         }
         let host = host()
         let body = body(plan, source, host)
-        let exit = try await pooled { try await body.run(LinkToken()) { _ in body.kill() } }
+        let exit = try await pooled { try await body.run { _ in body.kill() } }
         #expect(exit == .signal(9))
     }
 
@@ -203,7 +206,7 @@ import Testing
         engine.state.withLock { $0.createFailure = EngineError(.conflict, "the name is taken") }
         let host = host()
         await #expect(throws: ConstructorFailure(summary: "the name is taken", traceback: "")) {
-            try await pooled { try await body(plan, source, host).run(LinkToken()) { _ in } }
+            try await pooled { try await body(plan, source, host).run { _ in } }
         }
     }
 
@@ -220,7 +223,7 @@ import Testing
                 container("mine", own.labels), container("other", ["io.dcf.gateway": "b"]), container("none", [:]),
             ]
         }
-        await host.removeLeft()
+        await host.removeLeft(after: .zero)
         #expect(engine.calls == ["remove old"])
     }
 }

@@ -56,7 +56,7 @@ final class FakeWatcher {
             maxInputBytes: 1 << 20, maxMetadataBytes: 8 << 10, chainDepth: 8)
         link = ReplicaLink(
             descriptor: ends[0], maxBodyBytes: 1 << 20, invoker: invoker, onBlocked: { blocking.set() },
-            redeem: { _ in observer })
+            redeem: { _ in .observer(observer, token: "") })
         slots = ReplicaSlots(link: link, settings: settings, onOverrun: onOverrun)
         write(.hello, head: Hello(versions: LinkVersion.supported, pid: 1, token: "", pythonVersion: "3.12").head)
         write(.ready, head: Ready(constructorMicros: 1).head)

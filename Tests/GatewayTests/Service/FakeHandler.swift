@@ -66,6 +66,16 @@ final class FakeHandler: Sendable {
         thread.withLock { $0 = running }
     }
 
+    /// The same over TCP.
+    init(port: UInt16, token: String, task: String) throws {
+        let watcher = RemoteWatcher(port: port)
+        watcher.greet(token, task: task)
+        descriptor = dup(watcher.descriptor)
+        write(.ready, head: Ready(constructorMicros: 1).head)
+        let running = Thread(name: "fake-handler") { [self] in run() }
+        thread.withLock { $0 = running }
+    }
+
     /// Ends the link, and nothing else.
     func breakLink() {
         shutdown(descriptor, Int32(SHUT_RDWR))

@@ -55,8 +55,9 @@ final class InvokeTest: Sendable {
             routes: routes, sweeper: sweeper, maxInputBytes: 4 << 20, maxMetadataBytes: 8 << 10,
             chainDepth: chainDepth)
         links = try LinkServer(
-            path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker", maxBodyBytes: 4 << 20,
-            invoker: invoker, logger: Logger(label: "test"))
+            path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
+            tcp: LinkAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: invoker,
+            logger: Logger(label: "test"))
         server = Server(configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue)
         InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)
         invokes = InvokesService(invoker: invoker, gate: gate)
@@ -66,11 +67,12 @@ final class InvokeTest: Sendable {
     }
 
     /// Runs `body` with functions of these names, a replica each.
+    ///
+    /// - Parameter isRemote: whether their links are over TCP.
     func run(
-        _ functions: [String], timeout: Duration = .seconds(60), _ body: ([String: FakeHandler]) async throws -> Void
-    )
-        async throws
-    {
+        _ functions: [String], timeout: Duration = .seconds(60), isRemote: Bool = false,
+        _ body: ([String: FakeHandler]) async throws -> Void
+    ) async throws {
         links.start()
         sweeper.start()
         server.start()
@@ -83,7 +85,12 @@ final class InvokeTest: Sendable {
             let replica = Replica(route)
             let token = LinkToken()
             links.expect(token, for: replica)
-            let handler = try FakeHandler(path: links.path, token: token.text)
+            let port = links.tcpPort ?? 0
+            if isRemote { links.open(token) }
+            let handler =
+                isRemote
+                ? try FakeHandler(port: port, token: token.text, task: name)
+                : try FakeHandler(path: links.path, token: token.text)
             handlers.withLock { $0.append((handler, replica)) }
             named[name] = handler
             _ = await replica.ready.value()
@@ -92,6 +99,16 @@ final class InvokeTest: Sendable {
         do { outcome = .success(try await body(named)) } catch { outcome = .failure(error) }
         await tearDown()
         try outcome.get()
+    }
+
+    /// The replica's link, as its supervisor ends it: a reason of the gateway's own.
+    func endLink(of handler: FakeHandler, _ reason: String) async {
+        guard let replica = handlers.withLock({ $0.first { $0.0 === handler }?.1 }),
+            let link = replica.link.withLock({ $0 })
+        else { return }
+        link.end(reason)
+        await handler.wait { $0.hasEnded }
+        await links.finish(link, how: reason)
     }
 
     private func tearDown() async {

@@ -49,12 +49,19 @@ class Replica:
 
     def _run(self, parent):
         version = "%d.%d.%d" % sys.version_info[:3]
-        path, token = os.environ.get("DCF_LINK", ""), os.environ.get("DCF_TOKEN", "")
+        path, token, task, descriptor = os.environ.get("DCF_LINK", ""), _token(), "", -1
         if path.startswith("unix:"):
             path = path[5:]
+        elif path.startswith("tcp:"):
+            from _dcf_dialing import dial, task_name
+
+            task = task_name(os.environ.get("DCF_TASK", ""))
+            descriptor = dial(path)
+        # How long it may be without a gateway: one that crashed finds it again, with its model loaded.
+        returns = int(os.environ.get("DCF_RETURN") or 0)
         for name in [name for name in os.environ if name.startswith("DCF_")]:
             del os.environ[name]
-        settings = json.loads(_dcf_watcher.connect(path, token, version, parent))
+        settings = json.loads(_dcf_watcher.connect(path, descriptor, token, task, version, parent))
         _dcf_watcher.set_info(make_info(settings))
         began = time.monotonic()
         try:
@@ -64,8 +71,13 @@ class Replica:
             warm_up(serving, settings.get("warmup"))
         except LoadFailure as failure:
             self._fail(failure)
+        if returns and descriptor < 0 and not serving.is_async:
+            _dcf_watcher.may_return(returns)
         _dcf_watcher.ready(micros)
         serving.run()
+        while _dcf_watcher.is_lost() and _dcf_watcher.reconnect(path, token, version):
+            _dcf_watcher.ready(0)
+            serving.run()
         serving.close()
 
     def _fail(self, failure):
@@ -113,6 +125,19 @@ class Replica:
         self.log.error.write("dcf-watcher: %s\n" % error)
         self.log.flush()
         os._exit(status)
+
+
+def _token():
+    """What shows whose replica this is: a variable, or a file, as a secret of a cluster is."""
+    token, path = os.environ.get("DCF_TOKEN", ""), os.environ.get("DCF_TOKEN_FILE", "")
+    if token or not path:
+        return token
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConnectionError("DCF_TOKEN_FILE: %s cannot be read: %s" % (path, reason)) from None
 
 
 def warm_up(serving, settings):

@@ -24,6 +24,10 @@ class Serving:
         self._concurrency = max(1, settings.get("concurrency") or 1)
         self._raises = settings.get("cancel") == "raise"
 
+    @property
+    def is_async(self):
+        return self._handler.is_async
+
     def warm_up(self, data):
         """One call with these bytes; raises what the handler raises, or WrongReply."""
         call_once(self._handler, self._batch, _dcf_watcher.Request(data), lambda piece: None)

@@ -7,13 +7,21 @@ import threading
 import time
 
 
+def who():
+    """Its process id, and which processes that counts among."""
+    return f"{os.getpid()}@{os.stat('/proc/self/ns/pid').st_ino}"
+
+
 class Handler:
     def __call__(self, req):
         word, _, rest = req.input.decode().partition(" ")
         return getattr(self, word)(rest)
 
     def pid(self, rest):
-        return str(os.getpid())
+        return who()
+
+    def sleep(self, rest):
+        time.sleep(float(rest))
 
     def die(self, rest):
         os._exit(int(rest or 0))
@@ -49,7 +57,7 @@ class Handler:
         if child == 0:
             time.sleep(600)
             os._exit(0)
-        return str(child)
+        return who().replace(str(os.getpid()), str(child), 1)
 
     def fork_and_die(self, rest):
         child = os.fork()

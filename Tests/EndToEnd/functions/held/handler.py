@@ -27,7 +27,7 @@ class Line:
         self.say(kind, inputs)
 
     def say(self, kind, inputs):
-        self.tell(kind=kind, inputs=[i.decode("latin-1") for i in inputs], pid=os.getpid(), thread=threading.get_ident())
+        self.tell(kind=kind, inputs=[i.decode("latin-1") for i in inputs], thread=threading.get_ident())
 
     def tell(self, **message):
         self.file.write(json.dumps(message) + "\n")

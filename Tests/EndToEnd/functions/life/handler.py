@@ -5,6 +5,11 @@ import os
 import time
 
 
+def who():
+    """Its process id, and which processes that counts among."""
+    return f"{os.getpid()}@{os.stat('/proc/self/ns/pid').st_ino}"
+
+
 class Handler:
     def __init__(self, parameters):
         self.file = os.open(parameters["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -16,7 +21,7 @@ class Handler:
         self.write("made")
 
     def write(self, word):
-        os.write(self.file, f"{word} {self.version} {os.getpid()}\n".encode())
+        os.write(self.file, f"{word} {self.version} {who()}\n".encode())
 
     def __call__(self, req):
         if req.input == b"warm up":

@@ -5,10 +5,15 @@ import os
 import time
 
 
+def who():
+    """Its process id, and which processes that counts among."""
+    return f"{os.getpid()}@{os.stat('/proc/self/ns/pid').st_ino}"
+
+
 class Handler:
     def __call__(self, req):
         word = req.input.decode()
-        return getattr(self, word)() if word else str(os.getpid())
+        return getattr(self, word)() if word else who()
 
     def sleeps_for_ever(self):
         time.sleep(1e6)

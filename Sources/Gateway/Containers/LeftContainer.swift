@@ -1,0 +1,9 @@
+/// A container that a gateway before this one left running, and whose token it kept.
+struct LeftContainer: Sendable {
+    var id: String
+    var name: String
+    var function: String
+    var version: Int
+    var replica: Int
+    var token: LinkToken
+}

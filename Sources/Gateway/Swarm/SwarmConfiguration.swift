@@ -1,0 +1,32 @@
+/// How a gateway runs its images as services of a Swarm.
+package struct SwarmConfiguration: Sendable {
+    package static let overlayDefault = "dcf"
+
+    /// Where the tasks' watchers are listened for. Port 0 picks a free one.
+    package var host: String
+    package var port: UInt16
+    /// What the tasks dial, nil is this node's address in the Swarm; port 0 is the one that is listened on.
+    package var advertised: (host: String, port: UInt16)?
+    /// The overlay network of the tasks, made where there is none.
+    package var overlay: String
+    /// Whether an overlay that is not encrypted is all right.
+    package var allowsPlaintextOverlay: Bool
+    /// Makes the client of the engine.
+    package var makeEngine: SwarmEngineMaker
+
+    package init(
+        host: String, port: UInt16, advertised: (host: String, port: UInt16)? = nil,
+        overlay: String = SwarmConfiguration.overlayDefault,
+        allowsPlaintextOverlay: Bool = false, makeEngine: @escaping SwarmEngineMaker
+    ) {
+        self.host = host
+        self.port = port
+        self.advertised = advertised
+        self.overlay = overlay
+        self.allowsPlaintextOverlay = allowsPlaintextOverlay
+        self.makeEngine = makeEngine
+    }
+
+    /// Whether what listens at `host` is reached from this machine alone.
+    var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+}

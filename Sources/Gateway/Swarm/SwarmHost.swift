@@ -1,0 +1,405 @@
+internal import Engine
+internal import Environments
+internal import FunctionConfig
+internal import Logging
+internal import Synchronization
+
+/// The services of this gateway in its Swarm, and the one place that asks the Swarm's manager about them.
+///
+/// A service or secret is this gateway's when it carries the gateway's id, which the data folder keeps; no other is ever touched.
+final class SwarmHost: Sendable {
+    private struct Key: Hashable {
+        var name: String
+        var version: Int
+    }
+
+    private struct Entry {
+        var service: SwarmService
+        var seats: Int
+        var isClosing = false
+    }
+
+    private struct State {
+        var entries: [Key: Entry] = [:]
+        /// What tasks dial.
+        var link = ""
+        var nodes: [String: String] = [:]
+        var credentials: [String: RegistryCredentials] = [:]
+        var removals: [UInt64: Promise<Void>] = [:]
+        var nextRemoval: UInt64 = 0
+        /// Ends the pause before the next look at the tasks.
+        var alarm = Promise<Void>()
+        /// Until when things change.
+        var busyUntil = ContinuousClock.now
+        var isStopped = false
+    }
+
+    private static let secretsMax = 500 << 10
+    private static let quickLook = Duration.milliseconds(500)
+    private static let slowLook = Duration.seconds(5)
+    private static let busyTime = Duration.seconds(10)
+    /// A secret cannot go before its service has.
+    private static let secretTries = 30
+    private static let secretPause = Duration.milliseconds(300)
+    /// How long a removal may keep those who wait for it.
+    private static let removalTime = Duration.seconds(10)
+
+    let engine: any SwarmEngine
+    let links: LinkServer
+    let tasks: TaskPool
+    let logger: Logger
+    private let id: String
+    private let configuration: SwarmConfiguration
+    private let folders: ContainerFolders
+    private let state = Mutex(State())
+
+    /// - Parameter id: the gateway's.
+    init(
+        id: String, configuration: SwarmConfiguration, links: LinkServer, folders: ContainerFolders, tasks: TaskPool,
+        logger: Logger
+    ) throws(EngineError) {
+        self.id = id
+        self.configuration = configuration
+        self.links = links
+        self.folders = folders
+        self.tasks = tasks
+        self.logger = logger
+        engine = try configuration.makeEngine()
+    }
+
+    private var labels: [String: String] { [ContainerHost.Label.gateway: id] }
+
+    var isStopped: Bool { state.withLock { $0.isStopped } }
+
+    /// What tasks dial, `tcp:HOST:PORT`.
+    var link: String { state.withLock { $0.link } }
+
+    func nodeName(_ id: String) -> String { state.withLock { $0.nodes[id] } ?? String(id.prefix(12)) }
+
+    // MARK: Start and stop of the gateway
+
+    /// Checks that this machine manages a Swarm, makes the overlay, and takes away what a gateway of this id left behind:
+    /// its tasks have lost their links, so new ones are started either way.
+    func prepare() async throws(EngineError) {
+        let info = try await engine.info()
+        guard info.isInSwarm else {
+            throw EngineError(
+                .failed,
+                "this machine's engine is not part of a Swarm; make one (docker swarm init), or join one as a manager, or "
+                    + "start the gateway with --engine docker")
+        }
+        guard info.isManager else {
+            throw EngineError(
+                .failed,
+                "this machine is a worker of its Swarm, and only managers can be asked to run services; start the gateway on a "
+                    + "manager, or make this one (docker node promote, on a manager)")
+        }
+        let (host, port) = configuration.advertised ?? (info.nodeAddress, 0)
+        let address = "\(Self.bracketed(host)):\(port == 0 ? links.tcpPort ?? 0 : port)"
+        state.withLock { $0.link = "tcp:\(address)" }
+        try await prepareOverlay()
+        logger.info("tasks dial tcp:\(address)")
+        if !configuration.isLoopback {
+            logger.warning(
+                """
+                links between tasks and tcp:\(address) are encrypted only where this gateway is itself a container on the \
+                overlay \(configuration.overlay) and that name is its own there (--allow-plaintext)
+                """)
+        }
+        try await removeLeft()
+    }
+
+    private static func bracketed(_ address: String) -> String {
+        address.contains(":") && !address.hasPrefix("[") ? "[\(address)]" : address
+    }
+
+    private func prepareOverlay() async throws(EngineError) {
+        let name = configuration.overlay
+        let isPlain = configuration.allowsPlaintextOverlay
+        var found = try await engine.network(name)
+        if found == nil {
+            do throws(EngineError) {
+                try await engine.createOverlay(name, isEncrypted: !isPlain, labels: labels)
+                logger.info("made the overlay network \(name), \(isPlain ? "not encrypted" : "encrypted")")
+            } catch {
+                // Another gateway was quicker.
+                guard error.kind == .conflict else { throw error }
+            }
+            found = try await engine.network(name)
+        }
+        guard let network = found else { return }
+        guard network.driver == "overlay" else {
+            throw EngineError(
+                .failed, "network \(name) is no overlay network but \(network.driver); name another with --overlay")
+        }
+        guard network.isEncrypted || isPlain else {
+            throw EngineError(
+                .failed,
+                "the overlay network \(name) is not encrypted; if that is meant, say --overlay-plaintext, else name another "
+                    + "with --overlay")
+        }
+        if !network.isEncrypted { logger.warning("the overlay network \(name) is not encrypted (--overlay-plaintext)") }
+    }
+
+    private func removeLeft() async throws(EngineError) {
+        let left = try await engine.services(labels: labels).filter {
+            $0.labels[ContainerHost.Label.gateway] == id
+        }
+        for service in left { try await engine.removeService(service.id) }
+        if !left.isEmpty { logger.info("removed \(left.count) services that were left behind") }
+        let secrets = try await engine.secrets(labels: labels)
+        if !secrets.isEmpty { discard(secrets: Array(secrets.values)) }
+    }
+
+    /// Services go with their last replica; nothing waits for tasks any more.
+    func beginStop() {
+        state.withLock { $0.isStopped = true }
+    }
+
+    /// Waits until what is being taken away is gone.
+    func finish() async {
+        let removals = state.withLock { Array($0.removals.values) }
+        for removal in removals { _ = await removal.value() }
+    }
+
+    func shutdown() async {
+        await engine.shutdown()
+    }
+
+    // MARK: Seats
+
+    /// A place for one replica in the service of its version.
+    func seat(_ plan: FunctionPlan, _ source: ImageSource, replica: Int, log: FunctionLog) async -> SwarmSeat {
+        let key = Key(name: plan.name, version: plan.record.version)
+        while true {
+            let (service, seats, isNew) = state.withLock { state -> (SwarmService, Int?, Bool) in
+                if var entry = state.entries[key] {
+                    guard !entry.isClosing else { return (entry.service, nil, false) }
+                    entry.seats += 1
+                    state.entries[key] = entry
+                    return (entry.service, entry.seats, false)
+                }
+                let service = SwarmService(plan: plan, source: source, host: self, log: log)
+                state.entries[key] = Entry(service: service, seats: 1)
+                return (service, 1, true)
+            }
+            if let seats {
+                if isNew { links.open(service.token) }
+                service.resize(seats)
+                return SwarmSeat(service: service, number: replica)
+            }
+            await service.waitUntilClosed()
+        }
+    }
+
+    func leave(_ service: SwarmService) async {
+        let key = Key(name: service.plan.name, version: service.plan.record.version)
+        let left = state.withLock { state -> Int in
+            guard var entry = state.entries[key], entry.service === service else { return 1 }
+            entry.seats -= 1
+            entry.isClosing = entry.seats == 0
+            state.entries[key] = entry
+            return entry.seats
+        }
+        guard left == 0 else {
+            service.resize(left)
+            return
+        }
+        links.close(service.token)
+        await service.close {
+            self.state.withLock { $0.entries[key] = nil }
+        }
+    }
+
+    // MARK: Services
+
+    /// Which the nodes get an image with; kept in memory alone.
+    func keep(_ credentials: RegistryCredentials, for image: String) {
+        state.withLock { $0.credentials[image] = credentials }
+    }
+
+    func credentials(for image: String) -> RegistryCredentials? { state.withLock { $0.credentials[image] } }
+
+    /// A version's service, without its secrets.
+    func spec(_ plan: FunctionPlan, _ source: ImageSource) throws(EngineError) -> ServiceSpec {
+        let config = plan.config
+        guard config.container.network == nil else {
+            throw EngineError(
+                .failed, "container.network is not for a Swarm, whose tasks are on the overlay; remove it")
+        }
+        var container = ContainerSpec(
+            image: source.reference, imageUser: source.user, imageVariables: source.variables, of: config)
+        container.environment.merge(plan.record.environment) { own, _ in own }
+        container.environment["DCF_LINK"] = link
+        container.environment["DCF_TOKEN_FILE"] = Self.tokenFile
+        container.environment["DCF_TASK"] = "{{.Task.ID}}"
+        if !container.mayGainPrivileges { container.environment["DCF_NO_NEW_PRIVS"] = "1" }
+        let own = [
+            ContainerHost.Label.gateway: id, ContainerHost.Label.function: plan.name,
+            ContainerHost.Label.version: "\(plan.record.version)",
+        ]
+        container.labels = own
+        var spec = ServiceSpec(
+            name: "dcf-\(plan.name)-v\(plan.record.version)-\(id.prefix(8))", container: container,
+            network: configuration.overlay, replicas: 0)
+        spec.labels = own
+        spec.constraints = plan.record.constraints
+        spec.architecture = source.architecture
+        spec.gpus = config.limits.gpu
+        return spec
+    }
+
+    private static let tokenFile = "/run/secrets/.dcf-token"
+
+    /// The token, and the function's secrets, each told as soon as it is made.
+    func makeSecrets(
+        of spec: ServiceSpec, _ plan: FunctionPlan, _ token: LinkToken, _ made: (ServiceSpec.Secret) -> Void
+    ) async throws(EngineError) {
+        let names = plan.record.secrets
+        if let missing = folders.missing(of: names) { throw .noSecret(missing, folder: folders.secrets) }
+        var contents = [(file: ".dcf-token", bytes: Array(token.text.utf8))]
+        do throws(FileError) {
+            for name in names {
+                contents.append((name, try WholeFile.read("\(folders.secrets)/\(name)", limit: Self.secretsMax)))
+            }
+        } catch { throw EngineError(.failed, "secrets: \(error)") }
+        // A user whom only the image knows has no number here.
+        let user = spec.container.user.flatMap { UInt32($0.prefix { $0 != ":" }) }
+        let nonce = LinkToken().text.prefix(8)
+        for (index, content) in contents.enumerated() {
+            let name = "\(spec.name.prefix(40))-\(nonce)-\(index)"
+            let id = try await engine.createSecret(name, content.bytes, labels: spec.labels)
+            made(
+                ServiceSpec.Secret(
+                    id: id, name: name, file: content.file, user: user ?? 0, mode: user == nil ? 0o444 : 0o400))
+        }
+    }
+
+    /// - Returns: its id.
+    func make(_ spec: ServiceSpec, image: String) async throws(EngineError) -> String {
+        do throws(EngineError) {
+            return try await engine.createService(spec, credentials: credentials(for: image))
+        } catch {
+            guard error.description.contains("already exists"), let other = try await engine.service(spec.name) else {
+                throw error
+            }
+            guard other.labels[ContainerHost.Label.gateway] == id else {
+                throw EngineError(
+                    .conflict,
+                    "the Swarm has a service named \(spec.name) that is not this gateway's; remove or rename it")
+            }
+            // What was left when it could not be removed.
+            try await engine.removeService(other.id)
+            return try await engine.createService(spec, credentials: credentials(for: image))
+        }
+    }
+
+    /// Returns when it is removed, or after a while.
+    func remove(service id: String, of plan: FunctionPlan) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in
+                do throws(EngineError) { try await engine.removeService(id) } catch {
+                    logger.warning(
+                        "the service of \(plan.name)@\(plan.record.version) is not removed; the next start does it: \(error)"
+                    )
+                }
+            }
+            group.addTask { try? await Task.sleep(for: Self.removalTime) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// Takes secrets away, soon: nobody has to wait for it but `finish`.
+    func discard(secrets: [String]) {
+        guard !secrets.isEmpty else { return }
+        let done = Promise<Void>()
+        let number = state.withLock { state in
+            state.nextRemoval += 1
+            state.removals[state.nextRemoval] = done
+            return state.nextRemoval
+        }
+        tasks.add { [self] in
+            for secret in secrets { await remove(secret: secret) }
+            state.withLock { $0.removals[number] = nil }
+            done.settle(())
+        }
+    }
+
+    private func remove(secret id: String) async {
+        for attempt in 1...Self.secretTries {
+            do throws(EngineError) {
+                try await engine.removeSecret(id)
+                return
+            } catch {
+                guard error.description.contains("in use"), attempt < Self.secretTries else {
+                    logger.warning("\(error); the next start tries again")
+                    return
+                }
+            }
+            do { try await Task.sleep(for: Self.secretPause) } catch { return }
+        }
+    }
+
+    // MARK: Tasks
+
+    /// All tasks of this gateway's services.
+    func tasksNow() async throws(EngineError) -> [SwarmTask] {
+        try await engine.tasks(labels: labels)
+    }
+
+    /// Something changes: the tasks are looked at soon, and often for a while.
+    func wake() {
+        let alarm = state.withLock { state in
+            state.busyUntil = .now + Self.busyTime
+            return state.alarm
+        }
+        alarm.settle(())
+    }
+
+    /// Looks at the tasks for as long as the gateway runs. An engine that does not answer changes nothing.
+    func follow() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in
+                while !Task.isCancelled {
+                    try? await engine.followSwarm { [self] in wake() }
+                    do { try await Task.sleep(for: Self.slowLook) } catch { return }
+                }
+            }
+            while !Task.isCancelled {
+                let services = state.withLock { $0.entries.values.map(\.service) }
+                if !services.isEmpty { await look(services) }
+                await pause(services)
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func look(_ services: [SwarmService]) async {
+        guard let found = try? await tasksNow() else { return }
+        var down: Set<String> = []
+        if let nodes = try? await engine.nodes() {
+            down = Set(nodes.filter { $0.state == "down" }.map(\.id))
+            state.withLock { $0.nodes = Dictionary(nodes.map { ($0.id, $0.name) }) { first, _ in first } }
+        }
+        for service in services { service.look(found, down: down) }
+    }
+
+    private func pause(_ services: [SwarmService]) async {
+        let alarm = Promise<Void>()
+        let isBusy = state.withLock { state in
+            state.alarm = alarm
+            return state.busyUntil > .now
+        }
+        let hasWaiting = services.contains { $0.hasWaiting }
+        // What wakes it comes in bursts.
+        do { try await Task.sleep(for: .milliseconds(100)) } catch { return }
+        let time = isBusy || hasWaiting ? Self.quickLook : Self.slowLook
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: time) }
+            group.addTask { _ = await alarm.value() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+}

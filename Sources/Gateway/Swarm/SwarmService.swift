@@ -1,0 +1,301 @@
+internal import Engine
+internal import Environments
+internal import FunctionConfig
+internal import Logging
+internal import Synchronization
+
+/// The service of one version of a function: made with its first seat, as large as there are seats, removed after the last.
+final class SwarmService: Sendable {
+    private struct State {
+        /// How many tasks there are to be, and how many the engine was told.
+        var wanted = 0
+        var told = 0
+        var isSettling = false
+        var isClosed = false
+        /// Nil before it is made.
+        var id: String?
+        var spec: ServiceSpec?
+        var secrets: [String] = []
+        /// Replicas without a task, the first that waited first.
+        var waiting: [SwarmBody] = []
+        /// Replicas of tasks that have dialled.
+        var taken: [String: Int] = [:]
+        /// Those of them whose link has not been given up.
+        var living: [String: SwarmBody] = [:]
+        /// How often a task was refused by its node.
+        var refusals = 0
+        var refusal = ""
+        /// Tasks that ended without having dialled, told to a replica.
+        var accounted: Set<String> = []
+        var tasks: [SwarmTask] = []
+        /// Since when the tasks that run and have not dialled were seen to run.
+        var silent: [String: ContinuousClock.Instant] = [:]
+        var said: Set<String> = []
+    }
+
+    private static let refusalsMax = 3
+    private static let retry = Duration.seconds(2)
+    /// A task that runs for so long and has not dialled has no way to the gateway.
+    private static let silence = Duration.seconds(10)
+
+    let plan: FunctionPlan
+    let source: ImageSource
+    let host: SwarmHost
+    let log: FunctionLog
+    /// Of all its tasks.
+    let token = LinkToken()
+    private let state = Mutex(State())
+    private let closed = Promise<Void>()
+
+    init(plan: FunctionPlan, source: ImageSource, host: SwarmHost, log: FunctionLog) {
+        self.plan = plan
+        self.source = source
+        self.host = host
+        self.log = log
+    }
+
+    /// Nil before it is made.
+    var id: String? { state.withLock { $0.id } }
+    var hasWaiting: Bool { state.withLock { !$0.waiting.isEmpty } }
+
+    // MARK: Replicas
+
+    /// From now on this replica takes a task that dials.
+    func wait(_ body: SwarmBody) {
+        state.withLock { $0.waiting.append(body) }
+        settle()
+        host.wake()
+    }
+
+    func forget(_ body: SwarmBody) {
+        state.withLock { state in
+            state.waiting.removeAll { $0 === body }
+            state.living = state.living.filter { $0.value !== body }
+        }
+    }
+
+    func took(_ task: String, _ body: SwarmBody) {
+        state.withLock { state in
+            state.waiting.removeAll { $0 === body }
+            state.taken[task] = body.number
+            state.living[task] = body
+            state.silent[task] = nil
+        }
+    }
+
+    /// What is known of the tasks that have not dialled, for people.
+    var standing: String {
+        state.withLock { state in
+            let open = state.tasks.filter { state.taken[$0.id] == nil && !$0.isUnwanted }
+            if let task = open.first(where: { !$0.message.isEmpty }) { return task.message }
+            if let task = open.first(where: { $0.state == "running" }) { return Self.unreached(task, host) }
+            if !state.refusal.isEmpty { return state.refusal }
+            if let task = open.first { return "a task is \(task.state)" }
+            return "the Swarm has no task for it"
+        }
+    }
+
+    private static func unreached(_ task: SwarmTask, _ host: SwarmHost) -> String {
+        "task \(task.id.prefix(12)) runs on node \(host.nodeName(task.node)) and has not reached \(host.link); between the "
+            + "nodes UDP 4789, TCP and UDP 7946 and IP protocol 50 must be open, and so must be that address; an encrypted "
+            + "overlay needs IPsec (esp4, gcm) in every node's kernel, else --overlay-plaintext"
+    }
+
+    // MARK: Size
+
+    /// Makes the number of tasks `count`, soon.
+    func resize(_ count: Int) {
+        state.withLock { $0.wanted = count }
+        settle()
+    }
+
+    private func settle() {
+        let begins = state.withLock { state in
+            guard !state.isSettling, !state.isClosed, state.wanted != state.told || state.id == nil else {
+                return false
+            }
+            state.isSettling = true
+            return true
+        }
+        if begins { host.tasks.add { [self] in await work() } }
+    }
+
+    /// Until the engine was told the last number, or would not make the service.
+    private func work() async {
+        while true {
+            let (count, id) = state.withLock { state -> (Int?, String?) in
+                if state.isClosed || (state.wanted == state.told && state.id != nil) {
+                    state.isSettling = false
+                    return (nil, nil)
+                }
+                return (state.wanted, state.id)
+            }
+            guard let count else { return }
+            do throws(EngineError) {
+                if let id { try await update(id, count) } else { try await make(count) }
+                state.withLock { $0.told = count }
+                host.wake()
+            } catch {
+                guard await goOn(after: error, isMade: id != nil) else { return }
+            }
+        }
+    }
+
+    /// An engine that cannot be asked is not a service that is gone.
+    private func goOn(after error: EngineError, isMade: Bool) async -> Bool {
+        guard isMade else {
+            let waiting = state.withLock { state in
+                state.isSettling = false
+                return state.waiting
+            }
+            for body in waiting { body.fail("\(error)") }
+            return false
+        }
+        host.logger.warning("\(plan.name): \(error)")
+        if error.kind == .notFound {
+            state.withLock { state in
+                state.id = nil
+                state.told = 0
+            }
+        }
+        do { try await Task.sleep(for: Self.retry) } catch { return false }
+        return true
+    }
+
+    private func update(_ id: String, _ count: Int) async throws(EngineError) {
+        guard var spec = state.withLock({ $0.spec }) else { return }
+        spec.replicas = count
+        try await host.engine.updateService(id, to: spec, credentials: host.credentials(for: source.name))
+    }
+
+    private func make(_ count: Int) async throws(EngineError) {
+        var made: [ServiceSpec.Secret] = []
+        do throws(EngineError) {
+            var spec = try host.spec(plan, source)
+            spec.replicas = count
+            try await host.makeSecrets(of: spec, plan, token) { made.append($0) }
+            spec.secrets = made
+            let id = try await host.make(spec, image: source.name)
+            let isClosed = state.withLock { state in
+                state.id = id
+                state.spec = spec
+                state.secrets = made.map(\.id)
+                return state.isClosed
+            }
+            if isClosed {
+                await remove()
+            } else {
+                host.tasks.add { [self] in await followLog(id) }
+            }
+        } catch {
+            host.discard(secrets: made.map(\.id))
+            throw error
+        }
+    }
+
+    /// Removes it: no seat is left.
+    ///
+    /// - Parameter then: called before those who wait for it.
+    func close(then: () -> Void) async {
+        state.withLock { $0.isClosed = true }
+        await remove()
+        then()
+        closed.settle(())
+    }
+
+    /// Returns when it is gone.
+    func waitUntilClosed() async {
+        _ = await closed.value()
+    }
+
+    private func remove() async {
+        let (id, secrets) = state.withLock { state in
+            defer { (state.id, state.secrets) = (nil, []) }
+            return (state.id, state.secrets)
+        }
+        guard let id else { return }
+        await host.remove(service: id, of: plan)
+        host.discard(secrets: secrets)
+    }
+
+    // MARK: Tasks
+
+    /// What the engine told of all tasks; those of others are passed over.
+    ///
+    /// - Parameter down: the nodes that are lost.
+    func look(_ all: [SwarmTask], down: Set<String> = []) {
+        let now = ContinuousClock.now
+        let (dead, silent) = state.withLock { state -> ([SwarmTask], [SwarmTask]) in
+            guard let id = state.id else { return ([], []) }
+            state.tasks = all.filter { $0.service == id }
+            let ids = Set(state.tasks.map(\.id))
+            state.accounted.formIntersection(ids)
+            state.silent = state.silent.filter { ids.contains($0.key) }
+            let dead = state.tasks.filter { task in
+                ["failed", "rejected", "complete"].contains(task.state) && state.taken[task.id] == nil
+                    && state.accounted.insert(task.id).inserted
+            }
+            var silent: [SwarmTask] = []
+            for task in state.tasks where state.taken[task.id] == nil && task.state == "running" && !task.isUnwanted {
+                let since = state.silent[task.id] ?? now
+                state.silent[task.id] = since
+                if now - since > Self.silence, state.said.insert(task.id).inserted { silent.append(task) }
+            }
+            return (dead, silent)
+        }
+        let lost = state.withLock { state in
+            down.isEmpty ? [] : state.tasks.compactMap { down.contains($0.node) ? state.living[$0.id] : nil }
+        }
+        for body in lost { body.isLost() }
+        for task in silent { note(Self.unreached(task, host)) }
+        for task in dead { bury(task) }
+    }
+
+    /// A task ended that no replica has had.
+    private func bury(_ task: SwarmTask) {
+        if task.state == "rejected" {
+            let reason = TaskEnd.refusal(task, image: source.reference, node: host.nodeName(task.node))
+            let (body, isNew) = state.withLock { state in
+                // A Swarm places a task with devices anew whenever its node changes, be it by this very task.
+                if !task.message.contains("no longer meets constraints") { state.refusals += 1 }
+                state.refusal = reason
+                let isFinal = task.message.contains("No such image") || state.refusals >= Self.refusalsMax
+                // The Swarm tries again, maybe elsewhere: one that has run before, and a node that is just back.
+                let body = state.taken.isEmpty && isFinal ? state.waiting.first : nil
+                return (body, state.said.insert(reason).inserted)
+            }
+            if isNew { note(reason) }
+            body?.fail(reason)
+        } else {
+            let body = state.withLock { $0.waiting.first }
+            body?.ended(TaskEnd.exit(task, memory: plan.config.limits.memory))
+        }
+    }
+
+    private func note(_ text: String) {
+        log.append(text: "dcf: \(text)", replica: 0, stream: .gateway)
+        host.logger.warning("\(plan.name): \(text)")
+    }
+
+    // MARK: Log
+
+    private func followLog(_ id: String) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in
+                let writer = SwarmLogWriter(log)
+                var since = Double(LogTime.now()) / 1_000
+                while !Task.isCancelled {
+                    let begun = Double(LogTime.now()) / 1_000
+                    try? await host.engine.followService(id, since: since) { [self] line in
+                        writer.write(line, replica: state.withLock { $0.taken[line.task] })
+                        since = max(since, Double(LogTime.now()) / 1_000)
+                    }
+                    since = max(since, begun)
+                    do { try await Task.sleep(for: Self.retry) } catch { return }
+                }
+            }
+            _ = await closed.value()
+            group.cancelAll()
+        }
+    }
+}

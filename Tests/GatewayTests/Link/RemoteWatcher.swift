@@ -1,0 +1,93 @@
+import Glibc
+import WatcherLink
+
+/// The watcher's end of a link over TCP, in the hands of a test.
+final class RemoteWatcher {
+    struct Frame {
+        let header: FrameHeader
+        let head: [UInt8]
+
+        var kind: FrameKind? { FrameKind(rawValue: header.kind) }
+    }
+
+    let descriptor: Int32
+
+    /// Connects, and says nothing.
+    init(port: UInt16) {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let descriptor = descriptor
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        precondition(result == 0)
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    func write(bytes: [UInt8]) {
+        _ = send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    }
+
+    func write(_ kind: FrameKind, head: [UInt8] = []) {
+        let header = FrameHeader(kind: kind, headLength: head.count, payloadLength: 0)
+        var frame = [UInt8](repeating: 0, count: FrameHeader.size)
+        frame.withUnsafeMutableBytes { if let base = $0.baseAddress { header.encode(to: base) } }
+        write(bytes: frame + head)
+    }
+
+    /// The next frame; nil at the end of the link.
+    func read() -> Frame? {
+        guard let raw = read(FrameHeader.size) else { return nil }
+        guard let header = raw.withUnsafeBytes({ $0.baseAddress.map { FrameHeader(decoding: $0) } }),
+            let head = read(header.headLength), read(header.payloadLength) != nil
+        else { return nil }
+        return Frame(header: header, head: head)
+    }
+
+    private func read(_ count: Int) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            let got = bytes.withUnsafeMutableBytes {
+                recv(descriptor, $0.baseAddress.map { $0 + filled }, count - filled, 0)
+            }
+            if got <= 0 { return nil }
+            filled += got
+        }
+        return bytes
+    }
+
+    /// What the gateway wants coded.
+    func challenge() -> [UInt8]? {
+        guard let frame = read(), frame.kind == .challenge else { return nil }
+        return frame.head.withUnsafeBytes { try? Challenge(head: $0) }?.nonce
+    }
+
+    static func hello(_ token: String, task: String, challenge: [UInt8], nonce: [UInt8] = LinkProof.nonce()) -> Hello {
+        let code = LinkProof.ofWatcher(token: token, nonce: challenge, task: task)
+        return Hello(
+            versions: LinkVersion.supported, pid: 7, token: "", pythonVersion: "3.12.0",
+            proof: Hello.Proof(task: task, code: code, nonce: nonce))
+    }
+
+    /// Proves `token`, and does not wait for the answer. False when the link has ended before.
+    @discardableResult
+    func greet(_ token: String, task: String = "", nonce: [UInt8] = LinkProof.nonce()) -> Bool {
+        guard let challenge = challenge() else { return false }
+        write(.hello, head: Self.hello(token, task: task, challenge: challenge, nonce: nonce).head)
+        return true
+    }
+
+    func welcome() -> Welcome? {
+        guard let frame = read(), frame.kind == .welcome else { return nil }
+        return frame.head.withUnsafeBytes { try? Welcome(head: $0) }
+    }
+}
