@@ -1,11 +1,14 @@
 """Functions as containers of images: built, tried, deployed and run by the real programs on a real engine."""
 import base64
+import hashlib
+import io
 import json
 import os
 import pathlib
 import re
 import socket
 import subprocess
+import tarfile
 import tempfile
 import threading
 import time
@@ -431,10 +434,24 @@ def test_an_engine_that_one_may_not_use(images, tmp_path):
     assert "usermod -aG docker" in done.stderr
 
 
+def image_for(processor, name, folder):
+    """An archive of an image with nothing in it, as `docker save` writes them."""
+    layer = bytes(10240)
+    config = json.dumps({"architecture": processor, "os": "linux", "config": {"Cmd": ["/none"]}, "rootfs": {
+        "type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}}).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
+    path = folder / "image.tar"
+    with tarfile.open(path, "w") as archive:
+        for each, content in [("config.json", config), ("layer.tar", layer), ("manifest.json", manifest)]:
+            entry = tarfile.TarInfo(each)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
 def test_an_image_for_another_processor(host, images, tmp_path):
     other = "arm64" if architecture() == "amd64" else "amd64"
-    (tmp_path / "empty.tar").write_bytes(bytes(10240))
-    images("import", "--platform", f"linux/{other}", tmp_path / "empty.tar", "test/other")
+    images("load", "--input", image_for(other, "test/other:latest", tmp_path))
     gateway = host()
     path = gateway.write("other", None, {"handler.py": ECHO}, {"image": "test/other", "skip_build": True})
     done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=images.environment)

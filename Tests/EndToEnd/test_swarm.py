@@ -216,7 +216,7 @@ def test_a_node_is_lost_under_load(swarm, host):
     for begun, ended, error in load.failed:
         assert error.name == "UNAVAILABLE" and error.executed == "maybe" and ended - killed < 8, error
     assert whole - down < 4
-    assert swarm.running(name) == [0] * 4
+    wait_until(lambda: swarm.running(name) == [0] * 4, 10, "all on the node that is left")
 
 
 def test_a_task_that_ends_is_replaced(swarm, host):

@@ -231,9 +231,12 @@ final class ContainerHost: Sendable {
         }
     }
 
+    /// The containers of a Swarm's tasks, which are of no run, are the Swarm's.
     private func ofEarlierLives() async throws(EngineError) -> [EngineContainer] {
-        try await engine().containers(labels: [Label.gateway: id])
-            .filter { $0.labels[Label.gateway] == id && $0.labels[Label.run] != run }
+        try await engine().containers(labels: [Label.gateway: id]).filter { container in
+            guard let other = container.labels[Label.run] else { return false }
+            return container.labels[Label.gateway] == id && other != run
+        }
     }
 
     /// Takes away what a gateway before this one left behind and no replica took over: containers with this gateway's id

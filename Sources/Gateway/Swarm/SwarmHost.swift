@@ -172,20 +172,18 @@ final class SwarmHost: Sendable {
     func seat(_ plan: FunctionPlan, _ source: ImageSource, replica: Int, log: FunctionLog) async -> SwarmSeat {
         let key = Key(name: plan.name, version: plan.record.version)
         while true {
-            let (service, seats, isNew) = state.withLock { state -> (SwarmService, Int?, Bool) in
-                if var entry = state.entries[key] {
-                    guard !entry.isClosing else { return (entry.service, nil, false) }
-                    entry.seats += 1
-                    state.entries[key] = entry
-                    return (entry.service, entry.seats, false)
+            let (service, isClosing) = state.withLock { state -> (SwarmService, Bool) in
+                if let entry = state.entries[key] {
+                    if !entry.isClosing { state.entries[key]?.seats += 1 }
+                    return (entry.service, entry.isClosing)
                 }
                 let service = SwarmService(plan: plan, source: source, host: self, log: log)
+                links.open(service.token)
                 state.entries[key] = Entry(service: service, seats: 1)
-                return (service, 1, true)
+                return (service, false)
             }
-            if let seats {
-                if isNew { links.open(service.token) }
-                service.resize(seats)
+            guard isClosing else {
+                service.resize(by: 1)
                 return SwarmSeat(service: service, number: replica)
             }
             await service.waitUntilClosed()
@@ -202,7 +200,7 @@ final class SwarmHost: Sendable {
             return entry.seats
         }
         guard left == 0 else {
-            service.resize(left)
+            service.resize(by: -1)
             return
         }
         links.close(service.token)

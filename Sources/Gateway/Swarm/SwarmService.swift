@@ -103,9 +103,9 @@ final class SwarmService: Sendable {
 
     // MARK: Size
 
-    /// Makes the number of tasks `count`, soon.
-    func resize(_ count: Int) {
-        state.withLock { $0.wanted = count }
+    /// Changes the number of tasks, soon. By how many, not to how many: replicas come and go side by side.
+    func resize(by change: Int) {
+        state.withLock { $0.wanted += change }
         settle()
     }
 

@@ -220,7 +220,8 @@ import Testing
         engine.state.withLock {
             $0.others = [
                 container("old", ["io.dcf.gateway": Self.id, "io.dcf.run": "before"]),
-                container("mine", own.labels), container("other", ["io.dcf.gateway": "b"]), container("none", [:]),
+                container("mine", own.labels), container("task", ["io.dcf.gateway": Self.id]),
+                container("other", ["io.dcf.gateway": "b"]), container("none", [:]),
             ]
         }
         await host.removeLeft(after: .zero)

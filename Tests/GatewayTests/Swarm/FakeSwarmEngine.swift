@@ -23,6 +23,9 @@ final class FakeSwarmEngine: SwarmEngine {
 
     var calls: [String] { state.withLock { $0.calls } }
 
+    /// How many tasks a service is to have.
+    func size(of service: String) -> Int? { state.withLock { $0.specs[service]?.replicas } }
+
     /// Returns when so many calls have come.
     func waitForCalls(_ count: Int) async {
         await withCheckedContinuation { continuation in

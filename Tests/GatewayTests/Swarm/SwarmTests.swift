@@ -139,6 +139,24 @@ import Testing
         #expect(engine.state.withLock { $0.secrets.isEmpty })
     }
 
+    @Test(.timeLimit(.minutes(1))) func seatsTakenAtOnceAllCount() async throws {
+        let host = try host()
+        let (plan, source) = try plan()
+        try await pooled {
+            for _ in 0..<100 {
+                let seats = await withTaskGroup(of: SwarmSeat.self) { group in
+                    for replica in 1...4 {
+                        group.addTask { [log] in await host.seat(plan, source, replica: replica, log: log) }
+                    }
+                    return await group.reduce(into: []) { $0.append($1) }
+                }
+                while engine.size(of: Self.service) != 4 { try await Task.sleep(for: .milliseconds(1)) }
+                for seat in seats { await seat.leave() }
+            }
+            await host.finish()
+        }
+    }
+
     @Test func whatTheEngineSaysIsTheReason() async throws {
         engine.state.withLock { $0.createFailure = EngineError(.failed, "rpc error: bad constraint") }
         let host = try host()
