@@ -227,7 +227,9 @@ def test_a_handler_that_prints_without_end(own_gateway):
     # Said once, right behind the flood: it is not lost with it.
     gateway.client.invoke("noisy", b"say the next line")
     wait_until(lambda: "the next line (stderr)" in gateway.client.log("noisy"), 10, "the line behind the flood")
-    wait_until(lambda: logged(gateway, "noisy")[1] == written, 10, f"{written} lines, kept or counted")
+    # The first of the two lines behind the flood may be counted with it.
+    wait_until(lambda: logged(gateway, "noisy")[1] - written in (0, 1), 10,
+               f"{written} lines, kept or counted (at first {logged(gateway, 'noisy')})")
     kept, _ = logged(gateway, "noisy")
     assert 0 < kept < written, f"{kept} of {written} lines were kept"
     assert memory(gateway.pid) - before < 64 << 20
