@@ -136,10 +136,7 @@ static inline ssize_t dcf_send_descriptors(int socket, const void *bytes, size_t
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/// Reaps a process that has ended if it is a child of this one; the answer is its number, or 0.
-///
-/// `status`: its exit status, or minus the signal that ended it.
-// One byte-wise message with one descriptor; -1 when there is none.
+/// Receives one message of exactly `length` bytes with one descriptor, without waiting; -1 when there is none.
 static inline int dcf_receive_descriptor(int socket, void *bytes, size_t length) {
     union {
         struct cmsghdr header;
@@ -158,6 +155,9 @@ static inline int dcf_receive_descriptor(int socket, void *bytes, size_t length)
 
 static inline int dcf_dup3(int from, int to, int flags) { return dup3(from, to, flags); }
 
+/// Reaps a process that has ended if it is a child of this one; the answer is its number, or 0.
+///
+/// `status`: its exit status, or minus the signal that ended it.
 static inline pid_t dcf_reap_pidfd(int pidfd, int *status) {
     siginfo_t info;
     info.si_pid = 0;

@@ -7,6 +7,11 @@ struct LogFrames {
 
     /// Calls `body` with what can be told after these bytes.
     mutating func feed(_ bytes: some Collection<UInt8>, _ body: (ContainerOutput, [UInt8]) -> Void) {
+        feed(parts: bytes) { output, part, _ in body(output, part) }
+    }
+
+    /// The same; the last value tells whether the part ends its frame.
+    mutating func feed(parts bytes: some Collection<UInt8>, _ body: (ContainerOutput, [UInt8], Bool) -> Void) {
         var rest = bytes[...]
         while !rest.isEmpty {
             if left == 0 {
@@ -20,8 +25,8 @@ struct LogFrames {
                 continue
             }
             let taken = rest.prefix(left)
-            body(output, Array(taken))
             left -= taken.count
+            body(output, Array(taken), left == 0)
             rest = rest.dropFirst(taken.count)
         }
     }

@@ -1,26 +1,19 @@
-/// Puts the frames of a service's log together again: one message each.
+/// Puts the frames of a service's log together again: one message each. An empty one is none.
 struct LogMessages {
-    private var head: [UInt8] = []
-    private var body: [UInt8] = []
+    private var frames = LogFrames()
+    private var message: [UInt8] = []
 
     /// Calls `take` with each message that is whole after these bytes.
     mutating func feed(_ bytes: some Collection<UInt8>, _ take: (ContainerOutput, [UInt8]) -> Void) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            if head.count < 8 {
-                let taken = rest.prefix(8 - head.count)
-                head += taken
-                rest = rest.dropFirst(taken.count)
-                continue
-            }
-            let length = head[4...].reduce(0) { $0 << 8 | Int($1) }
-            let taken = rest.prefix(length - body.count)
-            body += taken
-            rest = rest.dropFirst(taken.count)
-            guard body.count == length else { return }
-            take(head[0] == 2 ? .standardError : .standardOutput, body)
-            head.removeAll(keepingCapacity: true)
-            body.removeAll(keepingCapacity: true)
+        // Nobody else has it meanwhile, so that it grows where it is.
+        var message = self.message
+        self.message = []
+        frames.feed(parts: bytes) { output, part, isLast in
+            message += part
+            guard isLast else { return }
+            take(output, message)
+            message.removeAll(keepingCapacity: true)
         }
+        self.message = message
     }
 }

@@ -95,7 +95,7 @@ final class SwarmHost: Sendable {
                     + "manager, or make this one (docker node promote, on a manager)")
         }
         let (host, port) = configuration.advertised ?? (info.nodeAddress, 0)
-        let address = "\(Self.bracketed(host)):\(port == 0 ? links.tcpPort ?? 0 : port)"
+        let address = LinkAddress(host: host, port: port == 0 ? links.tcpPort ?? 0 : port)
         state.withLock { $0.link = "tcp:\(address)" }
         try await prepareOverlay()
         logger.info("tasks dial tcp:\(address)")
@@ -107,10 +107,6 @@ final class SwarmHost: Sendable {
                 """)
         }
         try await removeLeft()
-    }
-
-    private static func bracketed(_ address: String) -> String {
-        address.contains(":") && !address.hasPrefix("[") ? "[\(address)]" : address
     }
 
     private func prepareOverlay() async throws(EngineError) {

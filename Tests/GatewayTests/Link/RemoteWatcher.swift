@@ -45,24 +45,12 @@ final class RemoteWatcher {
 
     /// The next frame; nil at the end of the link.
     func read() -> Frame? {
-        guard let raw = read(FrameHeader.size) else { return nil }
+        guard let raw = SocketBytes.receive(from: descriptor, FrameHeader.size) else { return nil }
         guard let header = raw.withUnsafeBytes({ $0.baseAddress.map { FrameHeader(decoding: $0) } }),
-            let head = read(header.headLength), read(header.payloadLength) != nil
+            let head = SocketBytes.receive(from: descriptor, header.headLength),
+            SocketBytes.receive(from: descriptor, header.payloadLength) != nil
         else { return nil }
         return Frame(header: header, head: head)
-    }
-
-    private func read(_ count: Int) -> [UInt8]? {
-        var bytes = [UInt8](repeating: 0, count: count)
-        var filled = 0
-        while filled < count {
-            let got = bytes.withUnsafeMutableBytes {
-                recv(descriptor, $0.baseAddress.map { $0 + filled }, count - filled, 0)
-            }
-            if got <= 0 { return nil }
-            filled += got
-        }
-        return bytes
     }
 
     /// What the gateway wants coded.

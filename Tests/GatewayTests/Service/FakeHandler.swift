@@ -136,28 +136,16 @@ final class FakeHandler: Sendable {
         }
     }
 
-    private func readExactly(_ count: Int) -> [UInt8]? {
-        var bytes = [UInt8](repeating: 0, count: count)
-        var filled = 0
-        while filled < count {
-            let got = bytes.withUnsafeMutableBytes {
-                recv(descriptor, $0.baseAddress.map { $0 + filled }, count - filled, 0)
-            }
-            if got <= 0 { return nil }
-            filled += got
-        }
-        return bytes
-    }
-
     private func run() {
         var generators: [UInt64: Generator] = [:]
         var waiting: [UInt64: String] = [:]
         /// Calls that wait for what they called.
         var callers: [UInt64: UInt64] = [:]
         var lastOut: UInt64 = 0
-        while let raw = readExactly(FrameHeader.size) {
+        while let raw = SocketBytes.receive(from: descriptor, FrameHeader.size) {
             let header = raw.withUnsafeBytes { bytes in bytes.baseAddress.map { FrameHeader(decoding: $0) } }
-            guard let header, let head = readExactly(header.headLength), let payload = readExactly(header.payloadLength)
+            guard let header, let head = SocketBytes.receive(from: descriptor, header.headLength),
+                let payload = SocketBytes.receive(from: descriptor, header.payloadLength)
             else { break }
             switch FrameKind(rawValue: header.kind) {
             case .call:
