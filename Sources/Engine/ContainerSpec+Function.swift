@@ -22,7 +22,7 @@ extension ContainerSpec {
         network = container.network
         memory = function.limits.memory
         cpus = function.limits.cpu
-        if let cpus { environment["OMP_NUM_THREADS"] = "\(max(Int(cpus.rounded(.up)), 1))" }
+        if let cpus = function.limits.wholeCPUs { environment["OMP_NUM_THREADS"] = "\(cpus)" }
         // Nobody's home does not exist, and the root is read-only: caches go where one can write.
         if !imageVariables.contains("HOME") { environment["HOME"] = "/tmp" }
         for variable in function.environment { environment[variable.name] = variable.value }

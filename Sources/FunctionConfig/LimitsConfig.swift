@@ -10,4 +10,7 @@ package struct LimitsConfig: Sendable, Equatable {
     package var gpuShared = false
 
     package init() {}
+
+    /// As many whole processors as `cpu` needs: what libraries are told to use.
+    package var wholeCPUs: Int? { cpu.map { max(Int($0.rounded(.up)), 1) } }
 }

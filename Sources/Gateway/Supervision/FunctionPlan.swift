@@ -60,7 +60,7 @@ struct FunctionPlan: Sendable {
     /// - Parameter inherited: the gateway's own, of which only a few pass.
     func variables(inherited: [String: String]) -> [String: String] {
         var variables = inherited.filter { Self.passes($0.key) }
-        if let cpu = config.limits.cpu { variables["OMP_NUM_THREADS"] = "\(max(Int(cpu.rounded(.up)), 1))" }
+        if let cpus = config.limits.wholeCPUs { variables["OMP_NUM_THREADS"] = "\(cpus)" }
         variables.merge(record.environment) { $1 }
         for variable in config.environment { variables[variable.name] = variable.value }
         if case .process(let source) = source { variables["HANDLER_DIR"] = source.folder }

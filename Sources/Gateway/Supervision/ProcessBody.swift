@@ -48,7 +48,7 @@ final class ProcessBody: ReplicaBody {
         }
         let launch = ReplicaLaunch(
             launcher: context.launcher, python: source.python.python, variables: variables, folder: source.folder,
-            cpus: plan.config.limits.cpu.map { max(Int($0.rounded(.up)), 1) })
+            cpus: plan.config.limits.wholeCPUs)
         var pipes: [UInt64] = []
         // Something that it started may still hold them.
         defer { for pipe in pipes { context.logs.finish(pipe) } }
@@ -91,7 +91,7 @@ final class ProcessBody: ReplicaBody {
     func tooSlow(_ limit: Duration) -> String {
         state.withLock { $0.isPreloading }
             ? TemplateProcess.tooSlow(limit).summary
-            : "the constructor had not returned after \(limit.inSeconds) s (timeout.start)"
+            : constructorTooSlow(limit)
     }
 
     /// What the process is forked from, if it is.

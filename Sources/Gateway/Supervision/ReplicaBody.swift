@@ -41,7 +41,10 @@ extension ReplicaBody {
         if !isStopping { kill() }
     }
 
-    func tooSlow(_ limit: Duration) -> String {
+    func tooSlow(_ limit: Duration) -> String { constructorTooSlow(limit) }
+
+    /// The watcher runs, and its handler's constructor goes on.
+    func constructorTooSlow(_ limit: Duration) -> String {
         "the constructor had not returned after \(limit.inSeconds) s (timeout.start)"
     }
 }

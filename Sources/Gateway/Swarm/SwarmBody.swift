@@ -110,7 +110,7 @@ final class SwarmBody: ReplicaBody {
 
     func tooSlow(_ limit: Duration) -> String {
         guard state.withLock({ $0.link == nil }) else {
-            return "the constructor had not returned after \(limit.inSeconds) s (timeout.start)"
+            return constructorTooSlow(limit)
         }
         return "no task of it had dialled the gateway after \(limit.inSeconds) s (timeout.start): \(service.standing)"
     }

@@ -48,6 +48,8 @@ struct Deployment {
         var request = request(for: function)
         request.deploy = .asImage
         request.image = "\(image.reference)"
+        let credentials =
+            image.isPushed ? try await RegistryLogin.credentials(for: image.reference.registry) : nil
         // Who only names an image that a registry has needs no engine here.
         let isSent = image.isPushed && !function.skipBuild
         if isSent || (builds && !function.skipBuild) {
@@ -58,15 +60,12 @@ struct Deployment {
                     ).run(isAnew: false)
                 }
                 guard isSent else { return nil }
-                let credentials = try await RegistryLogin.credentials(for: image.reference.registry)
                 return try await ImagePush(image: image, engine: engine, credentials: credentials, isVerbose: isVerbose)
                     .run(line, function: function.name)
             }
             if let pinned { request.image = "\(pinned)" }
         }
-        if image.isPushed {
-            request.registryAuth = try await RegistryLogin.credentials(for: image.reference.registry)?.header ?? ""
-        }
+        request.registryAuth = credentials?.header ?? ""
         try await finish(request, function, line) { () throws(Status) in }
     }
 
