@@ -18,16 +18,29 @@ while True:
     client.close()
 """
 
-#: Says what each address given says, or why it says nothing.
+#: Says what each address of the names given says, or why it says nothing. Each is HOST:PORT=N: waits until N addresses
+#: answer, as a node hears of the tasks of others, and a task listens, a moment after it runs.
 CLIENT = """
-import socket, sys
+import socket, sys, time
+
+def said(host, port):
+    found = sorted({each[4][0] for each in socket.getaddrinfo(host, port, socket.AF_INET)})
+    return [socket.create_connection((each, int(port)), 5).makefile().read() for each in found]
+
 for each in sys.argv[1:]:
-    host, port = each.rsplit(":", 1)
-    for address in sorted({found[4][0] for found in socket.getaddrinfo(host, port, socket.AF_INET)}):
+    name, count = each.split("=")
+    until = time.monotonic() + 20
+    while True:
         try:
-            print(socket.create_connection((address, int(port)), 5).makefile().read())
+            lines = said(*name.rsplit(":", 1))
         except OSError as error:
-            print(host, error)
+            lines = []
+            if time.monotonic() > until:
+                lines = [f"{name} {error}"]
+        if len(lines) >= int(count) or time.monotonic() > until:
+            break
+        time.sleep(0.1)
+    print(*lines, sep="\\n")
 """
 
 
@@ -72,7 +85,7 @@ def test_a_service_is_spread_over_the_nodes_and_comes_back_when_one_is_lost(swar
     here = f"{swarm.host_address}:{listening.getsockname()[1]}"
     for node in swarm.nodes:
         container = node("ps", "--quiet", "--filter", "label=com.docker.swarm.service.name=spread").stdout.strip()
-        asked = subprocess.Popen(["docker", "exec", container, "python3", "-c", CLIENT, "tasks.spread:7000", here],
+        asked = subprocess.Popen(["docker", "exec", container, "python3", "-c", CLIENT, "tasks.spread:7000=2", f"{here}=1"],
                                  stdout=subprocess.PIPE, text=True, env={"PATH": "/usr/bin:/bin", **node.environment})
         connection, address = listening.accept()
         connection.sendall(b"this machine")
