@@ -123,7 +123,7 @@ let package = Package(
         .executableTarget(
             name: "dcf-gateway",
             dependencies: [
-                "Engine", "FunctionConfig", "Gateway",
+                "Engine", "Environments", "FunctionConfig", "Gateway",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -152,11 +152,16 @@ let package = Package(
             exclude: ["link"],
             resources: [.embedInCode("Runtime")],
             swiftSettings: lean, linkerSettings: embedded),
+        .target(
+            name: "LinkRelay", dependencies: ["CLinux", "WatcherLink"], path: "Watcher/LinkRelay", swiftSettings: lean),
         .executableTarget(
-            name: "dcf-watcher", dependencies: ["CLinux"], path: "Watcher/dcf-watcher", swiftSettings: lean,
+            name: "dcf-watcher", dependencies: ["CLinux", "LinkRelay"], path: "Watcher/dcf-watcher",
+            swiftSettings: lean,
             linkerSettings: launcher),
 
         .testTarget(name: "WatcherLinkTests", dependencies: ["WatcherLink"], swiftSettings: strict),
+        .testTarget(
+            name: "LinkRelayTests", dependencies: ["CLinux", "LinkRelay", "WatcherLink"], swiftSettings: strict),
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: strict),

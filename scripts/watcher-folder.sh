@@ -32,5 +32,6 @@ rm -rf "$folder"
 install -d "$folder"
 install -m 755 "$built/dcf-watcher" "$folder"
 install -m 644 "$library" Watcher/server.py "$folder"
-strip --strip-unneeded "$folder/dcf-watcher" "$folder/libPythonWatcher.so"
+# .swift_ast is for debuggers, which strip does not know.
+strip --strip-unneeded --remove-section=.swift_ast "$folder/dcf-watcher" "$folder/libPythonWatcher.so"
 echo "made $folder: $(du -sh --apparent-size "$folder" | cut -f1)"

@@ -41,23 +41,25 @@ extension Engine {
         ).map(\.state)
     }
 
-    /// Makes a service what the spec says.
+    /// Changes how many tasks a service has, and labels of it; its tasks stay as they are.
     ///
-    /// - Parameter credentials: nil leaves it with those that it has.
+    /// - Parameters:
+    ///   - labels: those that are new, or other than they were.
+    ///   - credentials: nil leaves it with those that it has.
     /// - Throws: `notFound` where there is none.
     package func updateService(
-        _ id: String, to spec: ServiceSpec, credentials: RegistryCredentials?
+        _ id: String, replicas: Int, labels: [String: String], credentials: RegistryCredentials?
     ) async throws(EngineError) {
-        let what = "cannot change service \(spec.name)"
+        let what = "cannot change service \(id)"
         var tries = 0
         while true {
-            guard let now = try await service(id) else { throw EngineError(.notFound, "\(what): it is gone") }
+            let now = try await ask(.GET, "/services/\(Self.escaped(id))", doing: what)
+            let (index, body) = try Self.changed(now, replicas: replicas, labels: labels, doing: what)
             do throws(EngineError) {
                 try await ask(
                     .POST, "/services/\(Self.escaped(id))/update",
-                    query: [("version", "\(now.index)"), ("registryAuthFrom", "spec")],
-                    body: try Self.json(ServiceBody(spec)), contentType: "application/json",
-                    headers: Self.headers(credentials), doing: what)
+                    query: [("version", "\(index)"), ("registryAuthFrom", "spec")], body: .bytes(body),
+                    contentType: "application/json", headers: Self.headers(credentials), doing: what)
                 return
             } catch {
                 tries += 1
@@ -65,6 +67,22 @@ extension Engine {
                 guard error.description.contains("out of sequence"), tries < Self.triesMax else { throw error }
             }
         }
+    }
+
+    /// A service's own spec with another size and labels: what this program does not know of it stays, too.
+    private static func changed(
+        _ answer: [UInt8], replicas: Int, labels: [String: String], doing what: String
+    ) throws(EngineError) -> (index: UInt64, body: [UInt8]) {
+        guard let service = try? JSONSerialization.jsonObject(with: Data(answer)) as? [String: Any],
+            let index = (service["Version"] as? [String: Any])?["Index"] as? UInt64,
+            var spec = service["Spec"] as? [String: Any]
+        else { throw EngineError(.failed, "\(what): its description is not to be understood") }
+        spec["Mode"] = ["Replicated": ["Replicas": replicas]]
+        spec["Labels"] = (spec["Labels"] as? [String: String] ?? [:]).merging(labels) { $1 }
+        guard let body = try? JSONSerialization.data(withJSONObject: spec) else {
+            throw EngineError(.failed, "\(what): its description cannot be written")
+        }
+        return (index, Array(body))
     }
 
     /// Nothing where there is none.
@@ -201,8 +219,30 @@ extension Engine {
         }
 
         struct SpecAnswer: Decodable {
+            struct ModeAnswer: Decodable {
+                struct ReplicatedAnswer: Decodable {
+                    var Replicas: Int?
+                }
+
+                var Replicated: ReplicatedAnswer?
+            }
+
             var Name: String
             var Labels: [String: String]?
+            var Mode: ModeAnswer?
+            var TaskTemplate: TemplateAnswer?
+        }
+
+        struct TemplateAnswer: Decodable {
+            struct ContainerAnswer: Decodable {
+                struct SecretAnswer: Decodable {
+                    var SecretID: String
+                }
+
+                var Secrets: [SecretAnswer]?
+            }
+
+            var ContainerSpec: ContainerAnswer?
         }
 
         var ID: String
@@ -210,7 +250,10 @@ extension Engine {
         var Spec: SpecAnswer
 
         var state: SwarmServiceState {
-            SwarmServiceState(id: ID, name: Spec.Name, labels: Spec.Labels ?? [:], index: Version.Index)
+            SwarmServiceState(
+                id: ID, name: Spec.Name, labels: Spec.Labels ?? [:], index: Version.Index,
+                replicas: Spec.Mode?.Replicated?.Replicas ?? 0,
+                secrets: Spec.TaskTemplate?.ContainerSpec?.Secrets?.map(\.SecretID) ?? [])
         }
     }
 

@@ -143,7 +143,8 @@ package final class Gateway: Service {
             if hasContainers { group.addTask { [containers] in await containers.removeLeft() } }
             group.addTask { [self] in await followLoad() }
             group.addTask { [self] in await giveBackCode() }
-            if let swarm { group.addTask { await swarm.follow() } }
+            if let swarm { group.addTask { await swarm.removeUnclaimed() } }
+            if let swarm { group.addTask { [registry] in await swarm.follow { await registry.follow(shared: $0) } } }
             server.start()
             group.addTask { [self] in await service.run(server.calls) }
             listen()

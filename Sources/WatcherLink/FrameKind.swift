@@ -38,4 +38,8 @@ package enum FrameKind: UInt8, Sendable {
     case batch = 20
     /// Gateway to watcher, first, on a link over TCP: what the watcher has to prove its token with.
     case challenge = 21
+    /// Watcher to gateway: it takes no more calls, and ends when those that it has are done. Optional.
+    case leaving = 22
+    /// Gateway to watcher: end at once, be the link shared with other gateways or not. Optional.
+    case stop = 23
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Engine
+import Environments
 import Gateway
 import Glibc
 import Logging
@@ -53,9 +54,15 @@ struct DCFGateway: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "With swarm: what tasks dial (default: this node's address, and the port of --link-listen; so is port 0).",
+            "With swarm: what tasks dial (default: this node's address, and the port of --link-listen; so is port 0). With "
+                + "--group a list with commas: this gateway and the others.",
             valueName: "host:port"))
     var linkAdvertise: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With swarm: a file with the secret of gateways that serve each other's functions.", valueName: "file"))
+    var group: String?
 
     @Option(
         help: ArgumentHelp("With swarm: the overlay network of tasks, made where there is none.", valueName: "name"))
@@ -118,11 +125,33 @@ struct DCFGateway: AsyncParsableCommand {
     private func swarmConfiguration(_ variables: [String: String]) throws -> SwarmConfiguration? {
         guard engineChosen == .swarm else { return nil }
         let (host, port) = try Self.address(linkListen, of: "--link-listen")
-        let advertised = try linkAdvertise.map { try Self.address($0, of: "--link-advertise") }
+        let advertised = try linkAdvertise?.split(separator: ",").map {
+            try Self.address(String($0), of: "--link-advertise")
+        }
+        guard group == nil || (advertised ?? []).count > 1 else {
+            throw ValidationError(
+                "--group: --link-advertise must name all gateways of the group, as 10.0.0.1:32223,10.0.0.2:32223")
+        }
         return SwarmConfiguration(
-            host: host, port: port, advertised: advertised.map { ($0.host, $0.port) }, overlay: overlay,
+            host: host, port: port, advertised: advertised ?? [], group: try swarmGroup(), overlay: overlay,
             allowsPlaintextOverlay: overlayPlaintext,
             makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) })
+    }
+
+    private func swarmGroup() throws -> SwarmGroup? {
+        guard let group else { return nil }
+        let bytes: [UInt8]
+        do throws(FileError) { bytes = try WholeFile.read(group, limit: 4_096) } catch {
+            throw ValidationError("--group: \(error)")
+        }
+        let isSpace = { (byte: UInt8) in byte == 0x20 || (0x09...0x0D).contains(byte) }
+        let secret = Array(bytes.drop(while: isSpace).reversed().drop(while: isSpace).reversed())
+        guard let found = SwarmGroup(secret: secret) else {
+            throw ValidationError(
+                "--group: \(group) holds \(secret.count) bytes, and a secret has at least \(SwarmGroup.secretBytesMin): "
+                    + "openssl rand -hex 32 > \(group)")
+        }
+        return found
     }
 
     private static func address(_ text: String, of option: String) throws -> (host: String, port: UInt16) {

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -322,3 +323,95 @@ def test_the_overlay_is_encrypted_unless_told_otherwise(swarm, own_gateway):
     found = swarm.manager.api("GET", "/networks/closed")
     assert found["Driver"] == "overlay" and "encrypted" in found["Options"] and found["Attachable"]
     gateway.stop()
+
+
+# More than one gateway before the Swarm.
+
+@pytest.fixture
+def group(swarm, host, tmp_path):
+    """Gateways that serve each other's functions."""
+    secret = tmp_path / "group"
+    secret.write_text("0123456789abcdef0123456789abcdef\n")
+    ports = []
+    while len(ports) < 2:
+        with socket.create_server((swarm.host_address, 0)) as free:
+            ports.append(free.getsockname()[1])
+
+    def make():
+        addresses = [f"{swarm.host_address}:{port}" for port in ports]
+        return [host("--group", str(secret), "--link-listen", each, "--link-advertise", ",".join(addresses)) for each in addresses]
+
+    yield make
+    # Services outlive gateways of a group; what no test has deleted is taken away.
+    for name in left(swarm)[0]:
+        swarm.manager("service", "rm", name)
+    for name in left(swarm)[1]:
+        wait_until(lambda: swarm.manager("secret", "rm", name, check=False).returncode == 0, 30, name)
+
+
+def shared(gateway, name, ready=1):
+    """The function at a gateway that did not deploy it, with so many replicas ready."""
+    def found():
+        meta = name in gateway.client.names() and gateway.client.meta(name)
+        return meta and meta.Status == "Ready" and meta.AvailableReplicas >= ready and meta
+    return wait_until(found, 30, f"{name} shared")
+
+
+def test_gateways_of_a_group_serve_each_others_functions(swarm, group):
+    first, second = group()
+    create(swarm, first, "where", replicas=2)
+    shared(second, "where", 2)
+    assert set(seen(second, "where", 2)) == set(seen(first, "where", 2))
+    assert second.client.invoke("where", b"stream") == "012"
+    for command in (("scale", "where", "3"), ("delete", "where")):
+        done = second.dcf("function", *command, check=False)
+        assert done.returncode == 1 and "belongs to another gateway of the group" in done.error, done.error
+    with Load(first, "where") as one, Load(second, "where") as other:
+        first.dcf("function", "scale", "where", "3")
+        shared(second, "where", 3)
+        path = first.write("where", None, {"handler.py": WHERE.replace('"version": 1', '"version": 2'), "Dockerfile": DOCKERFILE},
+                           {"image": "test/where", "replicas": 2})
+        first.dcf("function", "build", "-f", str(path), environment=swarm.manager.environment)
+        swarm.share("test/where")
+        first.dcf("function", "deploy", "-f", str(path), "--update", environment=swarm.manager.environment)
+        wait_until(lambda: json.loads(second.client.invoke("where"))["version"] == 2, 20, "the second knows the new version")
+    assert one.done and other.done
+    assert one.failed == [] and other.failed == []
+    first.dcf("function", "delete", "where")
+    wait_until(lambda: "where" not in second.client.names(), 20, "the second knows that it is gone")
+    assert refused(second.client.invoke, "where").name == "NOT_FOUND"
+
+
+def test_a_gateway_of_a_group_is_lost_under_load(swarm, group):
+    first, second = group()
+    create(swarm, first, "where", replicas=2)
+    shared(second, "where", 2)
+    before = containers(swarm, service(swarm))
+    with Load(second, "where") as load:
+        time.sleep(1)
+        first.kill()
+        time.sleep(2)
+        first.start()
+        first.wait_ready("where", 30)
+        time.sleep(1)
+        first.stop()
+        time.sleep(1)
+        first.start()
+        first.wait_ready("where", 30)
+    assert len(load.done) > 100 and load.failed == []
+    assert containers(swarm, service(swarm)) == before, "the tasks are those that they were"
+    assert set(seen(first, "where", 2)) == set(before)
+    first.dcf("function", "delete", "where")
+
+
+def test_a_group_without_what_it_needs(tmp_path):
+    secret = tmp_path / "group"
+    flags = ("--link-listen", "127.0.0.1:0", "--group", str(secret))
+    both = ("--link-advertise", "127.0.0.1:1,127.0.0.1:2")
+    assert "No such file" in fails((*flags, *both), {}, tmp_path)
+    secret.write_text("short")
+    said = fails((*flags, *both), {}, tmp_path)
+    assert "holds 5 bytes" in said and "openssl rand -hex 32" in said
+    secret.write_text("0123456789abcdef\n")
+    assert "--link-advertise must name all gateways" in fails(flags, {}, tmp_path)
+    assert "is not HOST:PORT" in fails((*flags, "--link-advertise", "a:1,b"), {}, tmp_path)

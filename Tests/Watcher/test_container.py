@@ -100,6 +100,7 @@ def test_a_signal_ends_an_idle_replica(start, sign):
     replica = start(ECHO, contained=True).started()
     replica.process.send_signal(sign)
     assert replica.status() == 0
+    assert replica.receive().kind == frames.LEAVING
     assert replica.ended()
 
 
@@ -123,6 +124,7 @@ def test_a_call_under_way_is_finished(start, source, options):
     replica.send(frames.call(1, b"0.5"))
     wait_for((replica.folder / "begun").exists)
     replica.process.send_signal(signal.SIGTERM)
+    assert replica.receive().kind == frames.LEAVING
     answer = replica.receive()
     assert (answer.kind, answer.payload) == (frames.REPLY, b"done")
     assert replica.status() == 0

@@ -43,6 +43,7 @@ extension LinkInbox {
         case .cancel: cancel(header.id)
         case .recall: giveBack()
         case .drain: drain()
+        case .stop: LinkGuard.endGroup()
         case nil:
             guard header.flags.contains(.optional) else {
                 throw .link(LinkError.unknownKind(header.kind).description)

@@ -21,6 +21,11 @@ struct LinkSocket {
         dcf_tcp_keep_honest(descriptor)
     }
 
+    /// A connection that this process was started with, which is taken over.
+    init(inherited plain: Int32) {
+        descriptor = Self.moveUp(plain)
+    }
+
     /// Dials the gateway.
     init(path: String) throws(WatcherError) {
         let plain = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)

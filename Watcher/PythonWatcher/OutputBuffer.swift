@@ -93,8 +93,8 @@ struct OutputBuffer {
     // MARK: - Without the GIL
 
     /// Adds a frame without a payload that goes with the next write, or ``sendControl(to:)``. Never waits.
-    func addControl(_ kind: FrameKind, id: UInt64, head: [UInt8]) {
-        let header = FrameHeader(kind: kind, id: id, headLength: head.count, payloadLength: 0)
+    func addControl(_ kind: FrameKind, flags: FrameFlags = .none, id: UInt64, head: [UInt8]) {
+        let header = FrameHeader(kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: 0)
         pthread_mutex_lock(&control.pointee.lock)
         defer { pthread_mutex_unlock(&control.pointee.lock) }
         let begin = control.pointee.frames.count
@@ -106,7 +106,7 @@ struct OutputBuffer {
         dcf_atomic_store(&control.pointee.isThere, 1)
     }
 
-    /// Writes the frames of ``addControl(_:id:head:)`` and all before them, as far as it can be done without waiting.
+    /// Writes the frames of ``addControl(_:flags:id:head:)`` and all before them, as far as it can be done without waiting.
     /// What is left goes with the next write, or the guard's look.
     func sendControl(to socket: LinkSocket) {
         if hasControl { _ = flushOverdue(before: .max, to: socket) }

@@ -11,7 +11,8 @@ extension WatcherModule {
     }
 
     /// `connect(path, descriptor, token, task, python_version, gateway_pid) -> bytes`: dials the gateway's unix socket, or
-    /// with a descriptor that is not -1 goes on with that connection over TCP; the function's settings as JSON.
+    /// with a descriptor that is not -1 goes on with that connection: over TCP, or where the path is `fd:` with a relay of this
+    /// machine. The function's settings as JSON.
     static func connect(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let path = Python.text(of: PyTuple_GetItem(arguments, 0)),
             let descriptor = PyTuple_GetItem(arguments, 1),
@@ -20,12 +21,15 @@ extension WatcherModule {
             let version = Python.text(of: PyTuple_GetItem(arguments, 4))
         else { return nil }
         let gateway = Int32(clamping: PyTuple_GetItem(arguments, 5).map { PyLong_AsLong($0) } ?? 0)
-        let remote = Int32(clamping: PyLong_AsLong(descriptor))
+        let open = Int32(clamping: PyLong_AsLong(descriptor))
+        let isRemote = open >= 0 && path != "fd:"
         do throws(WatcherError) {
-            let socket = remote < 0 ? try LinkSocket(path: path) : LinkSocket(remote: remote)
+            let socket =
+                isRemote
+                ? LinkSocket(remote: open) : open >= 0 ? LinkSocket(inherited: open) : try LinkSocket(path: path)
             WatcherState.descriptor = socket.descriptor
             try LinkGuard.start(link: socket.descriptor, gatewayPid: gateway)
-            let handshake = Handshake(socket: socket, isRemote: remote >= 0)
+            let handshake = Handshake(socket: socket, isRemote: isRemote)
             return Python.bytes(try handshake.greet(token: token, task: task, pythonVersion: version))
         } catch {
             return raise(error)

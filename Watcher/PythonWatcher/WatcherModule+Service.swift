@@ -26,7 +26,7 @@ extension WatcherModule {
         WatcherState.mainThread = PyThread_get_thread_ident()
         WatcherState.service = service
         LinkGuard.attend(service)
-        if WatcherState.mustDrain { service.inbox.withLock { service.inbox.drain() } }
+        if WatcherState.mustDrain { leave(service) }
         return Python.none()
     }
 

@@ -18,7 +18,9 @@ enum ContainerInit {
         if arguments.mode == .link && !hasGateway { throw .noGateway }
         if Environment["DCF_NO_NEW_PRIVS"] == "1" { _ = dcf_prctl_no_new_privileges() }
         takeDevices()
-        let command = isReplica ? try replica(arguments) : arguments.command
+        let python = isReplica ? try interpreter(arguments) : ""
+        let relay = arguments.mode == .link ? try ContainerRelay.make(python: python) : nil
+        let command = isReplica ? replica(arguments, python) : arguments.command
 
         var awaited = sigset_t()
         sigfillset(&awaited)
@@ -27,7 +29,9 @@ enum ContainerInit {
         // Where it is ignored, children would vanish unseen.
         signal(SIGCHLD, SIG_DFL)
 
-        attend(try ChildProcess.spawn(command), awaited, interrupt: arguments.mode == .link ? SIGTERM : SIGINT)
+        let child = try ChildProcess.spawn(command)
+        relay?.start()
+        attend(child, awaited, interrupt: arguments.mode == .link ? SIGTERM : SIGINT, relay)
     }
 
     private static var hasGateway: Bool {
@@ -39,16 +43,22 @@ enum ContainerInit {
         if let devices = Environment["DOCKER_RESOURCE_GPU"] { setenv("CUDA_VISIBLE_DEVICES", devices, 0) }
     }
 
-    private static func replica(_ arguments: Arguments) throws(LaunchError) -> [String] {
+    private static func interpreter(_ arguments: Arguments) throws(LaunchError) -> String {
         let python = arguments.python ?? "python3"
         guard let path = find(python) else { throw .noPython(python, Environment["PATH"] ?? "not set") }
+        return path
+    }
+
+    private static func replica(_ arguments: Arguments, _ path: String) -> [String] {
         if Environment["HANDLER_DIR"] == nil { setenv("HANDLER_DIR", handlerFolder, 1) }
         let command = ["/proc/self/exe", "--contained", "--parent", "\(getpid())", "--python", path]
         return command + (arguments.mode == .once ? ["--once"] : [])
     }
 
     /// - Parameter interrupt: what the child gets for an interrupt that is typed at a terminal.
-    private static func attend(_ child: pid_t, _ awaited: sigset_t, interrupt: Int32) -> Never {
+    private static func attend(
+        _ child: pid_t, _ awaited: sigset_t, interrupt: Int32, _ relay: ContainerRelay?
+    ) -> Never {
         var awaited = awaited
         while true {
             let number = sigwaitinfo(&awaited, nil)
@@ -57,6 +67,7 @@ enum ContainerInit {
                 if let status = reap(awaiting: child) {
                     // A replica led a group, if it came to serve calls.
                     kill(-child, SIGKILL)
+                    relay?.finish()
                     ChildProcess.end(like: status)
                 }
             case SIGINT:

@@ -9,13 +9,15 @@ enum LaunchError: Error {
     case pythonNotRunnable(String, String)
     /// A container that was not started by a gateway.
     case noGateway
+    /// A list of gateways that is none, or what shows whose task this is cannot be read.
+    case relay(String)
     /// An image without the interpreter: its name, and where it was looked for.
     case noPython(String, String)
 
     var exitStatus: Int32 {
         switch self {
         case .usage: 64
-        case .orphaned, .libraryMissing, .pythonNotRunnable: 69
+        case .orphaned, .libraryMissing, .pythonNotRunnable, .relay: 69
         case .notRunnable: 127
         case .noGateway, .noPython: 1
         }
@@ -35,6 +37,7 @@ enum LaunchError: Error {
             DCF_LINK is not set: this is the image of a function, which a gateway starts \
             (dcf function deploy); to try it here: dcf function run
             """
+        case .relay(let reason): reason
         case .noPython(let name, let places):
             """
             there is no \(name) in this image (PATH is \(places)): \

@@ -16,6 +16,8 @@ enum FunctionError: Error {
     /// Another change of that function is under way.
     case busy(String)
     case draining
+    /// Another gateway of the group has deployed it.
+    case shared(String, owner: String)
     case bundle(BundleStoreError)
     case registry(RegistryError)
     case environment(EnvironmentError)
@@ -46,6 +48,11 @@ enum FunctionError: Error {
         case .busy(let name):
             Self.status(.aborted, "another change of function \"\(name)\" is under way; try again after it")
         case .draining: CallFailure.draining.status
+        case .shared(let name, let owner):
+            Self.status(
+                .failedPrecondition,
+                "function \"\(name)\" belongs to another gateway of the group, \(owner.prefix(8)), which alone can change it"
+            )
         case .bundle(let error): Self.status(Self.code(error), "\(error)")
         case .registry(let error): Self.status(Self.code(error), "\(error)")
         case .environment(let error):

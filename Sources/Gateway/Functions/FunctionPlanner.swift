@@ -132,11 +132,7 @@ final class FunctionPlanner: Sendable {
     ) async throws(FunctionError) -> FunctionPlan {
         let config = try parse(record.config, try Self.name(record.name))
         if record.deploy == .image {
-            let source = ImageSource(
-                id: record.imageID, name: record.image,
-                reference: record.imageReference.isEmpty ? record.imageID : record.imageReference,
-                architecture: record.imageArchitecture, user: record.imageUser,
-                variables: Set(record.imageVariables))
+            let source = Self.source(record)
             return plan(record, config, swarm == nil ? .image(source) : .service(source))
         }
         let folder = bundles.folder(of: record.name, version: record.version)
@@ -160,6 +156,22 @@ final class FunctionPlanner: Sendable {
             ) { progress(.output($0)) }
             return plan(record, config, .process(ProcessSource(folder: folder, python: python)))
         } catch { throw .environment(error) }
+    }
+
+    /// The same of what another gateway has deployed.
+    func plan(_ service: SharedService) throws(FunctionError) -> FunctionPlan {
+        let record = service.record
+        let config = try parse(record.config, try Self.name(record.name))
+        var plan = plan(record, config, .service(Self.source(record)))
+        plan.shared = service
+        return plan
+    }
+
+    private static func source(_ record: VersionRecord) -> ImageSource {
+        ImageSource(
+            id: record.imageID, name: record.image,
+            reference: record.imageReference.isEmpty ? record.imageID : record.imageReference,
+            architecture: record.imageArchitecture, user: record.imageUser, variables: Set(record.imageVariables))
     }
 
     private func plan(_ record: VersionRecord, _ config: FunctionConfig, _ source: ReplicaSource) -> FunctionPlan {

@@ -14,6 +14,11 @@ actor FunctionRegistry {
     let logs: LogFolder
     let context: SupervisionContext
     var functions: [String: DeployedFunction] = [:]
+    /// The gateways that functions belong to which are not this one's, and what is known of them.
+    var owners: [String: String] = [:]
+    var sharedServices: [String: [SharedService]] = [:]
+    /// Names that another gateway has deployed too.
+    var conflicts: Set<String> = []
     /// Versions that run, or did at the last look: the only ones whose size may have to change.
     private var running: [ObjectIdentifier: DeployedVersion] = [:]
     /// Replicas of versions that have been relieved, while they finish what they have.
@@ -155,6 +160,7 @@ actor FunctionRegistry {
     /// Marks a function as being changed; `end` must follow.
     func begin(_ name: String) throws(FunctionError) -> DeployedFunction? {
         guard !isDraining else { throw .draining }
+        if let owner = owners[name] { throw .shared(name, owner: owner) }
         guard busy.insert(name).inserted else { throw .busy(name) }
         return functions[name]
     }
@@ -263,5 +269,6 @@ actor FunctionRegistry {
             function.name,
             versions: Dictionary(uniqueKeysWithValues: function.versions.map { ($0.number, $0.route) }),
             traffic: function.traffic)
+        if owners[function.name] == nil { context.swarm?.tell(function.traffic, of: function.name) }
     }
 }

@@ -102,6 +102,11 @@ final class ReplicaLink: @unchecked Sendable {
         writer.send { $0.append(.drain) }
     }
 
+    /// The watcher ends at once, whoever else has a link with it.
+    func stop() {
+        writer.send { $0.append(.stop, flags: .optional) }
+    }
+
     /// The calls that come to `replica` from `route` are this link's from now on. Before the first of them.
     func serve(_ replica: ReplicaSlots, of route: FunctionRoute) {
         serving.withLock { $0 = (route, replica) }
@@ -221,6 +226,9 @@ final class ReplicaLink: @unchecked Sendable {
             let calls = try Returned(head: reader.head(of: frame)).calls
             deliverAnswers()
             if let (route, replica) = served { route.returned(calls, by: replica) }
+        case (.serving, .leaving):
+            // It ends by itself when what it has is done.
+            if let (route, replica) = served { route.close(replica) }
         case (.serving, .callOut), (.starting, .callOut):
             try callOut(frame)
         case (.serving, .cancel), (.starting, .cancel):

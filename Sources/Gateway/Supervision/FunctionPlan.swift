@@ -9,8 +9,11 @@ struct FunctionPlan: Sendable {
     var startTimeout: Duration
     /// Calls that may wait.
     var queueBound: Int
+    /// Where another gateway has deployed it, which alone starts and ends its replicas.
+    var shared: SharedService?
 
     var name: String { record.name }
+    var isShared: Bool { shared != nil }
 
     /// What the watcher gets in Welcome.
     var settings: [UInt8] {

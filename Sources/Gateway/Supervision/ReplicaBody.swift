@@ -20,8 +20,14 @@ protocol ReplicaBody: AnyObject, Sendable {
     /// - Throws: why it could not be started.
     func run(onStart: @escaping @Sendable (Int32) -> Void) async throws(ConstructorFailure) -> ReplicaExit
 
+    /// It has nothing to do any more, and gets nothing: ends it in good order.
+    func drain(_ link: ReplicaLink)
+
     /// Ends it and all it started, at once; one that has not started does not start.
     func kill()
+
+    /// The same of one whose handler went on beyond the deadline of its call.
+    func killStuck()
 
     /// Has the watcher print where its threads are to its log.
     func printStacks()
@@ -35,6 +41,10 @@ protocol ReplicaBody: AnyObject, Sendable {
 
 extension ReplicaBody {
     func linkIsKnown(_ link: ReplicaLink) {}
+
+    func drain(_ link: ReplicaLink) { link.drain() }
+
+    func killStuck() { kill() }
 
     /// It cannot be called any more. One that is told to stop ends its link and then itself.
     func linkEnded(_ reason: String, isStopping: Bool) {

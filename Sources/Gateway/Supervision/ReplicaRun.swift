@@ -110,7 +110,7 @@ final class ReplicaRun: ReplicaLinkObserver {
             group.addTask { [self] in
                 feed.yield(.exited(await runBody()))
             }
-            addTimer(plan.startTimeout, .startTimedOut, to: &group)
+            if !plan.isShared { addTimer(plan.startTimeout, .startTimedOut, to: &group) }
             if let limit = plan.config.limits.memory {
                 group.addTask { [self] in await watchMemory(limit) }
             }
@@ -169,7 +169,7 @@ final class ReplicaRun: ReplicaLinkObserver {
             retire(&life)
             onStuck(hadAnswered)
         case .idle:
-            life.slots?.link.drain()
+            if let link = life.slots?.link { body.drain(link) }
             addTimer(context.limits.stop, .stopTimedOut, to: &group)
         case .stopTimedOut:
             body.kill()
@@ -267,7 +267,7 @@ final class ReplicaRun: ReplicaLinkObserver {
             if report.mustEnd(grace: context.limits.overrunGrace) {
                 isKilled = true
                 note("killed: its handler went on beyond the deadline of its call")
-                body.kill()
+                body.killStuck()
             }
         }
     }

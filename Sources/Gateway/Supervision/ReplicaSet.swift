@@ -109,7 +109,9 @@ final class ReplicaSet: Sendable {
         for replica in added {
             context.tasks.add { [self] in
                 await replica.supervise(after: pause) { how, hadAnswered, isElsewhere in
-                    isElsewhere ? Self.elsewherePause : died(how: how, hadAnswered: hadAnswered)
+                    // Its owner looks after it; here the next task is waited for.
+                    if plan.isShared { return .zero }
+                    return isElsewhere ? Self.elsewherePause : died(how: how, hadAnswered: hadAnswered)
                 } stuck: { [self] hadAnswered in
                     replaceStuck(hadAnswered: hadAnswered)
                 }
@@ -178,6 +180,7 @@ final class ReplicaSet: Sendable {
 
     /// A replica is stuck: another one takes its place, at once unless it had never answered. The old one ends by itself.
     private func replaceStuck(hadAnswered: Bool) {
+        guard !plan.isShared else { return _ = fill() }
         if let pause = died(how: "a call went on beyond its deadline", hadAnswered: hadAnswered) { fill(after: pause) }
     }
 

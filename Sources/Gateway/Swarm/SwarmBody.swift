@@ -73,6 +73,10 @@ final class SwarmBody: ReplicaBody {
             end.settle(.success(.status(0)))
             return
         }
+        guard !service.isShared else {
+            end.settle(.success(.task("its task has left (\(reason))")))
+            return
+        }
         // The manager learns of a lost node much later.
         guard !reason.contains("timed out") else {
             end.settle(.success(.task("its node cannot be reached (\(reason))")))
@@ -93,11 +97,29 @@ final class SwarmBody: ReplicaBody {
 
     // MARK: ReplicaBody
 
+    func drain(_ link: ReplicaLink) {
+        // A task of another gateway's goes on; only this link has an end.
+        if staysBehind { link.end("the replica was stopped") } else { link.drain() }
+    }
+
+    /// The task is not this gateway's to end.
+    private var staysBehind: Bool { service.isShared || service.host.outlivesThis }
+
     func kill() {
+        kill(stopping: !staysBehind)
+    }
+
+    func killStuck() {
+        kill(stopping: true)
+    }
+
+    /// - Parameter isStopping: whether the task ends, too, where it has links with other gateways.
+    private func kill(stopping isStopping: Bool) {
         let link = state.withLock { state in
             state.isCondemned = true
             return state.link
         }
+        if isStopping { link?.stop() }
         link?.end("the replica was stopped")
         end.settle(.success(.signal(9)))
     }

@@ -5,8 +5,11 @@ package struct SwarmConfiguration: Sendable {
     /// Where the tasks' watchers are listened for. Port 0 picks a free one.
     package var host: String
     package var port: UInt16
-    /// What the tasks dial, nil is this node's address in the Swarm; port 0 is the one that is listened on.
-    package var advertised: (host: String, port: UInt16)?
+    /// What the tasks dial: this gateway, and the others of its group. None is this node's address in the Swarm; port 0 is the
+    /// one that is listened on.
+    package var advertised: [(host: String, port: UInt16)]
+    /// The gateways that serve each other's functions; nil: this one is alone.
+    package var group: SwarmGroup?
     /// The overlay network of the tasks, made where there is none.
     package var overlay: String
     /// Whether an overlay that is not encrypted is all right.
@@ -15,13 +18,14 @@ package struct SwarmConfiguration: Sendable {
     package var makeEngine: SwarmEngineMaker
 
     package init(
-        host: String, port: UInt16, advertised: (host: String, port: UInt16)? = nil,
+        host: String, port: UInt16, advertised: [(host: String, port: UInt16)] = [], group: SwarmGroup? = nil,
         overlay: String = SwarmConfiguration.overlayDefault,
         allowsPlaintextOverlay: Bool = false, makeEngine: @escaping SwarmEngineMaker
     ) {
         self.host = host
         self.port = port
         self.advertised = advertised
+        self.group = group
         self.overlay = overlay
         self.allowsPlaintextOverlay = allowsPlaintextOverlay
         self.makeEngine = makeEngine

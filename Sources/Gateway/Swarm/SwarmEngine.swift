@@ -13,9 +13,9 @@ package protocol SwarmEngine: Sendable {
     /// Those with all of these labels.
     func services(labels: [String: String]) async throws(EngineError) -> [SwarmServiceState]
 
-    /// Makes a service what the spec says.
+    /// Changes how many tasks a service has, and labels of it; its tasks stay as they are.
     func updateService(
-        _ id: String, to spec: ServiceSpec, credentials: RegistryCredentials?
+        _ id: String, replicas: Int, labels: [String: String], credentials: RegistryCredentials?
     ) async throws(EngineError)
 
     /// Nothing where there is none.

@@ -11,6 +11,17 @@ final class SwarmHost: Sendable {
     private struct Key: Hashable {
         var name: String
         var version: Int
+        /// The service's, where it is another gateway's: that may make it anew.
+        var shared: String?
+
+        init(_ plan: FunctionPlan) {
+            self.init(plan.record)
+            shared = plan.shared?.id
+        }
+
+        init(_ record: VersionRecord) {
+            (name, version) = (record.name, record.version)
+        }
     }
 
     private struct Entry {
@@ -23,6 +34,8 @@ final class SwarmHost: Sendable {
         var entries: [Key: Entry] = [:]
         /// What tasks dial.
         var link = ""
+        /// Services of an earlier life of this gateway, until they are taken over.
+        var left: [Key: SharedService] = [:]
         var nodes: [String: String] = [:]
         var credentials: [String: RegistryCredentials] = [:]
         var removals: [UInt64: Promise<Void>] = [:]
@@ -35,6 +48,8 @@ final class SwarmHost: Sendable {
     }
 
     private static let secretsMax = 500 << 10
+    /// How long services that are left may wait for their functions to start.
+    private static let adoptionTime = Duration.seconds(30)
     private static let quickLook = Duration.milliseconds(500)
     private static let slowLook = Duration.seconds(5)
     private static let busyTime = Duration.seconds(10)
@@ -79,7 +94,7 @@ final class SwarmHost: Sendable {
     // MARK: Start and stop of the gateway
 
     /// Checks that this machine manages a Swarm, makes the overlay, and takes away what a gateway of this id left behind:
-    /// its tasks have lost their links, so new ones are started either way.
+    /// its tasks have lost their links, so new ones are started either way. Those of a group have others, and are taken over.
     func prepare() async throws(EngineError) {
         let info = try await engine.info()
         guard info.isInSwarm else {
@@ -94,15 +109,18 @@ final class SwarmHost: Sendable {
                 "this machine is a worker of its Swarm, and only managers can be asked to run services; start the gateway on a "
                     + "manager, or make this one (docker node promote, on a manager)")
         }
-        let (host, port) = configuration.advertised ?? (info.nodeAddress, 0)
-        let address = LinkAddress(host: host, port: port == 0 ? links.tcpPort ?? 0 : port)
-        state.withLock { $0.link = "tcp:\(address)" }
+        var advertised = configuration.advertised
+        if advertised.isEmpty { advertised = [(host: info.nodeAddress, port: 0)] }
+        let own = links.tcpPort ?? 0
+        let address = advertised.map { host, port in "tcp:\(LinkAddress(host: host, port: port == 0 ? own : port))" }
+            .joined(separator: ",")
+        state.withLock { $0.link = address }
         try await prepareOverlay()
-        logger.info("tasks dial tcp:\(address)")
+        logger.info("tasks dial \(address)")
         if !configuration.isLoopback {
             logger.warning(
                 """
-                links between tasks and tcp:\(address) are encrypted only where this gateway is itself a container on the \
+                links between tasks and \(address) are encrypted only where this gateway is itself a container on the \
                 overlay \(configuration.overlay) and that name is its own there (--allow-plaintext)
                 """)
         }
@@ -138,13 +156,51 @@ final class SwarmHost: Sendable {
     }
 
     private func removeLeft() async throws(EngineError) {
-        let left = try await engine.services(labels: labels).filter {
+        var left = try await engine.services(labels: labels).filter {
             $0.labels[ContainerHost.Label.gateway] == id
+        }
+        var secrets = Set(try await engine.secrets(labels: labels).values)
+        if let group = configuration.group {
+            let kept = left.compactMap { SharedService($0, group: group) }
+            left.removeAll { service in kept.contains { $0.id == service.id } }
+            secrets.subtract(kept.flatMap(\.secrets))
+            state.withLock { state in
+                for service in kept {
+                    state.left[Key(service.record)] = service
+                }
+            }
         }
         for service in left { try await engine.removeService(service.id) }
         if !left.isEmpty { logger.info("removed \(left.count) services that were left behind") }
-        let secrets = try await engine.secrets(labels: labels)
-        if !secrets.isEmpty { discard(secrets: Array(secrets.values)) }
+        if !secrets.isEmpty { discard(secrets: Array(secrets)) }
+    }
+
+    /// Takes away what was left for functions of this gateway that do not want it any more.
+    func removeUnclaimed(after delay: Duration = adoptionTime) async {
+        guard configuration.group != nil else { return }
+        do { try await Task.sleep(for: delay) } catch { return }
+        let left = state.withLock { state in
+            defer { state.left = [:] }
+            return state.left.values.map { $0 }
+        }
+        for service in left {
+            do throws(EngineError) { try await engine.removeService(service.id) } catch {
+                logger.warning("\(error); the next start tries again")
+            }
+            discard(secrets: service.secrets)
+        }
+        for service in state.withLock({ $0.entries.values.map(\.service) }) { service.releaseUnclaimed() }
+        if !left.isEmpty { logger.info("removed \(left.count) services that were left behind") }
+    }
+
+    /// Whether services stay though this gateway ends: others of the group give them calls, and it finds them again.
+    var outlivesThis: Bool { configuration.group != nil && isStopped }
+
+    private func discard(_ service: SharedService) {
+        tasks.add { [self] in
+            do throws(EngineError) { try await engine.removeService(service.id) } catch { logger.warning("\(error)") }
+        }
+        discard(secrets: service.secrets)
     }
 
     /// Services go with their last replica; nothing waits for tasks any more.
@@ -166,18 +222,22 @@ final class SwarmHost: Sendable {
 
     /// A place for one replica in the service of its version.
     func seat(_ plan: FunctionPlan, _ source: ImageSource, replica: Int, log: FunctionLog) async -> SwarmSeat {
-        let key = Key(name: plan.name, version: plan.record.version)
+        let key = Key(plan)
         while true {
-            let (service, isClosing) = state.withLock { state -> (SwarmService, Bool) in
+            let (service, isClosing, stale) = state.withLock { state -> (SwarmService, Bool, SharedService?) in
                 if let entry = state.entries[key] {
                     if !entry.isClosing { state.entries[key]?.seats += 1 }
-                    return (entry.service, entry.isClosing)
+                    return (entry.service, entry.isClosing, nil)
                 }
-                let service = SwarmService(plan: plan, source: source, host: self, log: log)
+                let found = state.left.removeValue(forKey: key)
+                let left = found?.record.createdAt == plan.record.createdAt ? found : nil
+                let service = SwarmService(plan: plan, source: source, host: self, log: log, left: left)
                 links.open(service.token)
                 state.entries[key] = Entry(service: service, seats: 1)
-                return (service, false)
+                return (service, false, left == nil ? found : nil)
             }
+            // Of the same name, and deployed anew since.
+            if let stale { discard(stale) }
             guard isClosing else {
                 service.resize(by: 1)
                 return SwarmSeat(service: service, number: replica)
@@ -187,7 +247,7 @@ final class SwarmHost: Sendable {
     }
 
     func leave(_ service: SwarmService) async {
-        let key = Key(name: service.plan.name, version: service.plan.record.version)
+        let key = Key(service.plan)
         let left = state.withLock { state -> Int in
             guard var entry = state.entries[key], entry.service === service else { return 1 }
             entry.seats -= 1
@@ -196,11 +256,11 @@ final class SwarmHost: Sendable {
             return entry.seats
         }
         guard left == 0 else {
-            service.resize(by: -1)
+            if !outlivesThis { service.resize(by: -1) }
             return
         }
         links.close(service.token)
-        await service.close {
+        await service.close(staying: service.isShared || outlivesThis) {
             self.state.withLock { $0.entries[key] = nil }
         }
     }
@@ -213,6 +273,16 @@ final class SwarmHost: Sendable {
     }
 
     func credentials(for image: String) -> RegistryCredentials? { state.withLock { $0.credentials[image] } }
+
+    /// What all tasks of a service show, and what tells the others of the group how to know it.
+    func makeToken(for plan: FunctionPlan) -> (LinkToken, labels: [String: String]) {
+        guard let group = configuration.group else { return (LinkToken(), [:]) }
+        let nonce = LinkToken().text
+        return (
+            group.token(of: plan.name, version: plan.record.version, nonce: nonce),
+            SharedService.labels(of: plan.record, nonce: nonce, group: group)
+        )
+    }
 
     /// A version's service, without its secrets.
     func spec(_ plan: FunctionPlan, _ source: ImageSource) throws(EngineError) -> ServiceSpec {
@@ -227,6 +297,7 @@ final class SwarmHost: Sendable {
         container.environment["DCF_LINK"] = link
         container.environment["DCF_TOKEN_FILE"] = Self.tokenFile
         container.environment["DCF_TASK"] = "{{.Task.ID}}"
+        if link.contains(",") { container.environment["DCF_RETURN"] = "\(Self.returnSeconds)" }
         if !container.mayGainPrivileges { container.environment["DCF_NO_NEW_PRIVS"] = "1" }
         let own = [
             ContainerHost.Label.gateway: id, ContainerHost.Label.function: plan.name,
@@ -243,6 +314,8 @@ final class SwarmHost: Sendable {
         return spec
     }
 
+    /// How long a task goes on when none of its gateways is there.
+    private static let returnSeconds = 30
     private static let tokenFile = "/run/secrets/.dcf-token"
 
     /// The token, and the function's secrets, each told as soon as it is made.
@@ -335,11 +408,31 @@ final class SwarmHost: Sendable {
         }
     }
 
+    // MARK: The group
+
+    /// How the calls of a function are divided from now on: for the others of the group.
+    func tell(_ traffic: Traffic, of function: String) {
+        guard configuration.group != nil else { return }
+        let services = state.withLock { state in
+            state.entries.filter { $0.key.name == function && !$0.value.isClosing }.map(\.value.service)
+        }
+        for service in services { service.setTraffic(traffic.weight(of: service.plan.record.version)) }
+    }
+
+    /// What the other gateways of the group have deployed; nil where the engine does not say, or there is no group.
+    private func lookAtGroup() async -> [SharedService]? {
+        guard let group = configuration.group,
+            let services = try? await engine.services(labels: SharedService.labels(of: group))
+        else { return nil }
+        return services.compactMap { SharedService($0, group: group) }.filter { $0.owner != id }
+    }
+
     // MARK: Tasks
 
     /// All tasks of this gateway's services.
     func tasksNow() async throws(EngineError) -> [SwarmTask] {
-        try await engine.tasks(labels: labels)
+        guard let group = configuration.group else { return try await engine.tasks(labels: labels) }
+        return try await engine.tasks(labels: SharedService.labels(of: group))
     }
 
     /// Something changes: the tasks are looked at soon, and often for a while.
@@ -352,7 +445,9 @@ final class SwarmHost: Sendable {
     }
 
     /// Looks at the tasks for as long as the gateway runs. An engine that does not answer changes nothing.
-    func follow() async {
+    ///
+    /// - Parameter onShared: told what the other gateways of the group have, again and again.
+    func follow(onShared: ([SharedService]) async -> Void) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in
                 while !Task.isCancelled {
@@ -362,6 +457,7 @@ final class SwarmHost: Sendable {
             }
             while !Task.isCancelled {
                 let services = state.withLock { $0.entries.values.map(\.service) }
+                if let shared = await lookAtGroup() { await onShared(shared) }
                 if !services.isEmpty { await look(services) }
                 await pause(services)
             }

@@ -25,7 +25,7 @@ final class SwarmSeat: Sendable {
     /// Gives it up; of the last one the service is removed.
     func leave() async {
         let task = task.withLock { $0 }
-        if !task.isEmpty, !service.host.isStopped { await waitForEnd(of: task) }
+        if !task.isEmpty, !service.isShared, !service.host.isStopped { await waitForEnd(of: task) }
         await service.host.leave(service)
     }
 

@@ -10,11 +10,15 @@ final class SwarmService: Sendable {
         /// How many tasks there are to be, and how many the engine was told.
         var wanted = 0
         var told = 0
+        /// Of those wanted: tasks of an earlier life, until there are replicas for them.
+        var unclaimed = 0
+        /// Its share of the function's calls, for the others of the group, and the one that is in its labels.
+        var traffic = 0
+        var toldTraffic = 0
         var isSettling = false
         var isClosed = false
         /// Nil before it is made.
         var id: String?
-        var spec: ServiceSpec?
         var secrets: [String] = []
         /// Replicas without a task, the first that waited first.
         var waiting: [SwarmBody] = []
@@ -31,6 +35,9 @@ final class SwarmService: Sendable {
         /// Since when the tasks that run and have not dialled were seen to run.
         var silent: [String: ContinuousClock.Instant] = [:]
         var said: Set<String> = []
+
+        /// Whether the engine knows what it is to be like.
+        var isTold: Bool { wanted == told && traffic == toldTraffic && id != nil }
     }
 
     private static let refusalsMax = 3
@@ -43,15 +50,33 @@ final class SwarmService: Sendable {
     let host: SwarmHost
     let log: FunctionLog
     /// Of all its tasks.
-    let token = LinkToken()
-    private let state = Mutex(State())
+    let token: LinkToken
+    /// Whether it is another gateway's, which alone makes, changes and removes it.
+    let isShared: Bool
+    private let groupLabels: [String: String]
+    private let state: Mutex<State>
     private let closed = Promise<Void>()
 
-    init(plan: FunctionPlan, source: ImageSource, host: SwarmHost, log: FunctionLog) {
+    /// - Parameter left: where an earlier life of this gateway has made it.
+    init(plan: FunctionPlan, source: ImageSource, host: SwarmHost, log: FunctionLog, left: SharedService? = nil) {
         self.plan = plan
         self.source = source
         self.host = host
         self.log = log
+        isShared = plan.isShared
+        let there = plan.shared ?? left
+        var state = State()
+        state.traffic = plan.record.traffic
+        if let there {
+            (token, groupLabels) = (there.token, isShared ? [:] : there.groupLabels)
+            (state.id, state.wanted, state.told) = (there.id, there.tasks, there.tasks)
+            (state.unclaimed, state.toldTraffic) = (there.tasks, there.record.traffic)
+            state.secrets = isShared ? [] : there.secrets
+        } else {
+            (token, groupLabels) = host.makeToken(for: plan)
+        }
+        self.state = Mutex(state)
+        if let there { host.tasks.add { [self] in await followLog(there.id) } }
     }
 
     /// Nil before it is made.
@@ -105,15 +130,31 @@ final class SwarmService: Sendable {
 
     /// Changes the number of tasks, soon. By how many, not to how many: replicas come and go side by side.
     func resize(by change: Int) {
-        state.withLock { $0.wanted += change }
+        state.withLock { state in
+            if change > 0, state.unclaimed > 0 { state.unclaimed -= 1 } else { state.wanted += change }
+        }
+        settle()
+    }
+
+    /// Who wanted them is not coming.
+    func releaseUnclaimed() {
+        state.withLock { state in
+            state.wanted -= state.unclaimed
+            state.unclaimed = 0
+        }
+        settle()
+    }
+
+    /// Its share of the function's calls is another.
+    func setTraffic(_ weight: Int) {
+        state.withLock { $0.traffic = weight }
         settle()
     }
 
     private func settle() {
+        guard !isShared else { return }
         let begins = state.withLock { state in
-            guard !state.isSettling, !state.isClosed, state.wanted != state.told || state.id == nil else {
-                return false
-            }
+            guard !state.isSettling, !state.isClosed, !state.isTold else { return false }
             state.isSettling = true
             return true
         }
@@ -123,17 +164,17 @@ final class SwarmService: Sendable {
     /// Until the engine was told the last number, or would not make the service.
     private func work() async {
         while true {
-            let (count, id) = state.withLock { state -> (Int?, String?) in
-                if state.isClosed || (state.wanted == state.told && state.id != nil) {
+            let (count, traffic, id) = state.withLock { state -> (Int?, Int, String?) in
+                if state.isClosed || state.isTold {
                     state.isSettling = false
-                    return (nil, nil)
+                    return (nil, 0, nil)
                 }
-                return (state.wanted, state.id)
+                return (state.wanted, state.traffic, state.id)
             }
             guard let count else { return }
             do throws(EngineError) {
-                if let id { try await update(id, count) } else { try await make(count) }
-                state.withLock { $0.told = count }
+                if let id { try await update(id, count, traffic) } else { try await make(count, traffic) }
+                state.withLock { ($0.told, $0.toldTraffic) = (count, traffic) }
                 host.wake()
             } catch {
                 guard await goOn(after: error, isMade: id != nil) else { return }
@@ -162,23 +203,26 @@ final class SwarmService: Sendable {
         return true
     }
 
-    private func update(_ id: String, _ count: Int) async throws(EngineError) {
-        guard var spec = state.withLock({ $0.spec }) else { return }
-        spec.replicas = count
-        try await host.engine.updateService(id, to: spec, credentials: host.credentials(for: source.name))
+    private func update(_ id: String, _ count: Int, _ traffic: Int) async throws(EngineError) {
+        try await host.engine.updateService(
+            id, replicas: count, labels: labels(traffic), credentials: host.credentials(for: source.name))
     }
 
-    private func make(_ count: Int) async throws(EngineError) {
+    private func labels(_ traffic: Int) -> [String: String] {
+        groupLabels.isEmpty ? [:] : groupLabels.merging(SharedService.label(ofTraffic: traffic)) { $1 }
+    }
+
+    private func make(_ count: Int, _ traffic: Int) async throws(EngineError) {
         var made: [ServiceSpec.Secret] = []
         do throws(EngineError) {
             var spec = try host.spec(plan, source)
             spec.replicas = count
+            spec.labels.merge(labels(traffic)) { $1 }
             try await host.makeSecrets(of: spec, plan, token) { made.append($0) }
             spec.secrets = made
             let id = try await host.make(spec, image: source.name)
             let isClosed = state.withLock { state in
                 state.id = id
-                state.spec = spec
                 state.secrets = made.map(\.id)
                 return state.isClosed
             }
@@ -195,10 +239,12 @@ final class SwarmService: Sendable {
 
     /// Removes it: no seat is left.
     ///
-    /// - Parameter then: called before those who wait for it.
-    func close(then: () -> Void) async {
+    /// - Parameters:
+    ///   - staying: it goes on without this gateway.
+    ///   - then: called before those who wait for it.
+    func close(staying: Bool, then: () -> Void) async {
         state.withLock { $0.isClosed = true }
-        await remove()
+        if !staying { await remove() }
         then()
         closed.settle(())
     }
@@ -213,7 +259,7 @@ final class SwarmService: Sendable {
             defer { (state.id, state.secrets) = (nil, []) }
             return (state.id, state.secrets)
         }
-        guard let id else { return }
+        guard let id, !isShared else { return }
         await host.remove(service: id, of: plan)
         host.discard(secrets: secrets)
     }
@@ -247,6 +293,8 @@ final class SwarmService: Sendable {
             down.isEmpty ? [] : state.tasks.compactMap { down.contains($0.node) ? state.living[$0.id] : nil }
         }
         for body in lost { body.isLost() }
+        // What has not dialled is its owner's matter.
+        guard !isShared else { return }
         for task in silent { note(Self.unreached(task, host)) }
         for task in dead { bury(task) }
     }

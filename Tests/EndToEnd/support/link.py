@@ -55,6 +55,8 @@ class Link:
 
     def finish(self):
         answer = self._receive()
+        while answer.kind == frames.LEAVING:
+            answer = self._receive()
         assert answer.kind == frames.REPLY, answer
         return answer.payload
 

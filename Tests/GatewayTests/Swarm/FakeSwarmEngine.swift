@@ -65,10 +65,13 @@ final class FakeSwarmEngine: SwarmEngine {
     }
 
     func updateService(
-        _ id: String, to spec: ServiceSpec, credentials: RegistryCredentials?
+        _ id: String, replicas: Int, labels: [String: String], credentials: RegistryCredentials?
     ) async throws(EngineError) {
-        state.withLock { $0.specs[id] = spec }
-        note("scale \(id) \(spec.replicas)")
+        state.withLock { state in
+            state.specs[id]?.replicas = replicas
+            state.specs[id]?.labels.merge(labels) { $1 }
+        }
+        note("scale \(id) \(replicas)")
     }
 
     func removeService(_ id: String) async throws(EngineError) {

@@ -35,7 +35,8 @@ import Testing
         try SwarmHost(
             id: Self.id,
             configuration: SwarmConfiguration(
-                host: "127.0.0.1", port: 0, advertised: ("10.0.0.9", 7), allowsPlaintextOverlay: allowsPlaintextOverlay
+                host: "127.0.0.1", port: 0, advertised: [("10.0.0.9", 7)],
+                allowsPlaintextOverlay: allowsPlaintextOverlay
             ) { [engine] () throws(EngineError) in engine },
             links: links, folders: ContainerFolders(dataFolder: work.path, link: work.path), tasks: tasks,
             logger: Self.logger)

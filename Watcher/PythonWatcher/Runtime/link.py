@@ -57,6 +57,8 @@ class Replica:
 
             task = task_name(os.environ.get("DCF_TASK", ""))
             descriptor = dial(path)
+        elif path.startswith("fd:"):
+            path, descriptor = path[:3], int(path[3:])
         # How long it may be without a gateway: one that crashed finds it again, with its model loaded.
         returns = int(os.environ.get("DCF_RETURN") or 0)
         for name in [name for name in os.environ if name.startswith("DCF_")]:

@@ -1,0 +1,109 @@
+internal import FunctionConfig
+internal import GRPC
+internal import Logging
+
+/// Functions that other gateways of the group have deployed: this one gives their tasks calls, and changes nothing about them.
+extension FunctionRegistry {
+    /// What the others have now.
+    func follow(shared: [SharedService]) {
+        guard !isStopped else { return }
+        let found = Dictionary(grouping: shared, by: \.record.name)
+        for (name, services) in found.sorted(by: { $0.key < $1.key }) { share(name, services) }
+        for name in owners.keys where found[name] == nil { unshare(name) }
+    }
+
+    private func share(_ name: String, _ services: [SharedService]) {
+        // Two of the group that have deployed the same name at once: all take the same one of them.
+        let owner = services.map(\.owner).min() ?? ""
+        let services = services.filter { $0.owner == owner }.sorted { $0.record.version < $1.record.version }
+        guard functions[name] == nil || owners[name] != nil else {
+            if conflicts.insert(name).inserted {
+                context.logger.warning(
+                    "function \"\(name)\" is deployed here and at gateway \(owner.prefix(8)); each serves its own")
+            }
+            return
+        }
+        if let before = owners[name], before != owner { unshare(name) }
+        let known = functions[name]
+        guard known == nil || services != sharedServices[name] else { return }
+        let weights = services.map { (version: $0.record.version, weight: UInt64(clamping: $0.record.traffic)) }
+        guard let newest = services.last(where: { $0.record.traffic > 0 }) else { return }
+        let traffic = (try? Traffic(weights)) ?? Traffic(version: newest.record.version)
+        let before = known?.versions ?? []
+        var versions: [DeployedVersion] = []
+        for service in services {
+            if let version = before.first(where: { isSame($0, service) }) {
+                version.become(service.record)
+                version.set?.scale(to: service.record.replicas.max)
+                versions.append(version)
+            } else if let version = begin(service, log: known?.log ?? logs.log(of: name)) {
+                versions.append(version)
+            }
+        }
+        guard let current = versions.last(where: { $0.number == traffic.newest }),
+            let main = versions.last(where: { $0.number == traffic.main })
+        else { return }
+        let now = LogTime.now()
+        let record = FunctionRecord(name: name, createdAt: newest.record.createdAt, updatedAt: now)
+        (owners[name], sharedServices[name]) = (owner, services)
+        if let known {
+            _ = known.become(record, versions: versions, traffic: traffic, current: current)
+            publish(known)
+        } else {
+            let function = DeployedFunction(
+                record, versions: versions, traffic: traffic, current: current, log: logs.log(of: name))
+            functions[name] = function
+            publish(function)
+            context.logger.info("\(name): shared by gateway \(owner.prefix(8))")
+        }
+        for version in before
+        where traffic.weight(of: version.number) == 0 || !versions.contains(where: { $0 === version }) {
+            version.route.move(waitingTo: main.route)
+        }
+        for version in before where !versions.contains(where: { $0 === version }) { drop(version) }
+        context.changes.announce()
+    }
+
+    /// Whether a version is what it was: an owner that has started again has made its services anew.
+    private func isSame(_ version: DeployedVersion, _ service: SharedService) -> Bool {
+        sharedServices[service.record.name]?.contains {
+            $0.record.version == version.number && $0.id == service.id
+        } ?? false && version.number == service.record.version
+    }
+
+    private func begin(_ service: SharedService, log: FunctionLog) -> DeployedVersion? {
+        let version = makeVersion(service.record)
+        do throws(FunctionError) {
+            let plan = try planner.plan(service)
+            version.become(plan)
+            let set = makeSet(plan, version, log, isActive: true)
+            run(version, set)
+            set.add(service.record.replicas.max)
+            return version
+        } catch {
+            context.logger.warning(
+                "\(service.record.name)@\(version.number) of another gateway: \(error.status.message)")
+            return nil
+        }
+    }
+
+    private func drop(_ version: DeployedVersion) {
+        version.remove()
+        if let set = version.release() { retire(set) }
+    }
+
+    /// Its owner has it no more.
+    private func unshare(_ name: String) {
+        (owners[name], sharedServices[name]) = (nil, nil)
+        guard let function = functions.removeValue(forKey: name) else { return }
+        routes.remove(name)
+        for version in function.versions {
+            version.route.remove(.unknownFunction(name, nearest: nil))
+            drop(version)
+        }
+        function.log.close()
+        logs.remove(name)
+        context.logger.info("\(name): no longer shared")
+        context.changes.announce()
+    }
+}

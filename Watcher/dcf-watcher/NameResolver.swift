@@ -1,0 +1,57 @@
+import CLinux
+import Glibc
+
+/// Asks the image's own interpreter for the addresses of a name: a program that is linked into one file cannot use what an
+/// image has for that.
+struct NameResolver {
+    private static let seconds: Int32 = 10
+    private static let answerBytesMax = 4_096
+    private static let program = """
+        import socket, sys
+        for found in socket.getaddrinfo(sys.argv[1], None, type=socket.SOCK_STREAM):
+            print(found[4][0])
+        """
+
+    let python: String
+
+    /// None where there is none, or it took too long.
+    func addresses(of name: String) -> [String] {
+        var ends: [Int32] = [-1, -1]
+        guard dcf_pipe2(&ends, O_CLOEXEC) == 0 else { return [] }
+        defer { close(ends[0]) }
+        let child = start(name, output: ends[1])
+        close(ends[1])
+        guard child > 0 else { return [] }
+        let text = readAll(ends[0])
+        // Whoever reaps everything reaps it.
+        if text == nil { kill(child, SIGKILL) }
+        return (text ?? "").split(separator: "\n").map { String($0) }
+    }
+
+    private func start(_ name: String, output: Int32) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, output, 1)
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        let command: [String] = [python, "-I", "-c", Self.program, name]
+        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
+        defer { for word in words { free(word) } }
+        words.append(nil)
+        var child: pid_t = 0
+        return posix_spawn(&child, python, &actions, nil, words, environ) == 0 ? child : -1
+    }
+
+    private func readAll(_ input: Int32) -> String? {
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: Self.answerBytesMax)
+        while bytes.count < Self.answerBytesMax {
+            var entry = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, Self.seconds * 1_000) > 0 else { return nil }
+            let count = read(input, &part, part.count)
+            guard count > 0 else { break }
+            bytes += part.prefix(count)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
