@@ -58,6 +58,8 @@ final class SwarmHost: Sendable {
     private static let secretPause = Duration.milliseconds(300)
     /// How long a removal may keep those who wait for it.
     private static let removalTime = Duration.seconds(10)
+    private static let networkTime = Duration.seconds(10)
+    private static let networkPause = Duration.milliseconds(50)
 
     let engine: any SwarmEngine
     let links: LinkServer
@@ -130,7 +132,7 @@ final class SwarmHost: Sendable {
     private func prepareOverlay() async throws(EngineError) {
         let name = configuration.overlay
         let isPlain = configuration.allowsPlaintextOverlay
-        var found = try await engine.network(name)
+        var found = try await made(network: name)
         if found == nil {
             do throws(EngineError) {
                 try await engine.createOverlay(name, isEncrypted: !isPlain, labels: labels)
@@ -139,7 +141,7 @@ final class SwarmHost: Sendable {
                 // Another gateway was quicker.
                 guard error.kind == .conflict else { throw error }
             }
-            found = try await engine.network(name)
+            found = try await made(network: name)
         }
         guard let network = found else { return }
         guard network.driver == "overlay" else {
@@ -153,6 +155,19 @@ final class SwarmHost: Sendable {
                     + "with --overlay")
         }
         if !network.isEncrypted { logger.warning("the overlay network \(name) is not encrypted (--overlay-plaintext)") }
+    }
+
+    /// A network that was created a moment ago has neither driver nor options, until the Swarm has made it.
+    private func made(network name: String) async throws(EngineError) -> SwarmNetwork? {
+        let end = ContinuousClock.now + Self.networkTime
+        while true {
+            let found = try await engine.network(name)
+            guard let found, found.driver.isEmpty else { return found }
+            guard ContinuousClock.now < end else {
+                throw EngineError(.failed, "the Swarm has not made network \(name) within \(Self.networkTime)")
+            }
+            try? await Task.sleep(for: Self.networkPause)
+        }
     }
 
     private func removeLeft() async throws(EngineError) {

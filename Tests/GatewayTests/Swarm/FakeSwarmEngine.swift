@@ -9,6 +9,8 @@ final class FakeSwarmEngine: SwarmEngine {
             version: "1", architecture: "amd64", processors: 1, memory: 1 << 30, isInSwarm: true, isManager: true,
             nodeAddress: "10.0.0.1")
         var network: SwarmNetwork?
+        /// What the network is when it is looked at once more.
+        var made: SwarmNetwork?
         /// Calls, in order: `scale dcf-f-v3-aaaaaaaa 2`.
         var calls: [String] = []
         var specs: [String: ServiceSpec] = [:]
@@ -95,11 +97,18 @@ final class FakeSwarmEngine: SwarmEngine {
         try? await Task.sleep(for: .seconds(3_600))
     }
 
-    func network(_ name: String) async throws(EngineError) -> SwarmNetwork? { state.withLock { $0.network } }
+    /// A new one is seen before it has been made.
+    func network(_ name: String) async throws(EngineError) -> SwarmNetwork? {
+        state.withLock { state in
+            defer { (state.network, state.made) = (state.made ?? state.network, nil) }
+            return state.network
+        }
+    }
 
     func createOverlay(_ name: String, isEncrypted: Bool, labels: [String: String]) async throws(EngineError) {
         state.withLock {
-            $0.network = SwarmNetwork(id: "o", driver: "overlay", isEncrypted: isEncrypted, isAttachable: true)
+            $0.network = SwarmNetwork(id: "o", driver: "", isEncrypted: false, isAttachable: true)
+            $0.made = SwarmNetwork(id: "o", driver: "overlay", isEncrypted: isEncrypted, isAttachable: true)
         }
         note("overlay \(name)\(isEncrypted ? " encrypted" : "")")
     }
