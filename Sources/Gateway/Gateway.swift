@@ -46,13 +46,13 @@ package final class Gateway: Service {
         self.logger = logger
         let limits = configuration.limits
         folder = try DataFolder(configuration.dataFolder)
-        acceptor = Acceptor(try ListeningSocket(host: configuration.host, port: configuration.port))
-        let address = "\(configuration.host):\(acceptor.port)"
+        acceptor = Acceptor(try ListeningSocket(host: configuration.address.host, port: configuration.address.port))
+        let address = "\(HostAddress(host: configuration.address.host, port: acceptor.port))"
         guard acceptor.isLoopback || configuration.allowsPlaintext else {
             throw GatewayError.plaintext(address: address)
         }
         if let swarm = configuration.swarm, !swarm.isLoopback, !configuration.allowsPlaintext {
-            throw GatewayError.plaintextLink(address: "\(swarm.host):\(swarm.port)")
+            throw GatewayError.plaintextLink(address: "\(swarm.address)")
         }
 
         store = try FunctionStore(path: "\(folder.path)/registry.sqlite")
@@ -74,7 +74,7 @@ package final class Gateway: Service {
             maxMetadataBytes: limits.metadataBytes, chainDepth: limits.chainDepth)
         links = try LinkServer(
             path: folder.socket, containerPath: folder.containerSocket,
-            tcp: configuration.swarm.map { LinkAddress(host: $0.host, port: $0.port) },
+            tcp: configuration.swarm?.address,
             maxBodyBytes: limits.messageBytes, invoker: invoker, logger: logger,
             onTurn: { [calls] in calls.drain() })
         logs = try LogPump()
@@ -171,7 +171,7 @@ package final class Gateway: Service {
         acceptor.start(
             limits: AcceptorLimits(prefaceTimeout: limits.prefaceTimeout, descriptorMax: most)
         ) { [server] in server.adopt($0) }
-        let address = "\(configuration.host):\(acceptor.port)"
+        let address = HostAddress(host: configuration.address.host, port: acceptor.port)
         if !acceptor.isLoopback {
             logger.warning("calls to \(address) are not encrypted (--allow-plaintext)")
         }

@@ -4,9 +4,8 @@ package import FunctionConfig
 
 /// What a gateway is started with.
 package struct GatewayConfiguration: Sendable {
-    package var host: String
-    /// 0 picks a free one.
-    package var port: UInt16
+    /// Where calls are listened for.
+    package var address: HostAddress
     package var dataFolder: String
     package var limits: Limits
     /// The interpreter of functions that name none; nil is `python3` on the PATH.
@@ -25,15 +24,14 @@ package struct GatewayConfiguration: Sendable {
     package var variables: [String: String]
 
     package init(
-        host: String, port: UInt16, dataFolder: String, limits: Limits = Limits(), python: String? = nil,
+        address: HostAddress, dataFolder: String, limits: Limits = Limits(), python: String? = nil,
         deploy: DeployKind = .process,
         makeEngine: @escaping ContainerEngineMaker = {
             () throws(EngineError) in throw EngineError(.failed, "this gateway has no container engine")
         },
         swarm: SwarmConfiguration? = nil, allowsPlaintext: Bool = false, launcher: String, variables: [String: String]
     ) {
-        self.host = host
-        self.port = port
+        self.address = address
         self.dataFolder = dataFolder
         self.limits = limits
         self.python = python

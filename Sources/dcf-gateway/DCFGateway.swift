@@ -92,7 +92,7 @@ struct DCFGateway: AsyncParsableCommand {
                 "--log-level: \"\(logLevel)\" is none of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
             )
         }
-        let (host, port) = try Self.address(listen, of: "--listen")
+        let address = try Self.address(listen, of: "--listen")
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "dcf-gateway")
         logger.logLevel = level
@@ -100,7 +100,7 @@ struct DCFGateway: AsyncParsableCommand {
         do {
             let gateway = try Gateway(
                 GatewayConfiguration(
-                    host: host, port: port, dataFolder: try dataFolder(variables), limits: values, python: python,
+                    address: address, dataFolder: try dataFolder(variables), limits: values, python: python,
                     deploy: engineChosen.deploy,
                     makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) },
                     swarm: try swarmConfiguration(variables), allowsPlaintext: allowPlaintext,
@@ -124,7 +124,7 @@ struct DCFGateway: AsyncParsableCommand {
 
     private func swarmConfiguration(_ variables: [String: String]) throws -> SwarmConfiguration? {
         guard engineChosen == .swarm else { return nil }
-        let (host, port) = try Self.address(linkListen, of: "--link-listen")
+        let address = try Self.address(linkListen, of: "--link-listen")
         let advertised = try linkAdvertise?.split(separator: ",").map {
             try Self.address(String($0), of: "--link-advertise")
         }
@@ -133,7 +133,7 @@ struct DCFGateway: AsyncParsableCommand {
                 "--group: --link-advertise must name all gateways of the group, as 10.0.0.1:32223,10.0.0.2:32223")
         }
         return SwarmConfiguration(
-            host: host, port: port, advertised: advertised ?? [], group: try swarmGroup(), overlay: overlay,
+            address: address, advertised: advertised ?? [], group: try swarmGroup(), overlay: overlay,
             allowsPlaintextOverlay: overlayPlaintext,
             makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) })
     }
@@ -154,14 +154,11 @@ struct DCFGateway: AsyncParsableCommand {
         return found
     }
 
-    private static func address(_ text: String, of option: String) throws -> (host: String, port: UInt16) {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-            throw ValidationError("\(option): \"\(text)\" is not HOST:PORT")
+    private static func address(_ text: String, of option: String) throws -> HostAddress {
+        guard let address = HostAddress(text) else {
+            throw ValidationError("\(option): \"\(text)\" is not HOST:PORT (an IPv6 address in brackets)")
         }
-        var host = String(text[..<colon])
-        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        guard !host.isEmpty else { throw ValidationError("\(option): \"\(text)\" has no host") }
-        return (host, port)
+        return address
     }
 
     private func dataFolder(_ variables: [String: String]) throws -> String {

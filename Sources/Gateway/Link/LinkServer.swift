@@ -45,7 +45,7 @@ final class LinkServer: Sendable {
     ///   - invoker: takes the calls that handlers make.
     ///   - onTurn: called on the links' thread when what was there has been read.
     init(
-        path: String, containerPath: String, tcp address: LinkAddress? = nil, maxBodyBytes: Int, invoker: Invoker,
+        path: String, containerPath: String, tcp address: HostAddress? = nil, maxBodyBytes: Int, invoker: Invoker,
         logger: Logger,
         onTurn: @escaping @Sendable () -> Void = {}
     ) throws(LinkServerError) {

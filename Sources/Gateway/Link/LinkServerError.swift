@@ -2,7 +2,7 @@
 enum LinkServerError: Error, CustomStringConvertible {
     case pathTooLong(String)
     case refused(String, reason: String)
-    case address(LinkAddress, reason: String)
+    case address(HostAddress, reason: String)
 
     var description: String {
         switch self {

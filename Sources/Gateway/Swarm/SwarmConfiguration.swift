@@ -2,12 +2,11 @@
 package struct SwarmConfiguration: Sendable {
     package static let overlayDefault = "dcf"
 
-    /// Where the tasks' watchers are listened for. Port 0 picks a free one.
-    package var host: String
-    package var port: UInt16
+    /// Where the tasks' watchers are listened for.
+    package var address: HostAddress
     /// What the tasks dial: this gateway, and the others of its group. None is this node's address in the Swarm; port 0 is the
     /// one that is listened on.
-    package var advertised: [(host: String, port: UInt16)]
+    package var advertised: [HostAddress]
     /// The gateways that serve each other's functions; nil: this one is alone.
     package var group: SwarmGroup?
     /// The overlay network of the tasks, made where there is none.
@@ -18,12 +17,11 @@ package struct SwarmConfiguration: Sendable {
     package var makeEngine: SwarmEngineMaker
 
     package init(
-        host: String, port: UInt16, advertised: [(host: String, port: UInt16)] = [], group: SwarmGroup? = nil,
+        address: HostAddress, advertised: [HostAddress] = [], group: SwarmGroup? = nil,
         overlay: String = SwarmConfiguration.overlayDefault,
         allowsPlaintextOverlay: Bool = false, makeEngine: @escaping SwarmEngineMaker
     ) {
-        self.host = host
-        self.port = port
+        self.address = address
         self.advertised = advertised
         self.group = group
         self.overlay = overlay
@@ -32,5 +30,5 @@ package struct SwarmConfiguration: Sendable {
     }
 
     /// Whether what listens at `host` is reached from this machine alone.
-    var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+    var isLoopback: Bool { ["localhost", "::1"].contains(address.host) || address.host.hasPrefix("127.") }
 }

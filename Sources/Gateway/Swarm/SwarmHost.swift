@@ -112,10 +112,11 @@ final class SwarmHost: Sendable {
                     + "manager, or make this one (docker node promote, on a manager)")
         }
         var advertised = configuration.advertised
-        if advertised.isEmpty { advertised = [(host: info.nodeAddress, port: 0)] }
+        if advertised.isEmpty { advertised = [HostAddress(host: info.nodeAddress, port: 0)] }
         let own = links.tcpPort ?? 0
-        let address = advertised.map { host, port in "tcp:\(LinkAddress(host: host, port: port == 0 ? own : port))" }
-            .joined(separator: ",")
+        let address =
+            advertised
+            .map { "tcp:\(HostAddress(host: $0.host, port: $0.port == 0 ? own : $0.port))" }.joined(separator: ",")
         state.withLock { $0.link = address }
         try await prepareOverlay()
         logger.info("tasks dial \(address)")

@@ -51,7 +51,7 @@ import WatcherLink
         let logger = Logger(label: "test") { _ in Lines(count: lines) }
         let links = try LinkServer(
             path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
-            tcp: LinkAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 1 << 20, invoker: invoker, logger: logger)
+            tcp: HostAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 1 << 20, invoker: invoker, logger: logger)
         links.start()
         defer { links.stop() }
         try await body(links, try #require(links.tcpPort))

@@ -56,7 +56,7 @@ final class InvokeTest: Sendable {
             chainDepth: chainDepth)
         links = try LinkServer(
             path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
-            tcp: LinkAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: invoker,
+            tcp: HostAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: invoker,
             logger: Logger(label: "test"))
         server = Server(configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue)
         InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)

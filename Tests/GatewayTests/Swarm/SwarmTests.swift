@@ -35,7 +35,7 @@ import Testing
         try SwarmHost(
             id: Self.id,
             configuration: SwarmConfiguration(
-                host: "127.0.0.1", port: 0, advertised: [("10.0.0.9", 7)],
+                address: HostAddress(host: "127.0.0.1", port: 0), advertised: [HostAddress(host: "10.0.0.9", port: 7)],
                 allowsPlaintextOverlay: allowsPlaintextOverlay
             ) { [engine] () throws(EngineError) in engine },
             links: links, folders: ContainerFolders(dataFolder: work.path, link: work.path), tasks: tasks,

@@ -1,15 +1,15 @@
-/// Where watchers on other machines dial: a name or an address of this machine, and a port; 0 is any that is free.
-struct LinkAddress: Sendable, Equatable, CustomStringConvertible {
-    let host: String
-    let port: UInt16
+/// Where something is listened for, or dialled: a name or an address, and a port, of which 0 is any that is free.
+package struct HostAddress: Sendable, Equatable, CustomStringConvertible {
+    package let host: String
+    package let port: UInt16
 
-    init(host: String, port: UInt16) {
+    package init(host: String, port: UInt16) {
         self.host = host
         self.port = port
     }
 
     /// `HOST:PORT`, an IPv6 address in brackets; nil when it is not that.
-    init?(_ text: String) {
+    package init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
             return nil
         }
@@ -23,5 +23,5 @@ struct LinkAddress: Sendable, Equatable, CustomStringConvertible {
         self.init(host: String(host), port: port)
     }
 
-    var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
