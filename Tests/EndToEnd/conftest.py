@@ -179,6 +179,23 @@ def docker(request):
         made.stop()
 
 
+@pytest.fixture(scope="session")
+def debian(docker):
+    return skipping(docker.debian)
+
+
+@pytest.fixture(scope="session")
+def gateway_image(docker, debian):
+    """Its packages come from a mirror."""
+    base = "dcf-test/for-gateway"
+    if docker("run", "--rm", "--network", "host", debian, "sh", "-c", "apt-get update -qq 2>&1 | grep -q ^[EW]:; test $? = 1",
+              check=False).returncode != 0:
+        pytest.skip("no mirror of Debian's packages can be reached from a container")
+    docker("tag", debian, base)
+    docker.script("images.sh", "gateway", BASE=base)
+    return f"dcf/gateway:{docker.version()}"
+
+
 def skipping(body, *arguments):
     """What it returns; a skip where something cannot be had on this machine."""
     try:

@@ -1,5 +1,4 @@
 """Functions as containers of images: built, tried, deployed and run by the real programs on a real engine."""
-import base64
 import hashlib
 import io
 import json
@@ -18,15 +17,12 @@ import pytest
 
 from conftest import skipping
 from support.client import refused
-from support.docker import Docker, architecture
+from support.docker import LOGIN, PASSWORD, Docker, architecture, logged_in
 from support.gateway import BIN, dcf
 from support.nvml import StandIn
 from support.waiting import wait_until
 
 LABEL = "io.dcf.gateway"
-
-#: me, open-sesame.
-LOGIN = "me:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO"
 
 ECHO = "def Handler(req):\n    return req.input\n"
 
@@ -290,16 +286,13 @@ def test_a_registry_that_asks_who_is_there(closed_registry, host, images, tmp_pa
     gateway = host()
     done = create(gateway, images, "echo", ECHO, "--registry", registry, check=False)
     assert done.returncode == 1 and "cannot push" in done.error and "no basic auth" in done.error, done.error
-    config = tmp_path / "docker"
-    config.mkdir()
-    auth = base64.b64encode(b"me:open-sesame").decode()
-    (config / "config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+    config, auth = logged_in(tmp_path, registry)
     done = gateway.dcf("function", "create", "-f", str(done.path), "--registry", registry,
-                       environment={**images.environment, "DOCKER_CONFIG": str(config)})
+                       environment={**images.environment, **config})
     assert gateway.client.invoke("echo", b"x") == "x"
     text = gateway.text() + gateway.dcf("function", "log", "echo").text + done.error
     kept = b"".join(file.read_bytes() for file in gateway.data.rglob("*.db*"))
-    for secret in ("open-sesame", auth):
+    for secret in (PASSWORD, auth):
         assert secret not in text and secret.encode() not in kept
 
 

@@ -92,11 +92,6 @@ def watcher(docker):
 
 
 @pytest.fixture(scope="module")
-def debian(docker):
-    return skipping(docker.debian)
-
-
-@pytest.fixture(scope="module")
 def python312(docker):
     """What the template's base is called, with nothing that a registry would have to give."""
     skipping(docker.debian)
@@ -425,18 +420,6 @@ HARDENED_RUN = ("--network", "none", "--read-only", "--tmpfs", "/tmp")
 
 
 # The gateway's own image.
-
-@pytest.fixture(scope="module")
-def gateway_image(docker, debian):
-    """Its packages come from a mirror."""
-    base = "dcf-test/for-gateway"
-    if docker("run", "--rm", "--network", "host", debian, "sh", "-c", "apt-get update -qq 2>&1 | grep -q ^[EW]:; test $? = 1",
-              check=False).returncode != 0:
-        pytest.skip("no mirror of Debian's packages can be reached from a container")
-    docker("tag", debian, base)
-    docker.script("images.sh", "gateway", BASE=base)
-    return f"dcf/gateway:{docker.version()}"
-
 
 def test_the_gateways_image(docker, gateway_image, tmp_path):
     """It listens beyond its own loopback, runs functions as processes, and ends with the container."""

@@ -11,7 +11,8 @@ import pytest
 
 from conftest import skipping
 from support.client import Refused, refused
-from support.gateway import BIN
+from support.docker import LOGIN, PASSWORD, logged_in
+from support.gateway import BIN, Gateway
 from support.swarm import Swarm
 from support.waiting import wait_until
 
@@ -220,6 +221,45 @@ def test_a_node_is_lost_under_load(swarm, host):
     wait_until(lambda: swarm.running(name) == [0] * 4, 10, "all on the node that is left")
 
 
+def test_a_node_is_drained_under_load(swarm, host):
+    """The Swarm tells the tasks there to end: they finish what they have, and get no more."""
+    gateway = host()
+    create(swarm, gateway, "where", replicas=4)
+    name = service(swarm)
+    wait_until(lambda: swarm.running(name) == [0, 0, 1, 1], 10, "two tasks on each node")
+    try:
+        with Load(gateway, "where", threads=8, data=b"0.2") as load:
+            time.sleep(0.5)
+            swarm.manager("node", "update", "--availability", "drain", swarm.nodes[1].identity)
+            wait_until(lambda: swarm.running(name) == [0] * 4 and len(seen(gateway, "where", 4)) == 4, 30, "all on the other")
+            time.sleep(0.5)
+    finally:
+        swarm.manager("node", "update", "--availability", "active", swarm.nodes[1].identity)
+    assert len(load.done) > 20 and load.failed == [], load.failed[:3]
+
+
+def test_the_managers_engine_dies_under_load(swarm, host):
+    """What runs goes on, and is called; when the engine is back, so is the gateway's say."""
+    gateway = host()
+    create(swarm, gateway, "where", replicas=2)
+    name = service(swarm)
+    wait_until(lambda: swarm.running(name) == [0, 1], 10, "a task on each node")
+    with Load(gateway, "where") as load:
+        time.sleep(0.5)
+        swarm.manager.crash()
+        died = time.monotonic()
+        time.sleep(3)
+        back = time.monotonic()
+        swarm.manager.launch()
+        wait_until(lambda: swarm.state(0) == "ready" and len(swarm.running(name)) == 2, 60, "the Swarm is whole")
+        wait_until(lambda: sorted(seen(gateway, "where", 2)) == containers(swarm, name), 60, "so is the function")
+    assert not [each for each in load.failed if died < each[0] < back], load.failed[:3]
+    # The engine ends the containers that it finds when it starts again.
+    assert all(error.executed == "maybe" for _, _, error in load.failed) and len(load.failed) <= 8, load.failed[:3]
+    gateway.dcf("function", "scale", "where", "3")
+    wait_until(lambda: len(swarm.tasks(name)) == 3, 20, "3 tasks")
+
+
 def test_a_task_that_ends_is_replaced(swarm, host):
     gateway = host()
     code = "import os\ndef Handler(req):\n    if req.input == b'die':\n        os._exit(3)\n    return os.uname().nodename\n"
@@ -256,6 +296,29 @@ def test_an_image_that_the_nodes_cannot_get(swarm, host):
     done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=swarm.manager.environment)
     assert done.returncode == 1 and "node2: it cannot get the image" in done.error and "never pushed" in done.error, done.error
     wait_until(lambda: left(swarm) == ([], []), 30, "nothing of it left")
+
+
+@pytest.fixture(scope="module")
+def closed_registry(swarm):
+    return skipping(lambda: swarm.registry(login=LOGIN))
+
+
+def test_the_nodes_pull_as_who_deployed(closed_registry, swarm, host, tmp_path):
+    """From a registry that asks who is there; the gateway passes credentials on, and shows them nowhere."""
+    registry = closed_registry
+    config, auth = logged_in(tmp_path, registry)
+    gateway = host()
+    path = gateway.write("private", None, {"handler.py": WHERE + "# private\n", "Dockerfile": DOCKERFILE},
+                         {"image": "test/private", "replicas": 2})
+    done = gateway.dcf("function", "create", "-f", str(path), "--registry", registry,
+                       environment={**swarm.manager.environment, **config})
+    name = service(swarm)
+    wait_until(lambda: swarm.running(name) == [0, 1], 30, "the other node has pulled it")
+    assert len(seen(gateway, "private", 2)) == 2
+    spec = json.dumps(swarm.manager.api("GET", f"/services/{name}"))
+    kept = b"".join(file.read_bytes() for file in gateway.data.rglob("*") if file.is_file())
+    for secret in (PASSWORD, auth):
+        assert secret not in gateway.text() + done.error + spec and secret.encode() not in kept
 
 
 def test_streams_and_broken_constructors(swarm, host):
@@ -323,6 +386,37 @@ def test_the_overlay_is_encrypted_unless_told_otherwise(swarm, own_gateway):
     found = swarm.manager.api("GET", "/networks/closed")
     assert found["Driver"] == "overlay" and "encrypted" in found["Options"] and found["Attachable"]
     gateway.stop()
+
+
+def test_a_gateway_on_the_overlay(swarm, docker, gateway_image, tmp_path):
+    """A container, as docs/cluster.md says: tasks find it by its name, and their links stay on the overlay."""
+    manager = swarm.manager
+    swarm.share(gateway_image, docker)
+    manager("network", "create", "--driver", "overlay", "--attachable", "within")
+    socket_path = manager.host.removeprefix("unix://")
+    manager("run", "--detach", "--name", "gateway", "--network", "within", "--publish", "32222:32222",
+            "--group-add", os.stat(socket_path).st_gid, "--volume", f"{socket_path}:/var/run/docker.sock", gateway_image,
+            "--swarm", "--overlay", "within", "--overlay-plaintext", "--link-listen", "0.0.0.0:32223",
+            "--link-advertise", "gateway:32223")
+    outside = Gateway(tmp_path / "outside")
+    outside.address = f"{manager.address}:32222"
+    try:
+        wait_until(lambda: "listening on" in manager.log("gateway"), 30, "it listens")
+        create(swarm, outside, "where", replicas=2)
+        name = service(swarm)
+        assert swarm.running(name) == [0, 1]
+        assert sorted(seen(outside, "where", 2)) == containers(swarm, name)
+        outside.close_client()
+        manager("stop", "--time", "60", "gateway")
+        assert manager.inspect("gateway")["State"]["ExitCode"] == 0
+        assert left(swarm) == ([], [])
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the gateway said:\n{manager.log('gateway')[-3000:]}") from None
+    finally:
+        outside.close_client()
+        manager.remove("gateway")
+        for each in left(swarm)[0]:
+            manager("service", "rm", each)
 
 
 # More than one gateway before the Swarm.

@@ -3,6 +3,8 @@
 Its containers have no network and its builds the host's, so that nothing of the machine's network is changed. What takes long
 to make is kept in ~/.cache/dcf-test/images: a Debian with a Python, by debootstrap.
 """
+import base64
+import contextlib
 import fcntl
 import functools
 import json
@@ -17,7 +19,7 @@ import urllib.error
 import urllib.request
 
 from .gateway import BIN
-from .processes import descendants
+from .processes import command, descendants, kill
 from .waiting import wait_until
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -53,6 +55,20 @@ exec "$runc" "$@"
 
 class Unavailable(Exception):
     """Why there can be no engine here: the reason for a skip."""
+
+
+#: Who may use a registry that asks: a line of htpasswd.
+LOGIN = "me:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO"
+PASSWORD = "open-sesame"
+
+
+def logged_in(folder, registry):
+    """The environment of a `docker login` to a registry for LOGIN, and what stands in its config."""
+    config = pathlib.Path(folder) / "docker"
+    config.mkdir()
+    auth = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+    (config / "config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+    return {"DOCKER_CONFIG": str(config)}, auth
 
 
 class Docker:
@@ -142,6 +158,18 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
             self.process.kill()
             self.process.wait()
         self.process = None
+
+    def crash(self):
+        """kill -9 of it and its containerd; its containers go on, until `launch` starts it again."""
+        below = {each for each in descendants(self.process.pid) if command(each).startswith("containerd ")}
+        for each in (self.process.pid, *below):
+            kill(each)
+        self.process.wait()
+        self.process = None
+        for each in below:
+            # Ours since its parent is gone; while it is known, the next takes it for alive.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(each, 0)
 
     def stop(self):
         for registry in self._registries.values():

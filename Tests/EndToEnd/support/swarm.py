@@ -265,9 +265,9 @@ class Swarm:
         file.unlink()
         return identity
 
-    def registry(self):
+    def registry(self, login=None):
         """The address of a registry that every node pulls from."""
-        return self.manager.registry(self.host_address)
+        return self.manager.registry(self.host_address, login)
 
     def tasks(self, service, desired="running"):
         """A service's tasks that should be there, oldest first, as the API tells of them."""
