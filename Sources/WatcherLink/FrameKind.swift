@@ -42,4 +42,6 @@ package enum FrameKind: UInt8, Sendable {
     case leaving = 22
     /// Gateway to watcher: end at once, be the link shared with other gateways or not. Optional.
     case stop = 23
+    /// Gateway to watcher on another machine: print where the threads are to the log. Optional.
+    case stacks = 24
 }

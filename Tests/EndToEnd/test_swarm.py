@@ -1,4 +1,5 @@
 """Functions as services of a real Swarm: two nodes, each an engine in a network of its own, and the gateway beside them."""
+import contextlib
 import json
 import os
 import re
@@ -269,6 +270,21 @@ def test_a_task_that_ends_is_replaced(swarm, host):
     assert error.name == "UNAVAILABLE" and "exit status 3" in str(error), error
     gateway.wait_ready("mortal")
     assert gateway.client.invoke("mortal") != first
+
+
+def test_a_stuck_handler_says_where(swarm, host):
+    gateway = host()
+    create(swarm, gateway, "where", timeout={"call": "1s"})
+    stuck = json.loads(gateway.client.invoke("where"))["host"]
+    error = refused(gateway.client.invoke, "where", b"1000")
+    assert (error.name, error.executed) == ("DEADLINE_EXCEEDED", "maybe"), error
+
+    def replaced():
+        with contextlib.suppress(Refused):
+            return json.loads(gateway.client.invoke("where"))["host"] != stuck
+
+    wait_until(replaced, 20, "a replacement")
+    wait_until(lambda: ', line 12 in __call__' in gateway.dcf("function", "log", "where").text, 10, "its stack in the log")
 
 
 def test_constraints_and_generic_resources(swarm, host):

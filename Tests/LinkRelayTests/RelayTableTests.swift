@@ -136,6 +136,8 @@ import WatcherLink
     @Test func whatMustNotComeIsAnError() throws {
         bothJoin()
         #expect(try table.take(frame(.stop, flags: .optional), from: 1) == [.stop])
+        let stacks = frame(.stacks, flags: .optional)
+        #expect(try table.take(stacks, from: 1) == [.toWatcher(stacks)])
         #expect(throws: LinkError.unexpected(.welcome, "came out of turn")) {
             _ = try table.take(frame(.welcome), from: 0)
         }

@@ -245,12 +245,16 @@ def test_a_watcher_leads_its_own_group(start):
     assert pathlib.Path(f"/proc/{replica.process.pid}/comm").read_text() == "dcf-watcher\n"
 
 
-def test_the_stacks_signal(start, each_python):
-    """SIGRTMIN+8 has the stacks of all threads in the log while C code holds the GIL."""
+@pytest.mark.parametrize("asks", [
+    lambda replica: os.kill(replica.process.pid, signal.SIGRTMIN + 8),
+    lambda replica: replica.send(frames.frame(frames.STACKS, flags=frames.OPTIONAL)),
+], ids=["signal", "frame"])
+def test_the_stacks(start, each_python, asks):
+    """SIGRTMIN+8, or a frame, has the stacks of all threads in the log while C code holds the GIL."""
     replica = start(STUBBORN, python=each_python).started()
     replica.send(frames.call(1))
     wait_for_file(replica.folder / "begun")
-    os.kill(replica.process.pid, signal.SIGRTMIN + 8)
+    asks(replica)
     assert b"handler.py\", line" in replica.err.wait_for(b"in __call__")
 
 

@@ -103,6 +103,7 @@ package struct RelayTable {
             }
             return others + [.toWatcher(frame)]
         case .stop: return [.stop]
+        case .stacks: return [.toWatcher(frame)]
         default: throw .unexpected(kind, "came out of turn")
         }
     }

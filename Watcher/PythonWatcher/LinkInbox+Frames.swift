@@ -44,6 +44,7 @@ extension LinkInbox {
         case .recall: giveBack()
         case .drain: drain()
         case .stop: LinkGuard.endGroup()
+        case .stacks: kill(getpid(), dcf_stack_signal())
         case nil:
             guard header.flags.contains(.optional) else {
                 throw .link(LinkError.unknownKind(header.kind).description)

@@ -107,6 +107,11 @@ final class ReplicaLink: @unchecked Sendable {
         writer.send { $0.append(.stop, flags: .optional) }
     }
 
+    /// The watcher prints where its threads are to its log.
+    func printStacks() {
+        writer.send { $0.append(.stacks, flags: .optional) }
+    }
+
     /// The calls that come to `replica` from `route` are this link's from now on. Before the first of them.
     func serve(_ replica: ReplicaSlots, of route: FunctionRoute) {
         serving.withLock { $0 = (route, replica) }

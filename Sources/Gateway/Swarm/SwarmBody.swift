@@ -125,7 +125,9 @@ final class SwarmBody: ReplicaBody {
     }
 
     /// Nothing reaches a process of another machine but its link.
-    func printStacks() {}
+    func printStacks() {
+        state.withLock { $0.link }?.printStacks()
+    }
 
     /// The engine keeps its limit.
     func memory() -> UInt64? { nil }
