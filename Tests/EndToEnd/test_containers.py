@@ -335,12 +335,13 @@ class Handler:
 """
 
 
-def test_kill_9_of_the_gateway(host, images):
+@pytest.mark.parametrize("code", [COUNTED, COUNTED.replace("def __call__", "async def __call__")], ids=["def", "async"])
+def test_kill_9_of_the_gateway(host, images, code):
     """Its containers go on, the next gateway takes them over, model loaded, and removes what it does not need; it touches no
     others."""
     gateway = host()
-    create(gateway, images, "echo", COUNTED, replicas=2)
-    create(gateway, images, "gone", COUNTED)
+    create(gateway, images, "echo", code, replicas=2)
+    create(gateway, images, "gone", code)
     before = set(containers(images))
     assert len(before) == 3
     made = {gateway.client.invoke("echo") for _ in range(50)}

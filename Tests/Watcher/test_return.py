@@ -48,9 +48,55 @@ class Handler:
 """
 
 ASYNC = """
+import asyncio, dcf, os
+
+made = 0
+
+class Handler:
+    def __init__(self):
+        global made
+        made += 1
+        self.calls = self.turns = 0
+        self.background = None
+
+    async def turn(self):
+        while True:
+            self.turns += 1
+            await asyncio.sleep(0.01)
+
+    async def __call__(self, req):
+        self.calls += 1
+        if self.background is None:
+            self.background = asyncio.ensure_future(self.turn())
+        if req.input == b"turns":
+            return str(self.turns)
+        if req.input == b"slow":
+            open("begun", "w").close()
+            try:
+                while not os.path.exists("go"):
+                    await asyncio.sleep(0.01)
+            finally:
+                open("cancelled" if req.cancelled else "whole", "w").close()
+        if req.input == b"chain":
+            try:
+                await dcf.call_async("other", b"x")
+            except dcf.Error as error:
+                open("told", "w").write(str(error))
+        return "%d %d" % (made, self.calls)
+"""
+
+ASYNC_STREAM = """
 class Handler:
     async def __call__(self, req):
-        return req.input
+        if not req.input:
+            return "whole"
+        async def pieces():
+            try:
+                while True:
+                    yield b"x" * 1000
+            finally:
+                open("closed", "w").close()
+        return pieces()
 """
 
 
@@ -149,10 +195,70 @@ def test_a_signal_ends_it_while_it_is_alone(returning):
     assert replica.status() == 0
 
 
-def test_an_event_loop_ends_with_its_link(returning):
-    replica = returning(ASYNC)
+# Coroutines.
+
+def test_an_event_loop_comes_back(returning):
+    replica = returning(ASYNC, concurrency=8)
+    assert replica.reply(b"x") == b"1 1"
+    for turn in range(20):
+        lose(replica)
+        replica.started()
+        assert replica.reply(b"x", id=turn + 1) == b"1 %d" % (turn + 2)
+    replica.drain()
+    assert replica.ended() and replica.status() == 0
+
+
+@pytest.mark.parametrize("cancel", [None, "raise"])
+def test_a_task_under_way_is_forgotten(returning, cancel):
+    """It goes on beside the next gateway's calls, or is cancelled where the config says so; either way nobody hears of it."""
+    replica = returning(ASYNC, concurrency=2, **({"cancel": cancel} if cancel else {}))
+    for id in (7, 8):
+        replica.send(frames.call(id, b"slow"))
+    wait_for((replica.folder / "begun").exists)
     lose(replica)
-    assert replica.status() in (128 + signal.SIGKILL, -signal.SIGKILL)
+    replica.started()
+    # As many as ever run beside it.
+    assert replica.reply(b"x", id=7) == b"1 3"
+    (replica.folder / "go").touch()
+    wait_for((replica.folder / "cancelled").exists)
+    for id in range(8, 20):
+        assert replica.reply(b"x", id=id) == b"1 %d" % (id - 4)
+    replica.drain()
+    assert replica.ended() and replica.status() == 0
+
+
+def test_an_event_loop_turns_without_a_gateway(returning):
+    replica = returning(ASYNC, concurrency=2)
+    before = int(replica.reply(b"turns"))
+    path, away = replica.folder / "l", replica.folder / "away"
+    os.rename(path, away)
+    lose(replica)
+    time.sleep(0.5)
+    os.rename(away, path)
+    replica.started()
+    assert int(replica.reply(b"turns", id=2)) > before + 10
+
+
+def test_an_asynchronous_stream_under_way_is_closed(returning):
+    replica = returning(ASYNC_STREAM)
+    replica.send(frames.call(1, b"go", flags=frames.STREAM))
+    assert replica.receive().kind == frames.PIECE
+    lose(replica)
+    replica._buffer = b""
+    replica.started()
+    assert replica.reply() == b"whole"
+    wait_for((replica.folder / "closed").exists)
+
+
+def test_a_call_of_another_function_under_way_fails(returning):
+    replica = returning(ASYNC, concurrency=2)
+    replica.send(frames.call(1, b"chain"))
+    assert replica.receive().kind == frames.CALL_OUT
+    lose(replica)
+    replica.started()
+    wait_for((replica.folder / "told").exists)
+    assert "UNAVAILABLE" in (replica.folder / "told").read_text() and "went away" in (replica.folder / "told").read_text()
+    assert replica.reply(b"x") == b"1 2"
 
 
 def test_it_is_not_healthy_meanwhile(start):

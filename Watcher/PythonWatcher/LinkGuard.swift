@@ -205,7 +205,7 @@ enum LinkGuard {
         guard WatcherState.returnSeconds > 0 else { endGroup() }
         HealthFile.remove()
         lostNanos = MonotonicClock.nowNanos()
-        if let service { service.inbox.withLock { service.inbox.fail(.ended) } }
+        if let service { service.inbox.withLock { service.inbox.lose() } }
         service = nil
     }
 

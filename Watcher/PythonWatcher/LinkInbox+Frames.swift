@@ -157,22 +157,32 @@ extension LinkInbox {
 
     // MARK: - Frames about calls
 
+    /// The gateway is gone: nobody waits for anything any more.
+    func lose() {
+        state.pointee.running.forEach { cancel($0) }
+        fail(.ended)
+    }
+
     /// Nobody waits for a call any more: it does not begin, or its request says so.
     private func cancel(_ id: UInt64) {
         if let request = state.pointee.running.find(id) {
-            dcf_atomic_store(&request.pointee.isCancelled, 1)
-            switch state.pointee.cancelStyle {
-            case .flag: break
-            case .raiseInMain: Cancellation.raiseInMain()
-            case .raiseInThread: state.pointee.hasRaises = true
-            }
-            state.pointee.hasCancels = true
+            cancel(request)
             return announce()
         }
         for record in state.pointee.calls.remove(where: { $0.pointee.id == id }) {
             refuse(id, code: 1, "cancelled before the call began")
             record.release()
         }
+    }
+
+    private func cancel(_ request: Request) {
+        dcf_atomic_store(&request.pointee.isCancelled, 1)
+        switch state.pointee.cancelStyle {
+        case .flag: break
+        case .raiseInMain: Cancellation.raiseInMain()
+        case .raiseInThread: state.pointee.hasRaises = true
+        }
+        state.pointee.hasCancels = true
     }
 
     /// Answers a Recall: what has not begun never will.

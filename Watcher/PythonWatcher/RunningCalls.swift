@@ -25,6 +25,10 @@ struct RunningCalls {
         return nil
     }
 
+    func forEach(_ body: (Request) -> Void) {
+        for index in 0..<count { body(requests[index]) }
+    }
+
     private mutating func grow() {
         let larger = UnsafeMutablePointer<Request>.allocate(capacity: 2 * capacity)
         larger.moveInitialize(from: requests, count: count)

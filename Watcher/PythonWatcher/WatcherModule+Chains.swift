@@ -24,8 +24,10 @@ extension WatcherModule {
             PyErr_SetString(dcf_connection_error(), "other functions can be called only by a replica that is ready")
             return nil
         }
+        // A gateway knows nothing of what an earlier one asked for.
+        let isKnown = parent.pointer.map { !$0.pointee.isAnswered } ?? false
         let head = CallOutHead(
-            parent: parent.pointer?.pointee.callID ?? 0, timeoutMicros: UInt64(micros), service: service,
+            parent: isKnown ? parent.pointer?.pointee.callID ?? 0 : 0, timeoutMicros: UInt64(micros), service: service,
             metadata: metadata)
         let isForLoop = PyLong_AsLong(forLoop) != 0
         var result: PythonObject?

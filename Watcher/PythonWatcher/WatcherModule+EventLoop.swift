@@ -14,6 +14,9 @@ extension WatcherModule {
         let count = PyLong_AsLong(concurrency)
         let isInBatches = PyLong_AsLong(inBatches) != 0
         guard PyErr_Occurred() == nil else { return nil }
+        // What an earlier service's loop was told is no news for this one's.
+        var value: eventfd_t = 0
+        eventfd_read(LinkGuard.loopEvent, &value)
         service.inbox.withLock {
             service.inbox.state.pointee.concurrency = count
             service.inbox.state.pointee.keepsBatches = isInBatches
@@ -26,7 +29,7 @@ extension WatcherModule {
 
     /// `loop_take(free, in_batches) -> (work, has_cancels, has_credit, answers, is_drained)`: requests, or lists of
     /// them, that begin now, `free` at most; whether a call was cancelled or got credit since; answers of other
-    /// functions as `(id, code, message, payload)`; whether no more will come.
+    /// functions as `(id, code, message, payload)`; whether no more will come. None when the gateway is lost.
     static func loopTake(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let service = WatcherState.service, let free = PyTuple_GetItem(arguments, 0),
             let inBatches = PyTuple_GetItem(arguments, 1)
@@ -45,6 +48,10 @@ extension WatcherModule {
             return nil
         }
         Py_DecRef(none)
+        if WatcherState.isLost {
+            news.release()
+            return Python.none()
+        }
         return news.tuple(inBatches: isInBatches)
     }
 
@@ -54,6 +61,13 @@ extension WatcherModule {
         service.inbox.withLock { service.inbox.finish(request) }
         // The reference of the running calls.
         Py_DecRef(request.object)
+        return Python.none()
+    }
+
+    /// `forget(request)`: its gateway is gone; whatever is said of it from now on is said to nobody.
+    static func forget(_ object: PythonObject?) -> PythonObject? {
+        guard let request = RequestType.view(checking: object) else { return nil }
+        request.pointee.isAnswered = true
         return Python.none()
     }
 

@@ -5,8 +5,6 @@ import WatcherLink
 
 /// Coming back: a replica whose gateway went away dials the next one, with its handler as it is.
 extension WatcherModule {
-    private static let pauseNanos = 50_000_000
-
     /// `may_return(seconds)`: from now on the process goes on for so long without a gateway.
     static func mayReturn(_ seconds: PythonObject?) -> PythonObject? {
         guard let seconds else { return nil }
@@ -21,8 +19,8 @@ extension WatcherModule {
         PyBool_FromLong(WatcherState.isLost && WatcherState.isDraining == 0 ? 1 : 0)
     }
 
-    /// `reconnect(path, token, python_version) -> bool`: dials until a gateway answers; false when the replica is to end
-    /// first. The guard's thread ends the process when that takes too long.
+    /// `reconnect(path, token, python_version) -> bool`: dials; false when no gateway answers. The guard's thread ends the
+    /// process when there has been none for too long.
     ///
     /// The old descriptor stays open: a thread that still works on a call of the old gateway's may write to its number.
     static func reconnect(_ arguments: PythonObject?) -> PythonObject? {
@@ -30,29 +28,22 @@ extension WatcherModule {
             let token = Python.text(of: PyTuple_GetItem(arguments, 1)),
             let version = Python.text(of: PyTuple_GetItem(arguments, 2))
         else { return nil }
-        while dcf_atomic_load(&WatcherState.isDraining) == 0 {
-            guard PyErr_CheckSignals() == 0 else { return nil }
+        do throws(WatcherError) {
+            let socket = try LinkSocket(path: path)
             do throws(WatcherError) {
-                let socket = try LinkSocket(path: path)
-                do throws(WatcherError) {
-                    _ = try Handshake(socket: socket).greet(token: token, task: "", pythonVersion: version)
-                } catch {
-                    close(socket.descriptor)
-                    throw error
-                }
-                try LinkGuard.change(to: socket.descriptor)
-                WatcherState.descriptor = socket.descriptor
-                WatcherState.isLost = false
-                return PyBool_FromLong(1)
-            } catch .unreachable {
-            } catch .ended {
+                _ = try Handshake(socket: socket).greet(token: token, task: "", pythonVersion: version)
             } catch {
-                return attempt { () throws(WatcherError) in throw error }
+                close(socket.descriptor)
+                throw error
             }
-            let thread = PyEval_SaveThread()
-            var pause = timespec(tv_sec: 0, tv_nsec: pauseNanos)
-            nanosleep(&pause, nil)
-            PyEval_RestoreThread(thread)
+            try LinkGuard.change(to: socket.descriptor)
+            WatcherState.descriptor = socket.descriptor
+            WatcherState.isLost = false
+            return PyBool_FromLong(1)
+        } catch .unreachable {
+        } catch .ended {
+        } catch {
+            return attempt { () throws(WatcherError) in throw error }
         }
         return PyBool_FromLong(0)
     }

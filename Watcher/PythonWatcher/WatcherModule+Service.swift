@@ -140,7 +140,7 @@ extension WatcherModule {
     /// `flush()`: finished answers are written.
     static func flush() -> PythonObject? {
         guard let service = WatcherState.service else { return Python.none() }
-        return attempt { () throws(WatcherError) in try service.output.flush(to: service.socket) }
+        return attemptSending { () throws(WatcherError) in try service.output.flush(to: service.socket) }
     }
 
     /// Nothing is sent for what was answered before, nor by a process that the handler forked.
@@ -150,6 +150,16 @@ extension WatcherModule {
         guard let service = WatcherState.service, !request.pointee.isAnswered, !WatcherState.isForkedChild else {
             return Python.none()
         }
-        return attempt { () throws(WatcherError) in try body(service) }
+        return attemptSending { () throws(WatcherError) in try body(service) }
+    }
+
+    /// That the gateway is gone is for whoever reads to find, where another may come.
+    private static func attemptSending(_ body: () throws(WatcherError) -> Void) -> PythonObject? {
+        attempt { () throws(WatcherError) in
+            do throws(WatcherError) {
+                try body()
+            } catch .ended where WatcherState.returnSeconds > 0 {
+            }
+        }
     }
 }

@@ -46,6 +46,7 @@ enum WatcherModule {
             ("loop_open", { _, arguments in WatcherModule.loopOpen(arguments) }, Int(METH_VARARGS)),
             ("loop_take", { _, arguments in WatcherModule.loopTake(arguments) }, Int(METH_VARARGS)),
             ("loop_done", { _, request in WatcherModule.loopDone(request) }, Int(METH_O)),
+            ("forget", { _, request in WatcherModule.forget(request) }, Int(METH_O)),
             ("piece", { _, arguments in WatcherModule.piece(arguments) }, Int(METH_VARARGS)),
             ("has_credit", { _, request in WatcherModule.hasCredit(request) }, Int(METH_O)),
             ("wants_pieces", { _, request in WatcherModule.wantsPieces(request) }, Int(METH_O)),

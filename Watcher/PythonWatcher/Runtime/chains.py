@@ -37,7 +37,9 @@ async def call_async(name, data=b"", timeout=None, metadata=None):
     except asyncio.TimeoutError:
         raise Error("DEADLINE_EXCEEDED", "the other function did not answer in time") from None
     finally:
-        if waiting.pop(id, None) is not None:
+        # After another gateway came, the id may be another call's.
+        if waiting.get(id) is answer:
+            del waiting[id]
             _dcf_watcher.call_out_cancel(id)
 
 
@@ -47,6 +49,14 @@ def deliver(answers):
         future = waiting.pop(id, None)
         if future is not None and not future.done():
             future.set_result((code, message, payload))
+
+
+def lose():
+    """No answer comes to what waits."""
+    for future in list(waiting.values()):
+        if not future.done():
+            future.set_exception(Error("UNAVAILABLE", "the gateway went away"))
+    waiting.clear()
 
 
 def _arguments(name, data, timeout, metadata):

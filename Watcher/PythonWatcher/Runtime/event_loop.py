@@ -39,10 +39,11 @@ class EventLoop:
         self._flushes = False
         self._process = os.getpid()
         self._is_drained = False
+        self._is_lost = False
         self._end = None
 
     def run(self):
-        """Until a drain is done."""
+        """Until a drain is done, or the gateway is lost."""
         _dcf_chains.loop = self._loop
         self._end = self._loop.create_future()
         descriptor = _dcf_watcher.loop_open(self._limit, self._batches is not None)
@@ -50,6 +51,8 @@ class EventLoop:
         self._look()
         self._loop.run_until_complete(self._end)
         self._loop.remove_reader(descriptor)
+        if self._is_lost:
+            return
         _dcf_watcher.flush()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
@@ -58,9 +61,10 @@ class EventLoop:
         if self._end.done():
             return
         try:
-            work, cancels, credit, answers, self._is_drained = _dcf_watcher.loop_take(
-                self._limit - len(self._tasks), self._batches is not None
-            )
+            news = _dcf_watcher.loop_take(self._limit - len(self._tasks), self._batches is not None)
+            if news is None:
+                return self._lose()
+            work, cancels, credit, answers, self._is_drained = news
             for each in work:
                 self._begin(each if self._batches is not None else [each])
         except BaseException as error:
@@ -80,6 +84,17 @@ class EventLoop:
         self._end_if_drained()
         if not work and not self._tasks:
             self._log.flush_partial()
+
+    def _lose(self):
+        """Nobody waits for what runs: its tasks end as those of callers that have gone away, or go on beside the next gateway's."""
+        self._is_lost = True
+        for task, requests in list(self._tasks.items()):
+            for request in requests:
+                _dcf_watcher.forget(request)
+            if self._raises or task in self._pieces:
+                self._stop(task, _CANCELLED, "the gateway has gone away")
+        _dcf_chains.lose()
+        self._end.set_result(None)
 
     def _end_if_forked(self, error=None):
         """A child that the handler forked never answers: it ends where its parent would."""

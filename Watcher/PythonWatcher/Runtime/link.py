@@ -16,6 +16,9 @@ from _dcf_streams import LogStreams
 # while C code holds the GIL.
 STACKS_SIGNAL = 34 + 8
 
+# How often a gateway is dialled that has gone away.
+REDIAL_SECONDS = 0.05
+
 EXIT_HANDLER, EXIT_UNAVAILABLE, EXIT_PROTOCOL = 1, 69, 70
 
 
@@ -73,13 +76,16 @@ class Replica:
             warm_up(serving, settings.get("warmup"))
         except LoadFailure as failure:
             self._fail(failure)
-        if returns and descriptor < 0 and not serving.is_async:
+        if returns and descriptor < 0:
             _dcf_watcher.may_return(returns)
         _dcf_watcher.ready(micros)
         serving.run()
-        while _dcf_watcher.is_lost() and _dcf_watcher.reconnect(path, token, version):
-            _dcf_watcher.ready(0)
-            serving.run()
+        while _dcf_watcher.is_lost():
+            if _dcf_watcher.reconnect(path, token, version):
+                _dcf_watcher.ready(0)
+                serving.run()
+            else:
+                serving.wait(REDIAL_SECONDS)
         serving.close()
 
     def _fail(self, failure):

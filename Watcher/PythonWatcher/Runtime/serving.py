@@ -1,6 +1,7 @@
 """How calls reach the handler: one after another, in batches, on threads or on an event loop."""
 
 import functools
+import time
 
 import _dcf_chains
 import _dcf_context
@@ -24,16 +25,12 @@ class Serving:
         self._concurrency = max(1, settings.get("concurrency") or 1)
         self._raises = settings.get("cancel") == "raise"
 
-    @property
-    def is_async(self):
-        return self._handler.is_async
-
     def warm_up(self, data):
         """One call with these bytes; raises what the handler raises, or WrongReply."""
         call_once(self._handler, self._batch, _dcf_watcher.Request(data), lambda piece: None)
 
     def run(self):
-        """Until a drain is done."""
+        """Until a drain is done, or the gateway is lost."""
         threads = 1 if self._handler.is_async or self._batch else self._concurrency
         style = _FLAG
         if self._raises and not self._handler.is_async and not self._batch:
@@ -52,6 +49,15 @@ class Serving:
             self._run_threads(threads)
         else:
             self._run_alone()
+
+    def wait(self, seconds):
+        """Without a gateway. What the handler left on its event loop goes on."""
+        if self._handler.is_async:
+            import asyncio
+
+            self._handler.loop.run_until_complete(asyncio.sleep(seconds))
+        else:
+            time.sleep(seconds)
 
     def _run_alone(self):
         getter = functools.partial(_dcf_watcher.current_request, 0)
