@@ -87,6 +87,6 @@ cmp "$scratch/reply.json" "$scratch/again.json"
 
 step "how long it took"
 # The last column of the replica's row.
-constructed=$(dcf function info ocr | awk '/^Replica / { getline; print $(NF - 1), $NF }')
+constructed=$(dcf function info ocr | awk '/ Constructor$/ { getline; print $(NF - 1), $NF }')
 printf '%-36s %s\n' "deploy, pip and the constructor" "$deployed" "the constructor, with its imports" "$constructed" \
     "the first call" "$called" "the second call" "$again"

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from conftest import skipping
 from support import processes
 from support.client import outcome
+from support.gateway import BIN
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -132,6 +134,20 @@ def test_ocr_reads_the_page(gateway, page):
     assert json.loads(call(gateway, "ocr", base64.encodebytes(page))) == lines
     assert gateway.replicas("ocr") == pid and processes.exists(pid[0]) and time.monotonic() - began < 30
     assert gateway.client.log("ocr").count("model loaded") == 1
+
+
+@pytest.mark.process
+@pytest.mark.timeout(400)
+def test_the_demo(tmp_path):
+    """The first command of the README: it reads the page, says how long that took, and leaves nothing."""
+    done = subprocess.run([ROOT / "scripts/demo.sh"], capture_output=True, text=True,
+                          env={**os.environ, "DCF_BIN": str(BIN), "TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout.rstrip().splitlines()
+    assert len(json.loads("\n".join(lines[:-4]))) > 2
+    for line in lines[-4:]:
+        assert re.fullmatch(r"\w.{35} [0-9.]+ m?s", line), lines[-4:]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.process
