@@ -420,7 +420,7 @@ def test_a_gateway_on_the_overlay(swarm, docker, gateway_image, tmp_path):
         wait_until(lambda: "listening on" in manager.log("gateway"), 30, "it listens")
         create(swarm, outside, "where", replicas=2)
         name = service(swarm)
-        assert swarm.running(name) == [0, 1]
+        wait_until(lambda: swarm.running(name) == [0, 1], 10, "a task on each node")
         assert sorted(seen(outside, "where", 2)) == containers(swarm, name)
         outside.close_client()
         manager("stop", "--time", "60", "gateway")
