@@ -47,6 +47,23 @@ package struct FrameHeader: Sendable, Equatable {
         target.storeBytes(of: id.littleEndian, toByteOffset: 8, as: UInt64.self)
     }
 
+    /// The 16 bytes, in memory of their own.
+    package var bytes: [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: Self.size) { target, count in
+            guard let start = target.baseAddress else { return }
+            encode(to: start)
+            count = Self.size
+        }
+    }
+
+    /// A whole frame, in memory of its own: for those that are rare.
+    package static func frame(
+        _ kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, head: [UInt8] = [], payload: [UInt8] = []
+    ) -> [UInt8] {
+        let header = Self(kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: payload.count)
+        return header.bytes + head + payload
+    }
+
     /// Bytes of the payload.
     @inlinable
     package var payloadLength: Int { bodyLength - headLength }

@@ -10,14 +10,9 @@ import WatcherLink
         _ kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, head: [UInt8] = [], kind number: UInt8? = nil,
         _ payload: String = ""
     ) -> [UInt8] {
-        let body = Array(payload.utf8)
-        let header = FrameHeader(kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: body.count)
-        var bytes = [UInt8](repeating: 0, count: FrameHeader.size)
-        bytes.withUnsafeMutableBytes { buffer in
-            if let start = buffer.baseAddress { header.encode(to: start) }
-        }
+        var bytes = FrameHeader.frame(kind, flags: flags, id: id, head: head, payload: Array(payload.utf8))
         if let number { bytes[4] = number }
-        return bytes + head + body
+        return bytes
     }
 
     /// - Parameter input: the call's id, as its gateway has it.

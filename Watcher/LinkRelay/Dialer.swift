@@ -82,7 +82,7 @@ struct Dialer {
             let proof = Hello.Proof(
                 task: task, code: LinkProof.ofWatcher(token: token, nonce: nonce, task: task), nonce: LinkProof.nonce())
             (hello.token, hello.proof) = ("", proof)
-            send(Frame.make(.hello, head: hello.head), descriptor)
+            send(FrameHeader.frame(.hello, head: hello.head), descriptor)
             limit(descriptor, seconds: Self.welcomeSeconds)
             var settings: [UInt8] = []
             let welcome = try frame(.welcome, reader, payload: &settings) { (head) throws(LinkError) in

@@ -4,18 +4,6 @@ import WatcherLink
 enum Frame {
     private static let idOffset = 8
 
-    static func make(
-        _ kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, head: [UInt8] = [], payload: [UInt8] = []
-    ) -> [UInt8] {
-        let header = FrameHeader(
-            kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: payload.count)
-        var frame = [UInt8](repeating: 0, count: FrameHeader.size)
-        frame.withUnsafeMutableBytes { bytes in
-            if let start = bytes.baseAddress { header.encode(to: start) }
-        }
-        return frame + head + payload
-    }
-
     /// - Parameter frame: at least its header.
     static func header(of frame: [UInt8]) -> FrameHeader {
         precondition(frame.count >= FrameHeader.size)

@@ -183,7 +183,7 @@ package final class LinkRelay: @unchecked Sendable {
             if !isWelcome {
                 isWelcome = true
                 let welcome = Welcome(version: link.welcome.version, maxBodyLength: link.welcome.maxBodyLength)
-                toWatcher.send(Frame.make(.welcome, head: welcome.head, payload: link.settings))
+                toWatcher.send(FrameHeader.frame(.welcome, head: welcome.head, payload: link.settings))
             }
             perform(table.join(number))
         }

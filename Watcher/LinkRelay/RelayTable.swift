@@ -58,7 +58,7 @@ package struct RelayTable {
         var actions: [Action] = []
         for id in (ids.removeValue(forKey: gateway) ?? [:]).values.sorted() {
             origins[id] = nil
-            actions.append(.toWatcher(Frame.make(.cancel, flags: .optional, id: id)))
+            actions.append(.toWatcher(FrameHeader.frame(.cancel, flags: .optional, id: id)))
         }
         batches[gateway] = nil
         recalls = recalls.map { $0 == gateway ? nil : $0 }
@@ -110,7 +110,7 @@ package struct RelayTable {
 
     private mutating func call(_ frame: [UInt8], _ header: FrameHeader, _ gateway: Int) -> [Action] {
         guard !isLeaving else {
-            return [.toGateway(gateway, Frame.make(.returned, head: Returned(calls: [header.id]).head))]
+            return [.toGateway(gateway, FrameHeader.frame(.returned, head: Returned(calls: [header.id]).head))]
         }
         lastID += 1
         origins[lastID] = Origin(gateway: gateway, id: header.id)
@@ -173,7 +173,7 @@ package struct RelayTable {
             if let origin = forget(id) { own[origin.gateway, default: []].append(origin.id) }
         }
         return own.sorted { $0.key < $1.key }.map { gateway, calls in
-            .toGateway(gateway, Frame.make(.returned, head: Returned(calls: calls).head))
+            .toGateway(gateway, FrameHeader.frame(.returned, head: Returned(calls: calls).head))
         }
     }
 
@@ -193,10 +193,10 @@ package struct RelayTable {
 
     // MARK: Frames of its own
 
-    private static let leaving = Frame.make(.leaving, flags: .optional)
+    private static let leaving = FrameHeader.frame(.leaving, flags: .optional)
 
     private static func lostAnswer(_ id: UInt64, _ executed: ErrorHead.Executed) -> [UInt8] {
         let head = CallReplyHead(code: 14, executed: executed, message: "the gateway went away")
-        return Frame.make(.callReply, id: id, head: head.head)
+        return FrameHeader.frame(.callReply, id: id, head: head.head)
     }
 }

@@ -67,14 +67,7 @@ struct Handshake {
     }
 
     private func send(_ kind: FrameKind, head: [UInt8], payload: [UInt8] = []) throws(WatcherError) {
-        let header = FrameHeader(kind: kind, headLength: head.count, payloadLength: payload.count)
-        var frame = [UInt8](repeating: 0, count: FrameHeader.size)
-        frame.withUnsafeMutableBytes { bytes in
-            if let start = bytes.baseAddress { header.encode(to: start) }
-        }
-        frame += head
-        frame += payload
-        try frame.withMemory { (bytes) throws(WatcherError) in
+        try FrameHeader.frame(kind, head: head, payload: payload).withMemory { (bytes) throws(WatcherError) in
             try socket.send(bytes, UnsafeRawBufferPointer(start: nil, count: 0))
         }
     }

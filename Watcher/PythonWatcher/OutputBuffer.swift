@@ -94,15 +94,10 @@ struct OutputBuffer {
 
     /// Adds a frame without a payload that goes with the next write, or ``sendControl(to:)``. Never waits.
     func addControl(_ kind: FrameKind, flags: FrameFlags = .none, id: UInt64, head: [UInt8]) {
-        let header = FrameHeader(kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: 0)
+        let frame = FrameHeader.frame(kind, flags: flags, id: id, head: head)
         pthread_mutex_lock(&control.pointee.lock)
         defer { pthread_mutex_unlock(&control.pointee.lock) }
-        let begin = control.pointee.frames.count
-        control.pointee.frames.append(contentsOf: repeatElement(0, count: FrameHeader.size))
-        control.pointee.frames.withUnsafeMutableBytes { bytes in
-            if let start = bytes.baseAddress { header.encode(to: start + begin) }
-        }
-        control.pointee.frames.append(contentsOf: head)
+        control.pointee.frames += frame
         dcf_atomic_store(&control.pointee.isThere, 1)
     }
 

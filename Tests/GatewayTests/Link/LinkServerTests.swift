@@ -199,12 +199,7 @@ import WatcherLink
             // A length that is allowed later: it is refused before its body comes.
             let watcher = RemoteWatcher(port: port)
             #expect(watcher.challenge() != nil)
-            var header = [UInt8](repeating: 0, count: FrameHeader.size)
-            header.withUnsafeMutableBytes { raw in
-                guard let base = raw.baseAddress else { return }
-                FrameHeader(kind: .hello, headLength: 100, payloadLength: 4 << 10).encode(to: base)
-            }
-            watcher.write(bytes: header)
+            watcher.write(bytes: FrameHeader(kind: .hello, headLength: 100, payloadLength: 4 << 10).bytes)
             #expect(watcher.read() == nil)
         }
     }

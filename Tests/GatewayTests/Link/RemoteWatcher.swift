@@ -37,10 +37,7 @@ final class RemoteWatcher {
     }
 
     func write(_ kind: FrameKind, head: [UInt8] = []) {
-        let header = FrameHeader(kind: kind, headLength: head.count, payloadLength: 0)
-        var frame = [UInt8](repeating: 0, count: FrameHeader.size)
-        frame.withUnsafeMutableBytes { if let base = $0.baseAddress { header.encode(to: base) } }
-        write(bytes: frame + head)
+        write(bytes: FrameHeader.frame(kind, head: head))
     }
 
     /// The next frame; nil at the end of the link.

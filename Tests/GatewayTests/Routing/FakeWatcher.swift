@@ -72,10 +72,7 @@ final class FakeWatcher {
     }
 
     private func write(_ kind: FrameKind, id: UInt64 = 0, head: [UInt8] = [], payload: [UInt8] = []) {
-        let header = FrameHeader(kind: kind, id: id, headLength: head.count, payloadLength: payload.count)
-        var frame = [UInt8](repeating: 0, count: FrameHeader.size)
-        frame.withUnsafeMutableBytes { if let base = $0.baseAddress { header.encode(to: base) } }
-        frame += head + payload
+        let frame = FrameHeader.frame(kind, id: id, head: head, payload: payload)
         precondition(Glibc.write(descriptor, frame, frame.count) == frame.count)
         precondition(link.readable() == nil)
     }

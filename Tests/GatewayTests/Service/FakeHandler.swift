@@ -122,10 +122,7 @@ final class FakeHandler: Sendable {
     private func write(
         _ kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, head: [UInt8] = [], payload: [UInt8] = []
     ) {
-        let header = FrameHeader(kind: kind, flags: flags, id: id, headLength: head.count, payloadLength: payload.count)
-        var frame = [UInt8](repeating: 0, count: FrameHeader.size)
-        frame.withUnsafeMutableBytes { if let base = $0.baseAddress { header.encode(to: base) } }
-        frame += head + payload
+        let frame = FrameHeader.frame(kind, flags: flags, id: id, head: head, payload: payload)
         var sent = 0
         while sent < frame.count {
             let count = frame.withUnsafeBytes {
