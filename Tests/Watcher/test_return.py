@@ -42,8 +42,11 @@ class Handler:
         if not req.input:
             return "whole"
         def pieces():
-            while True:
-                yield b"x" * 1000
+            try:
+                while True:
+                    yield b"x" * 1000
+            finally:
+                open("closed", "w").close()
         return pieces()
 """
 
@@ -85,20 +88,6 @@ class Handler:
         return "%d %d" % (made, self.calls)
 """
 
-ASYNC_STREAM = """
-class Handler:
-    async def __call__(self, req):
-        if not req.input:
-            return "whole"
-        async def pieces():
-            try:
-                while True:
-                    yield b"x" * 1000
-            finally:
-                open("closed", "w").close()
-        return pieces()
-"""
-
 
 @pytest.fixture
 def returning(start):
@@ -110,6 +99,7 @@ def returning(start):
 
 def lose(replica):
     replica.link.close()
+    replica._buffer = b""
 
 
 def test_it_comes_back_as_it_is(returning):
@@ -158,14 +148,15 @@ def test_batches_and_threads(returning, source, options, wanted):
     assert replica.status() == 0
 
 
-def test_a_stream_under_way_is_closed(returning):
-    replica = returning(STREAM)
+@pytest.mark.parametrize("source", [STREAM, STREAM.replace("def", "async def")], ids=["def", "async"])
+def test_a_stream_under_way_is_closed(returning, source):
+    replica = returning(source)
     replica.send(frames.call(1, b"go", flags=frames.STREAM))
     assert replica.receive().kind == frames.PIECE
     lose(replica)
-    replica._buffer = b""
     replica.started()
     assert replica.reply() == b"whole"
+    wait_for((replica.folder / "closed").exists)
 
 
 def test_without_a_gateway_it_ends_when_its_time_is_up(returning):
@@ -237,17 +228,6 @@ def test_an_event_loop_turns_without_a_gateway(returning):
     os.rename(away, path)
     replica.started()
     assert int(replica.reply(b"turns", id=2)) > before + 10
-
-
-def test_an_asynchronous_stream_under_way_is_closed(returning):
-    replica = returning(ASYNC_STREAM)
-    replica.send(frames.call(1, b"go", flags=frames.STREAM))
-    assert replica.receive().kind == frames.PIECE
-    lose(replica)
-    replica._buffer = b""
-    replica.started()
-    assert replica.reply() == b"whole"
-    wait_for((replica.folder / "closed").exists)
 
 
 def test_a_call_of_another_function_under_way_fails(returning):

@@ -9,21 +9,24 @@ extension FunctionRegistry {
         guard !isStopped else { return }
         let found = Dictionary(grouping: shared, by: \.record.name)
         for (name, services) in found.sorted(by: { $0.key < $1.key }) { share(name, services) }
-        for name in owners.keys where found[name] == nil { unshare(name) }
+        for name in sharedServices.keys where found[name] == nil { unshare(name) }
     }
+
+    /// The gateway that a function belongs to, where that is not this one.
+    func owner(of name: String) -> String? { sharedServices[name]?.first?.owner }
 
     private func share(_ name: String, _ services: [SharedService]) {
         // Two of the group that have deployed the same name at once: all take the same one of them.
         let owner = services.map(\.owner).min() ?? ""
         let services = services.filter { $0.owner == owner }.sorted { $0.record.version < $1.record.version }
-        guard functions[name] == nil || owners[name] != nil else {
+        guard functions[name] == nil || sharedServices[name] != nil else {
             if conflicts.insert(name).inserted {
                 context.logger.warning(
                     "function \"\(name)\" is deployed here and at gateway \(owner.prefix(8)); each serves its own")
             }
             return
         }
-        if let before = owners[name], before != owner { unshare(name) }
+        if let before = self.owner(of: name), before != owner { unshare(name) }
         let known = functions[name]
         guard known == nil || services != sharedServices[name] else { return }
         let weights = services.map { (version: $0.record.version, weight: UInt64(clamping: $0.record.traffic)) }
@@ -45,7 +48,7 @@ extension FunctionRegistry {
         else { return }
         let now = LogTime.now()
         let record = FunctionRecord(name: name, createdAt: newest.record.createdAt, updatedAt: now)
-        (owners[name], sharedServices[name]) = (owner, services)
+        sharedServices[name] = services
         if let known {
             _ = known.become(record, versions: versions, traffic: traffic, current: current)
             publish(known)
@@ -94,7 +97,7 @@ extension FunctionRegistry {
 
     /// Its owner has it no more.
     private func unshare(_ name: String) {
-        (owners[name], sharedServices[name]) = (nil, nil)
+        sharedServices[name] = nil
         guard let function = functions.removeValue(forKey: name) else { return }
         routes.remove(name)
         for version in function.versions {

@@ -14,8 +14,7 @@ actor FunctionRegistry {
     let logs: LogFolder
     let context: SupervisionContext
     var functions: [String: DeployedFunction] = [:]
-    /// The gateways that functions belong to which are not this one's, and what is known of them.
-    var owners: [String: String] = [:]
+    /// Functions that belong to another gateway: the services of each, never none, all of one owner's.
     var sharedServices: [String: [SharedService]] = [:]
     /// Names that another gateway has deployed too.
     var conflicts: Set<String> = []
@@ -160,7 +159,7 @@ actor FunctionRegistry {
     /// Marks a function as being changed; `end` must follow.
     func begin(_ name: String) throws(FunctionError) -> DeployedFunction? {
         guard !isDraining else { throw .draining }
-        if let owner = owners[name] { throw .shared(name, owner: owner) }
+        if let owner = owner(of: name) { throw .shared(name, owner: owner) }
         guard busy.insert(name).inserted else { throw .busy(name) }
         return functions[name]
     }
@@ -269,6 +268,6 @@ actor FunctionRegistry {
             function.name,
             versions: Dictionary(uniqueKeysWithValues: function.versions.map { ($0.number, $0.route) }),
             traffic: function.traffic)
-        if owners[function.name] == nil { context.swarm?.tell(function.traffic, of: function.name) }
+        if owner(of: function.name) == nil { context.swarm?.tell(function.traffic, of: function.name) }
     }
 }

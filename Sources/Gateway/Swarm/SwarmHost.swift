@@ -199,12 +199,7 @@ final class SwarmHost: Sendable {
             defer { state.left = [:] }
             return state.left.values.map { $0 }
         }
-        for service in left {
-            do throws(EngineError) { try await engine.removeService(service.id) } catch {
-                logger.warning("\(error); the next start tries again")
-            }
-            discard(secrets: service.secrets)
-        }
+        for service in left { discard(service) }
         for service in state.withLock({ $0.entries.values.map(\.service) }) { service.releaseUnclaimed() }
         if !left.isEmpty { logger.info("removed \(left.count) services that were left behind") }
     }
@@ -214,7 +209,9 @@ final class SwarmHost: Sendable {
 
     private func discard(_ service: SharedService) {
         tasks.add { [self] in
-            do throws(EngineError) { try await engine.removeService(service.id) } catch { logger.warning("\(error)") }
+            do throws(EngineError) { try await engine.removeService(service.id) } catch {
+                logger.warning("\(error); the next start tries again")
+            }
         }
         discard(secrets: service.secrets)
     }

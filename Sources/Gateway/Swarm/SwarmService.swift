@@ -52,7 +52,7 @@ final class SwarmService: Sendable {
     /// Of all its tasks.
     let token: LinkToken
     /// Whether it is another gateway's, which alone makes, changes and removes it.
-    let isShared: Bool
+    var isShared: Bool { plan.isShared }
     private let groupLabels: [String: String]
     private let state: Mutex<State>
     private let closed = Promise<Void>()
@@ -63,15 +63,14 @@ final class SwarmService: Sendable {
         self.source = source
         self.host = host
         self.log = log
-        isShared = plan.isShared
         let there = plan.shared ?? left
         var state = State()
         state.traffic = plan.record.traffic
         if let there {
-            (token, groupLabels) = (there.token, isShared ? [:] : there.groupLabels)
+            (token, groupLabels) = (there.token, plan.isShared ? [:] : there.groupLabels)
             (state.id, state.wanted, state.told) = (there.id, there.tasks, there.tasks)
             (state.unclaimed, state.toldTraffic) = (there.tasks, there.record.traffic)
-            state.secrets = isShared ? [] : there.secrets
+            state.secrets = plan.isShared ? [] : there.secrets
         } else {
             (token, groupLabels) = host.makeToken(for: plan)
         }
