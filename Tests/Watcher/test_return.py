@@ -37,6 +37,8 @@ class Handler:
 """
 
 STREAM = """
+import os
+
 class Handler:
     def __call__(self, req):
         if not req.input:
@@ -46,8 +48,46 @@ class Handler:
                 while True:
                     yield b"x" * 1000
             finally:
-                open("closed", "w").close()
+                with open("closed", "a") as file:
+                    file.write("x")
         return pieces()
+"""
+
+#: As an iterator that is no generator: nobody but the watcher closes it.
+CLOSABLE = """
+import os
+
+class Pieces:
+    made = []
+
+    def __init__(self):
+        self.made.append(self)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return b"x" * 1000
+
+    def close(self):
+        with open("closed", "a") as file:
+            file.write("x")
+
+class Handler:
+    def __call__(self, req):
+        return Pieces() if req.input else "whole"
+"""
+
+#: What is resident, in MiB, when nothing is asked; else a stream without an end.
+RESIDENT = """
+import os
+
+class Handler:
+    def __call__(self, req):
+        if req.input:
+            return iter(lambda: b"x" * 1000, None)
+        with open("/proc/self/statm") as file:
+            return str(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20)
 """
 
 ASYNC = """
@@ -91,8 +131,9 @@ class Handler:
 
 @pytest.fixture
 def returning(start):
-    def make(source, seconds=30, **options):
-        return start(source, contained=True, environment={"DCF_RETURN": str(seconds)}, settings=settings(**options)).started()
+    def make(source, seconds=30, environment=None, **options):
+        environment = {"DCF_RETURN": str(seconds), **(environment or {})}
+        return start(source, contained=True, environment=environment, settings=settings(**options)).started()
 
     return make
 
@@ -148,15 +189,40 @@ def test_batches_and_threads(returning, source, options, wanted):
     assert replica.status() == 0
 
 
-@pytest.mark.parametrize("source", [STREAM, STREAM.replace("def", "async def")], ids=["def", "async"])
-def test_a_stream_under_way_is_closed(returning, source):
-    replica = returning(source)
-    replica.send(frames.call(1, b"go", flags=frames.STREAM))
-    assert replica.receive().kind == frames.PIECE
-    lose(replica)
-    replica.started()
-    assert replica.reply() == b"whole"
-    wait_for((replica.folder / "closed").exists)
+@pytest.mark.parametrize("source, options", [
+    (STREAM, {}), (CLOSABLE, {}), (CLOSABLE, {"concurrency": 3}), (STREAM.replace("def", "async def"), {}),
+], ids=["def", "iterator", "threads", "async"])
+def test_a_stream_under_way_is_closed(returning, source, options):
+    """Whoever notices first: the thread that writes, or the one that watches the link."""
+    replica = returning(source, **options)
+    for turn in range(20):
+        replica.send(frames.call(1, b"go", flags=frames.STREAM))
+        assert replica.receive().kind == frames.PIECE
+        lose(replica)
+        replica.started()
+        assert replica.reply() == b"whole"
+        wait_for(lambda: (replica.folder / "closed").exists())
+        wait_for(lambda: (replica.folder / "closed").read_text() == "x" * (turn + 1))
+
+
+@pytest.mark.parametrize("options", [{}, {"concurrency": 3}], ids=["alone", "threads"])
+def test_what_was_cut_off_is_not_kept(returning, options):
+    """Neither the input of a call under way, nor the half of one that had not come whole."""
+    # What is freed goes back to the system at once.
+    replica = returning(RESIDENT, environment={"MALLOC_MMAP_THRESHOLD_": "1000000"}, **options)
+    size = 8 << 20
+    before = int(replica.reply())
+    for _ in range(10):
+        replica.send(frames.call(1, b"x" * size, flags=frames.STREAM))
+        assert replica.receive().kind == frames.PIECE
+        replica.send(frames.call(2, b"x" * size)[:-1])
+        lose(replica)
+        replica.started()
+        assert replica.reply()
+        replica.send(frames.call(1, b"x" * size)[:-1])
+        lose(replica)
+        replica.started()
+    assert int(replica.reply()) - before < 40
 
 
 def test_without_a_gateway_it_ends_when_its_time_is_up(returning):

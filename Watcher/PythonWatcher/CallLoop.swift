@@ -47,12 +47,26 @@ struct CallLoop: ~Copyable {
             }
         } catch {
             try? runner.flush()
+            giveUp()
             throw error
         }
     }
 
+    /// Nothing will be read here any more: whoever else waits for something hears of it.
+    private mutating func giveUp() {
+        inbox.lock()
+        defer { inbox.unlock() }
+        if target != nil {
+            target = nil
+            inbox.endReading()
+        }
+        inbox.fail(.ended)
+    }
+
     private mutating func serve() throws(WatcherError) {
         var last: UnsafeMutablePointer<RequestObject>?
+        // Of a call that the gateway's end cut off nothing is kept.
+        defer { if let last { inbox.release(last) } }
         while true {
             while let request = try next(after: last) {
                 if let last { Py_DecRef(last.object) }
@@ -64,8 +78,7 @@ struct CallLoop: ~Copyable {
                 try settle(callNanos: runner.nowNanos - began)
                 if let input = request.pointee.input, PyBytes_Size(input) > Self.keptBytes {
                     // Two long inputs need not lie in memory at once.
-                    inbox.withLock { inbox.finish(request) }
-                    Py_DecRef(request.object)
+                    inbox.release(request)
                     last = nil
                 }
             }
@@ -235,8 +248,13 @@ struct CallLoop: ~Copyable {
         if let target, here > 0 { memcpy(target, input + headEnd, here) }
         inbox.state.pointee.input.consume(headEnd + here)
         if here < header.payloadLength {
-            try receiveRest(
-                UnsafeMutableRawBufferPointer(start: target.map { $0 + here }, count: header.payloadLength - here))
+            do throws(WatcherError) {
+                try receiveRest(
+                    UnsafeMutableRawBufferPointer(start: target.map { $0 + here }, count: header.payloadLength - here))
+            } catch {
+                Py_DecRef(request.object)
+                throw error
+            }
         }
         return request
     }

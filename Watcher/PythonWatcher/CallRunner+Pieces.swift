@@ -10,18 +10,34 @@ extension CallRunner {
     /// Pieces that come fast are written together. Whoever reads slowly pauses the iterator: without credit the thread
     /// waits, and reads the link meanwhile.
     ///
-    /// - Parameter pieces: an iterator, borrowed.
+    /// - Parameter pieces: an iterator, borrowed. It is closed when the gateway goes away before its end.
     mutating func stream(
         _ pieces: PythonObject, to request: UnsafeMutablePointer<RequestObject>
     ) throws(WatcherError) {
+        let failure: ErrorHead?
+        do throws(WatcherError) {
+            failure = try send(pieces, to: request)
+        } catch .ended {
+            service.runtime.close(pieces)
+            throw .ended
+        }
+        if let failure { return try stop(pieces, request, failure) }
+        if PyErr_Occurred() != nil { return try reportException(request) }
+        noteWaiting(try service.end(request, at: nowNanos))
+    }
+
+    /// - Returns: why the iterator must be stopped; nil when it has ended, or raised.
+    private mutating func send(
+        _ pieces: PythonObject, to request: UnsafeMutablePointer<RequestObject>
+    ) throws(WatcherError) -> ErrorHead? {
         var number = 0
         var flushedNanos: Int64 = 0
         while true {
-            if request.isCancelled { return try stop(pieces, request, .cancelled) }
-            guard let piece = next(of: pieces) else { break }
+            if request.isCancelled { return .cancelled }
+            guard let piece = next(of: pieces) else { return nil }
             defer { Py_DecRef(piece) }
             number += 1
-            guard try awaitCredit(request) else { return try stop(pieces, request, .cancelled) }
+            guard try awaitCredit(request) else { return .cancelled }
             var failure: ErrorHead?
             let isSent = try service.withBytes(of: piece) { (bytes, isText) throws(WatcherError) in
                 if bytes.count > WatcherState.maxBodyLength {
@@ -33,7 +49,7 @@ extension CallRunner {
             if !isSent {
                 failure = ErrorHead(code: 13, executed: .yes, message: service.runtime.describePiece(piece, number))
             }
-            if let failure { return try stop(pieces, request, failure) }
+            if let failure { return failure }
             nowNanos = MonotonicClock.nowNanos()
             if waitingBytes > OutputBuffer.highWater || nowNanos - flushedNanos > Self.flushNanos {
                 try flush()
@@ -43,8 +59,6 @@ extension CallRunner {
                 service.activity.wakeGuard()
             }
         }
-        if PyErr_Occurred() != nil { return try reportException(request) }
-        noteWaiting(try service.end(request, at: nowNanos))
     }
 
     /// Makes one reply of all pieces, for a caller that takes only one.

@@ -59,17 +59,17 @@ struct CallRunner: ~Copyable {
     /// Has the handler answer a call.
     mutating func run(_ request: UnsafeMutablePointer<RequestObject>) throws(WatcherError) {
         slot.pointee.current = request
+        defer { slot.pointee.current = nil }
         slot.pointee.isRaised = false
         let result = call(request.object)
         nowNanos = MonotonicClock.nowNanos()
         if WatcherState.isForkedChild { service.runtime.endForkedChild(failed: result == nil) }
         if let result {
+            defer { Py_DecRef(result) }
             try reply(to: request, with: result)
-            Py_DecRef(result)
         } else {
             try reportException(request)
         }
-        slot.pointee.current = nil
     }
 
     /// Has the handler answer several calls, given as a list. It sends the answers itself.

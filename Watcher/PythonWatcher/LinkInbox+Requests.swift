@@ -54,4 +54,10 @@ extension LinkInbox {
     func finish(_ request: Request) {
         state.pointee.running.remove(request)
     }
+
+    /// The same, and gives up the reference of the running calls. With the GIL, without the lock.
+    func release(_ request: Request) {
+        withLock { finish(request) }
+        Py_DecRef(request.object)
+    }
 }

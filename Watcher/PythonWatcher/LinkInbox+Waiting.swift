@@ -100,7 +100,10 @@ extension LinkInbox {
         }
         lock()
         endReading()
-        if count > 0 {
+        if let failure = state.pointee.failure {
+            // Nobody wants what came since.
+            fail(failure)
+        } else if count > 0 {
             received(count)
             takeFrames()
             output.sendControl(to: socket)

@@ -116,8 +116,14 @@ struct LinkInbox {
         eventfd_write(state.pointee.loopEvent, 1)
     }
 
+    /// The link cannot go on: what has not begun never will.
     func fail(_ error: WatcherError) {
         if state.pointee.failure == nil { state.pointee.failure = error }
+        for record in state.pointee.calls.remove(where: { _ in true }) { record.release() }
+        if !state.pointee.isReading {
+            state.pointee.partial?.release()
+            state.pointee.partial = nil
+        }
         pthread_cond_broadcast(&state.pointee.work)
         announce()
     }

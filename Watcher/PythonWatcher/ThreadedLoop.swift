@@ -58,7 +58,12 @@ struct ThreadedLoop {
             return true
         }
         service.activity.wakeGuard()
-        try runner.run(request)
+        do throws(WatcherError) {
+            try runner.run(request)
+        } catch {
+            inbox.release(request)
+            throw error
+        }
         if WatcherState.hasPartialLine { service.runtime.flushPartialLines(of: request.object) }
         let isMore = inbox.withLock {
             inbox.finish(request)

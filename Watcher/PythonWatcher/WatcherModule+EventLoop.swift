@@ -58,9 +58,7 @@ extension WatcherModule {
     /// `loop_done(request)`: it was answered, or never will be.
     static func loopDone(_ object: PythonObject?) -> PythonObject? {
         guard let request = RequestType.view(checking: object), let service = WatcherState.service else { return nil }
-        service.inbox.withLock { service.inbox.finish(request) }
-        // The reference of the running calls.
-        Py_DecRef(request.object)
+        service.inbox.release(request)
         return Python.none()
     }
 
