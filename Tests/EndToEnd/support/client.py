@@ -3,6 +3,7 @@ import importlib
 import pathlib
 import sys
 import tempfile
+import time
 
 import grpc
 from grpc_tools import protoc
@@ -83,13 +84,14 @@ class Client:
     def queue_up(self, name, data, timeout=60):
         """Begins calls of a busy function one after another, each when the one before it waits there. Returns them.
 
-        The gateway's threads may take calls that come together in any order; a call that was answered is behind those
-        that were sent before it."""
+        The gateway's threads may take calls that come together in any order. A call that was answered came after those
+        that were sent before it, and the thread that has one of them needs a moment at most."""
         begun = []
         for one in data:
             begun.append(self.begin(name, one, timeout))
             error = refused(self.invoke, "no-such-function")
             assert error.name == "NOT_FOUND", error
+            time.sleep(0.05)
         assert not any(call.done() for call in begun), f"{name} is not busy"
         return begun
 
