@@ -218,7 +218,8 @@ BLAS = "import numpy, os\nm = numpy.ones((400, 400))\nm = m @ m\nthreads = len(o
 def test_numpy_and_its_native_threads(template, folder, modules, numpy_python, warnings):
     environment = {**modules(blas=BLAS), "OPENBLAS_NUM_THREADS": "4", **({"PYTHONWARNINGS": warnings} if warnings else {})}
     there = template("numpy", "blas", python=numpy_python, environment=environment).ready()
-    assert len(os.listdir(f"/proc/{there.pid}/task")) > 1
+    # OpenBLAS has no more threads than there are CPUs.
+    assert len(os.listdir(f"/proc/{there.pid}/task")) > 1 or len(os.sched_getaffinity(0)) == 1
     replicas = [there.fork(folder / f"{n}", NUMPY).started() for n in range(3)]
     for _ in range(2):
         assert [replica.reply(b"") for replica in replicas] == [b"1600.0"] * 3
