@@ -136,15 +136,15 @@ def test_the_config_says_otherwise_in_so_many_words(host, images):
 def test_limits(host, images):
     gateway = host()
     code = "import os\ndef Handler(req):\n    held = bytearray(int(req.input or 0))\n    return os.environ['OMP_NUM_THREADS']\n"
-    create(gateway, images, "limited", code, limits={"memory": "128MiB", "cpu": "1.5"})
+    create(gateway, images, "limited", code, limits={"memory": "128MiB", "cpu": "0.5"})
     made = images.inspect(containers(images)[0])["HostConfig"]
-    assert made["Memory"] == made["MemorySwap"] == 128 << 20 and made["NanoCpus"] == 1_500_000_000
-    assert gateway.client.invoke("limited", b"1000") == "2"
+    assert made["Memory"] == made["MemorySwap"] == 128 << 20 and made["NanoCpus"] == 500_000_000
+    assert gateway.client.invoke("limited", b"1000") == "1"
     error = refused(gateway.client.invoke, "limited", b"%d" % (512 << 20))
     assert error.name == "UNAVAILABLE" and "killed by the memory limit: limits.memory is 128 MiB" in str(error), error
     wait_until(lambda: "memory limit" in gateway.dcf("function", "log", "limited").text, 10, "said in the log")
     gateway.wait_ready("limited")
-    assert gateway.client.invoke("limited", b"1") == "2"
+    assert gateway.client.invoke("limited", b"1") == "1"
 
 
 def test_secrets_are_files(host, images):
