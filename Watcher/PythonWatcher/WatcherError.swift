@@ -6,6 +6,6 @@ enum WatcherError: Error {
     case unreachable(String)
     /// The gateway, or the handler meddling with descriptors, broke the link's protocol.
     case link(String)
-    /// The gateway closed the link while a drain was under way.
+    /// The gateway closed the link, or is gone.
     case ended
 }
