@@ -28,6 +28,9 @@ struct CallQueue {
         return record
     }
 
+    /// Gives all away.
+    mutating func removeAll() -> [Record] { remove { _ in true } }
+
     /// Gives away all that are wanted.
     mutating func remove(where isWanted: (Record) -> Bool) -> [Record] {
         var removed: [Record] = []

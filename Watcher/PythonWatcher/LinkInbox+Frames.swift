@@ -8,10 +8,10 @@ extension LinkInbox {
     /// Bodies from this length on are received where they belong, not through the input buffer.
     static let directReceiveBytes = 16 << 10
 
-    /// Understands all that is in the input buffer.
+    /// Understands all that is in the input buffer; nothing any more once the link has failed.
     func takeFrames() {
         do throws(WatcherError) {
-            while let header = try nextHeader(), try take(header) {}
+            while state.pointee.failure == nil, let header = try nextHeader(), try take(header) {}
         } catch {
             fail(error)
         }
@@ -187,7 +187,7 @@ extension LinkInbox {
 
     /// Answers a Recall: what has not begun never will.
     private func giveBack() {
-        let records = state.pointee.calls.remove { _ in true }
+        let records = state.pointee.calls.removeAll()
         output.addControl(.returned, id: 0, head: Returned(calls: records.map(\.pointee.id)).head)
         for record in records { record.release() }
     }
@@ -202,6 +202,7 @@ extension LinkInbox {
     /// So many bytes came to ``receiveTarget()``.
     func received(_ count: Int) {
         state.pointee.receivedNanos = MonotonicClock.nowNanos()
+        guard state.pointee.failure == nil else { return }
         guard let record = state.pointee.partial else { return state.pointee.input.received(count) }
         record.pointee.filled += count
         guard record.rest.isEmpty else { return }

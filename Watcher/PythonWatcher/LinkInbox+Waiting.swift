@@ -100,10 +100,7 @@ extension LinkInbox {
         }
         lock()
         endReading()
-        if let failure = state.pointee.failure {
-            // Nobody wants what came since.
-            fail(failure)
-        } else if count > 0 {
+        if count > 0 {
             received(count)
             takeFrames()
             output.sendControl(to: socket)
@@ -123,6 +120,8 @@ extension LinkInbox {
     /// Gives the role back: another may want it.
     func endReading() {
         state.pointee.isReading = false
+        // What came since the link failed nobody wants.
+        if let failure = state.pointee.failure { fail(failure) }
         if state.pointee.waiters > 0 { pthread_cond_broadcast(&state.pointee.changed) }
     }
 

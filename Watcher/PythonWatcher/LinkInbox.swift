@@ -119,7 +119,7 @@ struct LinkInbox {
     /// The link cannot go on: what has not begun never will.
     func fail(_ error: WatcherError) {
         if state.pointee.failure == nil { state.pointee.failure = error }
-        for record in state.pointee.calls.remove(where: { _ in true }) { record.release() }
+        for record in state.pointee.calls.removeAll() { record.release() }
         if !state.pointee.isReading {
             state.pointee.partial?.release()
             state.pointee.partial = nil
