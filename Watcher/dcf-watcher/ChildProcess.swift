@@ -4,8 +4,10 @@ import Glibc
 enum ChildProcess {
     /// Starts it, with the usual dispositions and nothing blocked.
     ///
-    /// - Parameter command: a program, by its path or by a name on PATH, and its arguments.
-    static func spawn(_ command: [String]) throws(LaunchError) -> pid_t {
+    /// - Parameters:
+    ///   - command: a program, by its path or by a name on PATH, and its arguments.
+    ///   - output: where its standard output goes, and its standard error nowhere; nil leaves both as they are.
+    static func spawn(_ command: [String], output: Int32? = nil) throws(LaunchError) -> pid_t {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         var signals = sigset_t()
@@ -14,10 +16,18 @@ enum ChildProcess {
         sigfillset(&signals)
         posix_spawnattr_setsigdefault(&attributes, &signals)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        if let output {
+            posix_spawn_file_actions_adddup2(&actions, output, 1)
+            posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        }
         var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
+        defer { for word in words { free(word) } }
         words.append(nil)
         var child: pid_t = 0
-        let failure = posix_spawnp(&child, command[0], nil, &attributes, words, environ)
+        let failure = posix_spawnp(&child, command[0], &actions, &attributes, words, environ)
         guard failure == 0 else { throw .notRunnable(command[0], String(cString: strerror(failure))) }
         return child
     }

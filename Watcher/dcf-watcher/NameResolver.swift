@@ -19,27 +19,13 @@ struct NameResolver {
         var ends: [Int32] = [-1, -1]
         guard dcf_pipe2(&ends, O_CLOEXEC) == 0 else { return [] }
         defer { close(ends[0]) }
-        let child = start(name, output: ends[1])
+        let child = try? ChildProcess.spawn([python, "-I", "-c", Self.program, name], output: ends[1])
         close(ends[1])
-        guard child > 0 else { return [] }
+        guard let child else { return [] }
         let text = readAll(ends[0])
         // Whoever reaps everything reaps it.
         if text == nil { kill(child, SIGKILL) }
         return (text ?? "").split(separator: "\n").map { String($0) }
-    }
-
-    private func start(_ name: String, output: Int32) -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, output, 1)
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
-        let command: [String] = [python, "-I", "-c", Self.program, name]
-        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
-        defer { for word in words { free(word) } }
-        words.append(nil)
-        var child: pid_t = 0
-        return posix_spawn(&child, python, &actions, nil, words, environ) == 0 ? child : -1
     }
 
     private func readAll(_ input: Int32) -> String? {
