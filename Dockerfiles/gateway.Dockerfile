@@ -25,5 +25,6 @@ EXPOSE 32222
 # address of the container, without TLS, and says so at each start. Who can reach it is the choice of whoever publishes
 # the port: -p 127.0.0.1:32222:32222 keeps it to the host.
 #
-# The first process is the launcher: it reaps what loses its parent, and hands SIGTERM on.
-ENTRYPOINT ["dcf-watcher", "--child", "--", "dcf-gateway", "--data-dir", "/var/lib/dcf", "--listen", "0.0.0.0:32222", "--allow-plaintext"]
+# The first process is the launcher: it reaps what loses its parent, and hands SIGTERM on. A stop takes up to 45 s: give it that
+# time (docker stop --time 50), as Docker's own default is 10 s.
+ENTRYPOINT ["dcf-watcher", "--child", "--", "dcf-gateway", "--data-dir", "/var/lib/dcf", "--listen", "0.0.0.0:32222", "--allow-plaintext", "--limit", "lame-duck=5s"]

@@ -6,7 +6,7 @@ set -euo pipefail
 build=(libgrpc-dev libsqlite3-dev pkg-config git)
 demo=(python3 python3-venv python3-pip libgl1 libglib2.0-0)
 bench=(libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc nghttp2-client g++ python3-venv)
-test=("${bench[@]}" libpython3-dev strace unzip docker.io debootstrap docker-registry)
+test=("${bench[@]}" libpython3-dev strace unzip docker.io debootstrap docker-registry haproxy nginx-light)
 
 wanted=()
 for use in "$@"; do
@@ -19,7 +19,8 @@ done
 # What stands in for a package when it was installed another way, so that nothing is asked for that works already.
 present() {
     case $1 in
-        git | strace | unzip | debootstrap | docker-registry) command -v "$1" >/dev/null ;;
+        git | strace | unzip | debootstrap | docker-registry | haproxy) command -v "$1" >/dev/null ;;
+        nginx-light) command -v nginx >/dev/null ;;
         docker.io) command -v dockerd >/dev/null ;;
         g++) command -v g++ >/dev/null ;;
         python3) command -v python3 >/dev/null ;;

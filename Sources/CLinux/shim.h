@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/prctl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -25,6 +26,22 @@ extern int pipe2(int[2], int);
 extern int syncfs(int);
 
 static inline int dcf_accept4(int fd, int flags) { return accept4(fd, NULL, NULL, flags); }
+
+/// The kernel answers no more requests for a connection (SYN) to this listening socket; connections that are being made are
+/// finished. A client asks again after a second.
+static inline int dcf_ignore_connection_requests(int fd) {
+    // What a filter sees of a packet begins with its TCP header; the flags are in byte 13.
+    enum { flags = 13, syn = 0x02, ack = 0x10 };
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, syn | ack),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, syn, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xFFFFFFFF),
+    };
+    struct sock_fprog filter = {.len = sizeof steps / sizeof steps[0], .filter = steps};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
 
 static inline int dcf_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 

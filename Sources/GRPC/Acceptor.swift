@@ -8,16 +8,18 @@ internal import Synchronization
 /// a peer that says nothing. Here a connection reaches the core only after it has sent the 24 bytes that begin HTTP/2
 /// (RFC 9113, 3.4), within a time limit, and the number of descriptors is bounded.
 package final class Acceptor: Sendable {
-    private let socket: ListeningSocket
+    private let socket: Mutex<ListeningSocket?>
     private let stopping: Int32
     private let thread: Mutex<Thread?>
 
-    package var port: UInt16 { socket.port }
-    package var isLoopback: Bool { socket.isLoopback }
+    package let port: UInt16
+    package let isLoopback: Bool
 
     /// - Parameter socket: listens already; taken over.
     package init(_ socket: consuming ListeningSocket) {
-        self.socket = socket
+        port = socket.port
+        isLoopback = socket.isLoopback
+        self.socket = Mutex(socket)
         stopping = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         thread = Mutex(nil)
     }
@@ -28,7 +30,7 @@ package final class Acceptor: Sendable {
 
     /// Begins to accept, handing each good connection to `adopt`.
     package func start(limits: AcceptorLimits, adopt: @escaping @Sendable (Int32) -> Void) {
-        let listener = socket.descriptor
+        guard let listener = socket.withLock({ $0?.descriptor }) else { return }
         let stopping = stopping
         thread.withLock { thread in
             thread = Thread(name: "acceptor") {
@@ -38,7 +40,17 @@ package final class Acceptor: Sendable {
         }
     }
 
-    /// Accepts no more, closes what has not sent its preface, and waits for the thread.
+    /// Lets the connections that are being made come in, and no others.
+    ///
+    /// A socket that is closed resets each connection that the kernel has made and nobody has accepted. So who closes a
+    /// listener without a loss calls this, waits for a round trip, and then calls ``stop()``.
+    package func finishAccepting() {
+        socket.withLock { socket in
+            if let descriptor = socket?.descriptor { _ = dcf_ignore_connection_requests(descriptor) }
+        }
+    }
+
+    /// Accepts no more, closes the listener and what has not sent its preface, and waits for the thread.
     package func stop() {
         eventfd_write(stopping, 1)
         let running = thread.withLock { thread in
@@ -46,5 +58,7 @@ package final class Acceptor: Sendable {
             return thread
         }
         running?.join()
+        // A client that comes now is refused by the kernel at once, and can go elsewhere.
+        socket.withLock { $0 = nil }
     }
 }

@@ -15,6 +15,8 @@ package final class Gateway: Service {
     private static let scaleInterval = Duration.milliseconds(250)
     /// How long the last answers may take to reach their callers.
     private static let flushTime = Duration.milliseconds(500)
+    /// Before the listener closes and after it, as long as the lame-duck time has room for it: longer than most round trips.
+    private static let handshakeTime = Duration.milliseconds(250)
 
     private let configuration: GatewayConfiguration
     private let logger: Logger
@@ -149,6 +151,7 @@ package final class Gateway: Service {
             group.addTask { [self] in await service.run(server.calls) }
             listen()
             await Self.waitForShutdown()
+            await serveAsLameDuck()
             await drain()
             group.cancelAll()
         }
@@ -221,10 +224,45 @@ package final class Gateway: Service {
         return configuration.deploy == .image || versions.contains { $0.deploy == .image }
     }
 
+    /// Serves on while health says NOT_SERVING, so that callers and balancers have the time to go elsewhere. Before its end
+    /// the listener closes: a balancer that does not ask for health tries another gateway then. What had connected by then
+    /// has the rest of the time to say what it wants.
+    private func serveAsLameDuck() async {
+        let time = configuration.limits.lameDuck
+        guard time > .zero else { return }
+        logger.info("calls are taken for \(time.text) more; health says NOT_SERVING")
+        gate.beginLameDuck()
+        changes.announce()
+        let handshake = min(Self.handshakeTime, time / 4)
+        try? await Task.sleep(for: time - handshake * 2)
+        acceptor.finishAccepting()
+        try? await Task.sleep(for: handshake)
+        acceptor.stop()
+        try? await Task.sleep(for: handshake)
+    }
+
+    /// Takes no more calls, finishes those that were accepted as far as the limits allow, and ends everything that runs.
     private func drain() async {
         logger.info("draining: \(gate.count) calls")
         acceptor.stop()
         gate.close()
+        await withTaskGroup(of: Void.self) { group in
+            // Tells each connection (GOAWAY) that it takes no more calls, and returns when all calls have ended.
+            group.addTask { [server] in await server.shutdown() }
+            await finishCalls()
+            await endReplicas()
+            // The last answers reach their callers; then ends what is still open: a health watcher's stream, say, or the
+            // connection of a peer that does not answer.
+            group.addTask { [server] in
+                do { try await Task.sleep(for: Self.flushTime) } catch { return }
+                server.cancelAllCalls()
+            }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func finishCalls() async {
         invokes.drain()
         changes.announce()
         swarm?.beginStop()
@@ -233,6 +271,9 @@ package final class Gateway: Service {
         while gate.count > 0, MonotonicTime.now < deadline {
             try? await Task.sleep(for: .milliseconds(5))
         }
+    }
+
+    private func endReplicas() async {
         await registry.stopAll(within: configuration.limits.stop)
         templates.endAll()
         await containers.finish()
@@ -241,21 +282,6 @@ package final class Gateway: Service {
         tasks.finish()
         await containers.shutdown()
         await swarm?.shutdown()
-        await closeConnections()
-    }
-
-    /// Lets the last answers reach their callers, then ends what is still open: a health watcher's stream, say, or the
-    /// connection of a peer that does not answer.
-    private func closeConnections() async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { [server] in await server.shutdown() }
-            group.addTask { [server] in
-                do { try await Task.sleep(for: Self.flushTime) } catch { return }
-                server.cancelAllCalls()
-            }
-            await group.next()
-            group.cancelAll()
-        }
     }
 
     private func finish() {

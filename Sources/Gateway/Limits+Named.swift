@@ -56,6 +56,9 @@ extension Limits {
             "scale-down-window", "how long the load must have been lower before there are fewer replicas",
             \.scaleDownWindow),
         count("versions", "versions of a function that are kept", \.versions),
+        duration(
+            "lame-duck", "how long calls are still taken at a stop, while health says NOT_SERVING", \.lameDuck,
+            orZero: true),
         duration("drain", "how long accepted calls may go on at a stop", \.drain),
         duration("stop", "how long a process may take to end before it is killed", \.stop),
         duration(
@@ -112,10 +115,11 @@ extension Limits {
     }
 
     private static func duration(
-        _ name: String, _ meaning: String, _ path: any WritableKeyPath<Limits, Duration> & Sendable
+        _ name: String, _ meaning: String, _ path: any WritableKeyPath<Limits, Duration> & Sendable,
+        orZero: Bool = false
     ) -> Named {
         Named(name: name, meaning: meaning, get: { $0[keyPath: path].text }) { limits, text in
-            guard let value = Duration(text: text), value > .zero else { return false }
+            guard let value = Duration(text: text), value > .zero || orZero else { return false }
             limits[keyPath: path] = value
             return true
         }

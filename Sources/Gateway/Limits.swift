@@ -32,6 +32,8 @@ package struct Limits: Sendable, Equatable {
     package var scaleDownWindow = Duration.seconds(60)
     /// Versions of a function that are kept, those that get calls included.
     package var versions = 10
+    /// How long the gateway serves on once it is told to stop, while health says NOT_SERVING; zero: not at all.
+    package var lameDuck = Duration.zero
     /// How long accepted calls may go on once the gateway is told to stop.
     package var drain = Duration.seconds(30)
     /// How long a process may take to end before it is killed.

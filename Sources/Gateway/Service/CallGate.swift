@@ -5,6 +5,7 @@ internal import Synchronization
 /// Who sees the gate closed and then no call inside has seen the last of them: entering and closing are in one order.
 package final class CallGate: Sendable {
     private let open = Atomic<Bool>(true)
+    private let leaving = Atomic<Bool>(false)
     private let inside = Atomic<Int>(0)
 
     package init() {}
@@ -22,6 +23,14 @@ package final class CallGate: Sendable {
     func leave() {
         inside.subtract(1, ordering: .releasing)
     }
+
+    /// The gateway will leave soon: it still takes calls, and says that new ones had better go elsewhere.
+    package func beginLameDuck() {
+        leaving.store(true, ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether the gateway is where calls should go: what health says.
+    package var isServing: Bool { isOpen && !leaving.load(ordering: .relaxed) }
 
     /// Lets nobody in any more.
     package func close() {

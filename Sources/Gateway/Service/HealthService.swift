@@ -16,8 +16,9 @@ final class HealthService: Sendable {
         self.changes = changes
     }
 
+    /// A call without a message asks for the gateway: some load balancers cannot send bytes of zero, which begin a message.
     func check(_ call: ServerCall) async throws(Status) {
-        let request: Grpc_Health_V1_HealthCheckRequest = try await call.request()
+        let request = try await call.nextRequest(Grpc_Health_V1_HealthCheckRequest.self) ?? .init()
         let serving = await serving(request.service)
         guard serving != .serviceUnknown else {
             throw Status(
@@ -42,10 +43,10 @@ final class HealthService: Sendable {
     }
 
     private func serving(_ name: String) async -> Serving {
-        if name.isEmpty { return gate.isOpen ? .serving : .notServing }
+        if name.isEmpty { return gate.isServing ? .serving : .notServing }
         do throws(FunctionError) {
             let function = try await registry.function(named: name)
-            guard gate.isOpen else { return .notServing }
+            guard gate.isServing else { return .notServing }
             switch function.status {
             case .ready, .idle: return .serving
             case .degraded:
