@@ -67,6 +67,11 @@ bench-execution: build ## Measure batching, cold starts, streams, chains, overru
 	@scripts/install-dependencies.sh bench
 	python3 Tests/Benchmark/execution.py $(ARGS)
 
+.PHONY: soak
+soak: build ## Do everything at once for 30 minutes and count what was unexpected and what grew (ARGS="--seconds 60")
+	@scripts/install-dependencies.sh bench
+	python3 Tests/Benchmark/soak.py $(ARGS)
+
 .PHONY: generate
 generate: ## Generate the Swift messages and the descriptor set from Protos/
 	scripts/generate.sh

@@ -73,8 +73,11 @@ let package = Package(
         .systemLibrary(name: "CGRPC", path: "Sources/CGRPC"),
         .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
 
+        // What the daemon's locks are held to.
+        .target(name: "Locks", swiftSettings: strict),
+
         // What both ends share.
-        .target(name: "GRPC", dependencies: ["CGRPC", "CLinux"], swiftSettings: strict),
+        .target(name: "GRPC", dependencies: ["CGRPC", "CLinux", "Locks"], swiftSettings: strict),
         .target(
             name: "GatewayProtocol",
             dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
@@ -88,7 +91,7 @@ let package = Package(
         .target(
             name: "Environments",
             dependencies: [
-                "CLinux",
+                "CLinux", "Locks",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -111,7 +114,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "WatcherLink",
+                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "Locks", "WatcherLink",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -159,6 +162,7 @@ let package = Package(
             swiftSettings: lean,
             linkerSettings: launcher),
 
+        .testTarget(name: "LocksTests", dependencies: ["Locks"], swiftSettings: strict),
         .testTarget(name: "WatcherLinkTests", dependencies: ["WatcherLink"], swiftSettings: strict),
         .testTarget(
             name: "LinkRelayTests", dependencies: ["CLinux", "LinkRelay", "WatcherLink"], swiftSettings: strict),
@@ -182,7 +186,7 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol",
+                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol", "Locks",
                 "WatcherLink",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),

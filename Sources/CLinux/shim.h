@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -208,3 +209,81 @@ static inline void dcf_malloc_keep(int bytes) {
 }
 
 static inline void dcf_malloc_trim(void) { malloc_trim(0); }
+
+/// Waits until the descriptor can be written to.
+static inline void dcf_wait_writable(int fd) {
+    struct {
+        int fd;
+        short events, revents;
+    } one = {.fd = fd, .events = 4 /* POLLOUT */};
+    (void)syscall(SYS_ppoll, &one, 1UL, (void *)0, (void *)0, 8UL);
+}
+
+// Where a thread is. SIGPROF, because the threads of Swift's pool block nearly all others.
+
+enum { dcf_stack_frames_max = 64 };
+
+/// Filled by the thread that is asked.
+typedef struct {
+    void *frames[64];
+    int count;
+    int is_done;
+} dcf_stack;
+
+// glibc's, under names of our own: its headers show them to some modules and not to others.
+extern int dcf_glibc_backtrace(void **, int) __asm__("backtrace");
+
+/// As glibc's Dl_info.
+typedef struct {
+    const char *file;
+    void *base;
+    const char *name;
+    void *address;
+} dcf_place;
+
+/// Where the program's own headers are: in the first page that it was loaded to.
+static inline uintptr_t dcf_program_headers(void) { return getauxval(AT_PHDR); }
+
+/// What lies at an address; 0 where nothing is known of it.
+extern int dcf_glibc_dladdr(const void *, dcf_place *) __asm__("dladdr");
+
+/// Takes no lock and allocates nothing: the unwinder was loaded before.
+static inline void dcf_stack_answer(int signal, siginfo_t *info, void *context) {
+    int saved = errno;
+    (void)signal;
+    (void)context;
+    // From nobody else: the value is an address of this process.
+    if (info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_ptr) {
+        dcf_stack *stack = (dcf_stack *)info->si_value.sival_ptr;
+        stack->count = dcf_glibc_backtrace(stack->frames, dcf_stack_frames_max);
+        __atomic_store_n(&stack->is_done, 1, __ATOMIC_RELEASE);
+    }
+    errno = saved;
+}
+
+/// Loads the unwinder, and has threads answer from now on.
+static inline void dcf_stack_prepare(void) {
+    void *frames[4];
+    (void)dcf_glibc_backtrace(frames, 4);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = dcf_stack_answer;
+    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    sigaction(SIGPROF, &action, NULL);
+}
+
+/// Asks a thread of this process where it is. The stack must stay until the thread has answered.
+static inline int dcf_stack_ask(pid_t thread, dcf_stack *stack) {
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGPROF;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = stack;
+    return (int)syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, SIGPROF, &info);
+}
+
+static inline int dcf_stack_is_done(const dcf_stack *stack) { return __atomic_load_n(&stack->is_done, __ATOMIC_ACQUIRE); }
+
+static inline const void *dcf_stack_frame(const dcf_stack *stack, int index) { return stack->frames[index]; }

@@ -1,6 +1,6 @@
+import Locks
 import SystemPackage
 import Glibc
-import Synchronization
 
 /// The venvs made for functions, one for each interpreter and content of requirements.
 ///
@@ -24,7 +24,7 @@ package final class EnvironmentCache: Sendable {
     private let launcher: String?
     private let variables: [String: String]
     private let gate = KeyedGate()
-    private let failures = Mutex<[String: Failure]>([:])
+    private let failures = Lock<[String: Failure]>([:])
 
     /// - Parameters:
     ///   - root: the cache's folder, made when first needed.

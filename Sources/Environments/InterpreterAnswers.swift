@@ -1,6 +1,6 @@
 import Glibc
+import Locks
 import SystemPackage
-import Synchronization
 
 /// What interpreters said of themselves, kept in memory and in a file, under their path and their file's identity.
 ///
@@ -11,12 +11,12 @@ final class InterpreterAnswers: Sendable {
     private static let entriesMax = 256
 
     private let file: String?
-    private let known: Mutex<[String: Interpreter]>
+    private let known: Lock<[String: Interpreter]>
 
     init(file: String?) {
         self.file = file
         let bytes = file.flatMap { try? WholeFile.read($0, limit: 1 << 20) } ?? []
-        known = Mutex(Self.parse(String(decoding: bytes, as: UTF8.self)))
+        known = Lock(Self.parse(String(decoding: bytes, as: UTF8.self)))
     }
 
     subscript(identity: String) -> Interpreter? { known.withLock { $0[identity] } }

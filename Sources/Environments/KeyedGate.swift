@@ -1,4 +1,4 @@
-import Synchronization
+import Locks
 
 /// Lets one task a key through at a time; the others wait in order of arrival and may be cancelled while they do.
 final class KeyedGate: Sendable {
@@ -13,7 +13,7 @@ final class KeyedGate: Sendable {
         var held: [String: [Waiter]] = [:]
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     /// Runs the work with the key to itself, or throws `CancellationError` if cancelled before its turn came.
     func run<Result: Sendable>(_ key: String, _ work: () async -> Result) async throws(CancellationError) -> Result {
@@ -59,6 +59,7 @@ final class KeyedGate: Sendable {
             }
             return state.held[key]?.removeFirst()
         }
+        assertNoLockIsHeld()
         next?.continuation.resume(returning: true)
     }
 }

@@ -1,9 +1,9 @@
-import Synchronization
+import Locks
 
 /// The last lines of a child's output, at most `limit`. Shared with the reader that fills it.
 package final class LineCollector: Sendable {
     private let limit: Int
-    private let lines = Mutex<[String]>([])
+    private let lines = Lock<[String]>([])
 
     package init(limit: Int) {
         self.limit = limit

@@ -1,6 +1,6 @@
 internal import CLinux
 internal import Glibc
-internal import Synchronization
+internal import Locks
 
 /// Accepts connections for a ``Server``, on a thread of its own.
 ///
@@ -10,7 +10,7 @@ internal import Synchronization
 package final class Acceptor: Sendable {
     private let socket: Mutex<ListeningSocket?>
     private let stopping: Int32
-    private let thread: Mutex<Thread?>
+    private let thread: Lock<Thread?>
 
     package let port: UInt16
     package let isLoopback: Bool
@@ -21,7 +21,7 @@ package final class Acceptor: Sendable {
         isLoopback = socket.isLoopback
         self.socket = Mutex(socket)
         stopping = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
-        thread = Mutex(nil)
+        thread = Lock(nil)
     }
 
     deinit {

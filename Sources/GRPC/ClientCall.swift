@@ -1,5 +1,5 @@
 internal import CGRPC
-internal import Synchronization
+internal import Locks
 
 /// A client's call: any number of messages each way. One task sends and one receives at a time.
 package final class ClientCall: @unchecked Sendable {
@@ -7,7 +7,7 @@ package final class ClientCall: @unchecked Sendable {
     private let storage: UnsafeMutablePointer<dcf_client_storage>
     /// Keeps the queue alive until the call is gone.
     private let channel: Channel
-    private let outcome = Mutex(Outcome())
+    private let outcome = Lock(Outcome())
 
     private struct Outcome {
         var status: Status?
@@ -54,6 +54,7 @@ package final class ClientCall: @unchecked Sendable {
             defer { outcome.waiters = [] }
             return outcome.waiters
         }
+        assertNoLockIsHeld()
         for waiter in waiters { waiter.resume(returning: status) }
     }
 

@@ -1,4 +1,5 @@
 internal import CGRPC
+internal import Locks
 
 /// The bridge from the core to async code: a tag that resumes one continuation.
 final class ContinuationTag: CompletionTag {
@@ -12,6 +13,7 @@ final class ContinuationTag: CompletionTag {
     }
 
     override func complete(event: UInt8, success: Bool) {
+        assertNoLockIsHeld()
         continuation?.resume(returning: success)
         continuation = nil
     }

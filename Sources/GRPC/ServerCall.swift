@@ -1,4 +1,5 @@
 internal import CGRPC
+internal import Locks
 internal import Synchronization
 
 /// A call for async code: any number of messages each way.
@@ -14,7 +15,7 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
 
     private let server: Server
     private let sentInitial = Atomic<Bool>(false)
-    private let closing = Mutex(Closing())
+    private let closing = Lock(Closing())
 
     private struct Closing {
         var isClosed = false
@@ -57,6 +58,7 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
                 defer { closing.waiter = nil }
                 return closing.waiter
             }
+            assertNoLockIsHeld()
             waiter?.resume()
         }
     }

@@ -1,4 +1,5 @@
 internal import CGRPC
+internal import Locks
 internal import Synchronization
 
 /// A call with any number of messages each way, on the hot path: no task, no continuation. What happens goes to its
@@ -96,6 +97,7 @@ package final class StreamingCall: CoreCall, @unchecked Sendable {
 
     /// Ends the call.
     package func finish(_ status: Status) {
+        assertNoLockIsHeld()
         prepare(status)
         let tag = tag(event: Event.finished)
         guard dcf_finish(storage, hasSentInitial ? 0 : 1, status.code.rawValue, tag) != GRPC_CALL_OK else { return }
@@ -109,6 +111,7 @@ package final class StreamingCall: CoreCall, @unchecked Sendable {
     }
 
     private func ask(_ event: UInt8, _ start: (UnsafeMutableRawPointer?) -> grpc_call_error) -> Bool {
+        assertNoLockIsHeld()
         awaited.add(1, ordering: .relaxed)
         let tag = tag(event: event)
         guard start(tag) == GRPC_CALL_OK else {

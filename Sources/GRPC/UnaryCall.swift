@@ -1,4 +1,5 @@
 internal import CGRPC
+internal import Locks
 internal import Synchronization
 
 /// A call with one request and one reply, on the hot path: no task, no continuation.
@@ -51,6 +52,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
     /// Has `body` called, on a thread of the queue, when the client leaves before the call is finished. Once a call, as
     /// it costs a batch of its own.
     package func watchClose(_ body: @escaping @Sendable () -> Void) {
+        assertNoLockIsHeld()
         onClose = body
         let tag = tag(event: Event.closed)
         if dcf_watch_close(storage, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
@@ -69,6 +71,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
     }
 
     private func send(_ code: Status.Code) {
+        assertNoLockIsHeld()
         let tag = tag(event: Event.finished)
         if dcf_finish(storage, 1, code.rawValue, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
     }

@@ -10,6 +10,8 @@ internal import Synchronization
 package final class Gateway: Service {
     /// How often invocation counts are written.
     private static let countsInterval = Duration.seconds(5)
+    /// How often what the watchdog looks at shows that it moves.
+    private static let pulseInterval = Duration.seconds(1)
     private static let codeInterval = Duration.seconds(3)
     /// How often the number of replicas is compared with the load.
     private static let scaleInterval = Duration.milliseconds(250)
@@ -28,6 +30,10 @@ package final class Gateway: Service {
     private let links: LinkServer
     private let logs: LogPump
     private let sweeper: Sweeper
+    private let logFolder: LogFolder
+    private let watchdog: Watchdog
+    /// Of Swift's threads, the registry and the pool of tasks.
+    private let pulses = [Heartbeat("Swift's threads"), Heartbeat("the registry"), Heartbeat("the pool of tasks")]
     private let gate = CallGate()
     private let changes = Changes()
     private let tasks = TaskPool()
@@ -44,6 +50,11 @@ package final class Gateway: Service {
     /// Takes the data folder and the address; nothing is served yet.
     package init(_ configuration: GatewayConfiguration, logger: Logger) throws {
         MessageMemory.prepare()
+        if logger.logLevel <= .debug {
+            CoreLog.redirect { logger.debug("gRPC: \($0)") }
+        } else {
+            CoreLog.redirect(to: nil)
+        }
         self.configuration = configuration
         self.logger = logger
         let limits = configuration.limits
@@ -107,6 +118,12 @@ package final class Gateway: Service {
             inventory: GPUInventory(
                 variables: configuration.variables, launcher: configuration.launcher, logger: logger),
             containers: containers, swarm: swarm)
+        logFolder = LogFolder(path: "\(folder.path)/logs", limits: limits)
+        watchdog = Watchdog(
+            limit: limits.stallTimeout,
+            heartbeats: pulses + [links.heartbeat, sweeper.heartbeat, logs.heartbeat] + logFolder.writers.heartbeats,
+            logger: logger
+        ) { [changes] in changes.announce() }
         registry = FunctionRegistry(
             store: store, bundles: bundles,
             planner: FunctionPlanner(
@@ -115,14 +132,17 @@ package final class Gateway: Service {
                 defaultDeploy: configuration.deploy, limits: limits),
             routes: routes,
             routing: RouteContext(queuedBytes: QueuedBytes(limit: limits.queuedBytes), busy: busy),
-            logs: LogFolder(path: "\(folder.path)/logs", limits: limits), context: context)
+            logs: logFolder, context: context)
+        let health = HealthService(
+            functions: registry.directory, gate: gate, watchdog: watchdog, maxMetadataBytes: limits.metadataBytes)
+        health.register(on: server, boundTo: queue)
+        changes.observe { health.wake() }
         service = GatewayService(
             management: ManagementService(
                 registry: registry, gate: gate,
                 about: GatewayInfo(dataFolder: folder.path, deploy: configuration.deploy, gpus: gpus)),
             deploys: DeployService(registry: registry), uploads: UploadService(bundles: bundles),
             logs: LogService(registry: registry),
-            health: HealthService(registry: registry, gate: gate, changes: changes),
             reflection: ReflectionService(), maxMetadataBytes: limits.metadataBytes)
     }
 
@@ -149,13 +169,15 @@ package final class Gateway: Service {
             if let swarm { group.addTask { [registry] in await swarm.follow { await registry.follow(shared: $0) } } }
             server.start()
             group.addTask { [self] in await service.run(server.calls) }
+            group.addTask { [self] in await pulse() }
+            watchdog.start()
             listen()
             await Self.waitForShutdown()
             await serveAsLameDuck()
             await drain()
             group.cancelAll()
         }
-        finish()
+        await finish()
     }
 
     /// A gateway of a Swarm without one is of no use: it does not start.
@@ -199,6 +221,29 @@ package final class Gateway: Service {
             do { try await Task.sleep(for: Self.codeInterval) } catch { return }
             CodeMemory.giveBack()
             guard await change.value() != nil else { return }
+        }
+    }
+
+    /// Shows the watchdog that what it looks at moves.
+    private func pulse() async {
+        let interval = min(Self.pulseInterval, configuration.limits.stallTimeout / 10)
+        await withTaskGroup(of: Void.self) { group in
+            for (index, heartbeat) in pulses.enumerated() {
+                group.addTask { [registry, tasks] in
+                    heartbeat.begin()
+                    defer { heartbeat.end() }
+                    while true {
+                        do { try await Task.sleep(for: interval) } catch { return }
+                        switch index {
+                        case 0: heartbeat.beat()
+                        case 1:
+                            await registry.pass()
+                            heartbeat.beat()
+                        default: tasks.add { heartbeat.beat() }
+                        }
+                    }
+                }
+            }
         }
     }
 
@@ -279,16 +324,26 @@ package final class Gateway: Service {
         await containers.finish()
         await swarm?.finish()
         await registry.writeInvocations()
+        watchdog.stop()
         tasks.finish()
         await containers.shutdown()
         await swarm?.shutdown()
     }
 
-    private func finish() {
+    private func finish() async {
         sweeper.stop()
         links.stop()
         templates.stop()
         logs.stop()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [logs, logFolder] in
+                await logs.waitUntilStopped()
+                await logFolder.writers.written()
+            }
+            group.addTask { [configuration] in try? await Task.sleep(for: configuration.limits.logFlush) }
+            await group.next()
+            group.cancelAll()
+        }
         queue.shutdown()
         do { try store.close() } catch { logger.warning("\(error)") }
         logger.info("stopped")

@@ -68,6 +68,11 @@ extension Limits {
         size("log-file", "the size of one of a log's files", \.logFileBytes),
         count("log-files", "the files of a log together", \.logFiles),
         size("log-rate", "what comes faster into a log in a second is dropped", \.logRateBytes),
+        size("log-queue", "lines of a function that wait for the disk; more are dropped", \.logQueueBytes),
+        count("log-writers", "functions' logs that are written at a time", \.logWriters),
+        size("own-log-queue", "the gateway's own lines that wait for standard error", \.ownLogQueueBytes),
+        duration("log-flush", "how long logs may take to be written at a stop", \.logFlush),
+        duration("stall-timeout", "how long what must move may stand still before health says so", \.stallTimeout),
         size("bundle", "a bundle's size", \.bundleBytes),
         count("bundle-files", "files in a bundle", \.bundleFiles),
     ]

@@ -50,6 +50,16 @@ package struct Limits: Sendable, Equatable {
     package var logFiles = 5
     /// What comes faster into a log is dropped, in bytes a second.
     package var logRateBytes = 1 << 20
+    /// Lines of one function that wait for the disk, in bytes; what is more is dropped.
+    package var logQueueBytes = 1 << 20
+    /// Functions' logs that are written at a time.
+    package var logWriters = 16
+    /// Lines of the gateway's own log that wait for whoever reads standard error, in bytes; what is more is dropped.
+    package var ownLogQueueBytes = 1 << 20
+    /// How long logs may take to be written at the end.
+    package var logFlush = Duration.seconds(2)
+    /// How long what must move may stand still before health says so.
+    package var stallTimeout = Duration.seconds(10)
     /// A bundle's size, in bytes.
     package var bundleBytes = 8 << 30
     /// Files in a bundle.

@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locks
 
 /// A value that is set once and waited for by any number of tasks.
 final class Promise<Value: Sendable>: Sendable {
@@ -8,7 +8,7 @@ final class Promise<Value: Sendable>: Sendable {
         var next: UInt64 = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     /// Sets the value; later ones are ignored.
     func settle(_ value: Value) {
@@ -18,6 +18,7 @@ final class Promise<Value: Sendable>: Sendable {
             defer { state.waiters = [:] }
             return Array(state.waiters.values)
         }
+        assertNoLockIsHeld()
         for waiter in waiters { waiter.resume(returning: value) }
     }
 

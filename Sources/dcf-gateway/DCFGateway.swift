@@ -93,7 +93,11 @@ struct DCFGateway: AsyncParsableCommand {
             )
         }
         let address = try Self.address(listen, of: "--listen")
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        let output = OutputLog(bytesMax: values.ownLogQueueBytes) { dropped in
+            OutputLogHandler.line(
+                .warning, "dcf-gateway", " [Gateway] \(dropped) lines dropped: standard error was not read")
+        }
+        LoggingSystem.bootstrap { OutputLogHandler(label: $0, output: output) }
         var logger = Logger(label: "dcf-gateway")
         logger.logLevel = level
         let variables = GatewayConfiguration.ownVariables()
@@ -106,16 +110,21 @@ struct DCFGateway: AsyncParsableCommand {
                     swarm: try swarmConfiguration(variables), allowsPlaintext: allowPlaintext,
                     launcher: try Programs.watcher(), variables: variables),
                 logger: logger)
-            try await SignalledRun(gateway, logger: logger).run()
-            Self.end(ExitCode.success)
+            try await SignalledRun(gateway, logger: logger, output: output).run()
+            Self.end(ExitCode.success, after: output, values.logFlush)
         } catch {
             logger.critical("\(error)")
-            Self.end(ExitCode.failure)
+            Self.end(ExitCode.failure, after: output, values.logFlush)
         }
     }
 
     /// Ends the process without the destructors of C++ globals, which the gRPC core's threads may be using.
-    private static func end(_ code: ExitCode) -> Never {
+    ///
+    /// - Parameters:
+    ///   - output: what was logged before is written, where it can be.
+    ///   - limit: how long that may take.
+    private static func end(_ code: ExitCode, after output: OutputLog, _ limit: Duration) -> Never {
+        output.flush(within: limit)
         fflush(nil)
         _exit(code.rawValue)
     }

@@ -8,10 +8,14 @@ import UnixSignals
 struct SignalledRun {
     private let gateway: Gateway
     private let logger: Logger
+    private let output: OutputLog
+    /// How long the last line may take when a second signal ends the process.
+    private static let lastLineTime = Duration.milliseconds(100)
 
-    init(_ gateway: Gateway, logger: Logger) {
+    init(_ gateway: Gateway, logger: Logger, output: OutputLog) {
         self.gateway = gateway
         self.logger = logger
+        self.output = output
     }
 
     func run() async throws {
@@ -21,7 +25,7 @@ struct SignalledRun {
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup)],
                 logger: logger))
-        try await withThrowingTaskGroup(of: Void.self) { [logger] tasks in
+        try await withThrowingTaskGroup(of: Void.self) { [logger, output] tasks in
             tasks.addTask { try await services.run() }
             tasks.addTask {
                 // Ends when the services have ended and the task is cancelled.
@@ -29,6 +33,7 @@ struct SignalledRun {
                 for await signal in signals {
                     if isStopping {
                         logger.warning("a second signal (\(signal)): stopping at once")
+                        output.flush(within: Self.lastLineTime)
                         _exit(1)
                     }
                     isStopping = true

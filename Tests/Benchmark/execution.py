@@ -62,7 +62,7 @@ def with_client():
         import grpc_tools  # noqa: F401
     except ImportError:
         python = venv("bench-client", "grpcio==1.85.1", "grpcio-tools==1.85.1") / "bin/python"
-        os.execv(python, [python, __file__, *sys.argv[1:]])
+        os.execv(python, [python, *sys.argv])
     sys.path.insert(0, str(END_TO_END))
 
 

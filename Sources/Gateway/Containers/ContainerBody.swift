@@ -3,7 +3,7 @@ internal import Engine
 internal import Environments
 internal import FunctionConfig
 internal import Glibc
-internal import Synchronization
+internal import Locks
 
 /// A replica in a container of its own.
 final class ContainerBody: ReplicaBody {
@@ -30,7 +30,7 @@ final class ContainerBody: ReplicaBody {
     private let host: ContainerHost
     private let logs: LogPump
     private let log: FunctionLog
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     init(
         plan: FunctionPlan, source: ImageSource, number: Int, devices: [GPUDevice], host: ContainerHost, logs: LogPump,

@@ -2,8 +2,8 @@ internal import Engine
 internal import Environments
 internal import FunctionConfig
 internal import GRPC
+internal import Locks
 internal import Logging
-internal import Synchronization
 
 /// The containers of this gateway: the engine that runs them, and the labels that tell whose they are.
 ///
@@ -47,7 +47,7 @@ final class ContainerHost: Sendable {
     private let tasks: TaskPool
     private let logger: Logger
     private let makeEngine: ContainerEngineMaker
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     /// - Parameters:
     ///   - id: the gateway's.
@@ -65,13 +65,18 @@ final class ContainerHost: Sendable {
 
     /// The engine; made once.
     func engine() throws(EngineError) -> any ContainerEngine {
-        try state.withLock { state in
-            if let engine = state.engine { return engine }
-            let made: Result<any ContainerEngine, EngineError>
-            do throws(EngineError) { made = .success(try makeEngine()) } catch { made = .failure(error) }
+        if let known = state.withLock({ $0.engine }) { return try known.get() }
+        assertNoLockIsHeld()
+        let made: Result<any ContainerEngine, EngineError>
+        do throws(EngineError) { made = .success(try makeEngine()) } catch { made = .failure(error) }
+        let (kept, isOurs) = state.withLock { state in
+            if let other = state.engine { return (other, false) }
             state.engine = made
-            return made
-        }.get()
+            return (made, true)
+        }
+        // Somebody else was quicker.
+        if !isOurs, case .success(let unused) = made { tasks.add { await unused.shutdown() } }
+        return try kept.get()
     }
 
     // MARK: Images

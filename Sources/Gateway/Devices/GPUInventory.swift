@@ -1,6 +1,6 @@
 internal import FunctionConfig
+internal import Locks
 internal import Logging
-internal import Synchronization
 
 /// Finds the GPUs of the host that the gateway may give away: through NVML, else through nvidia-smi, less what a
 /// CUDA_VISIBLE_DEVICES in the gateway's own environment leaves out. Nothing is opened before the first look.
@@ -16,7 +16,7 @@ final class GPUInventory: Sendable {
     private let launcher: String
     private let logger: Logger
     /// A look that is under way, which all wait for that look at the same time.
-    private let current = Mutex<Promise<Answer>?>(nil)
+    private let current = Lock<Promise<Answer>?>(nil)
 
     init(variables: [String: String], launcher: String, logger: Logger) {
         self.variables = variables

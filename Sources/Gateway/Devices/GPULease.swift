@@ -1,11 +1,11 @@
-internal import Synchronization
+internal import Locks
 
 /// Devices that one replica has, until `end` or until nobody has the lease any more.
 package final class GPULease: Sendable {
     package let devices: [GPUDevice]
     private let id: UInt64
     private let leases: GPULeases
-    private let isOver = Mutex(false)
+    private let isOver = Lock(false)
 
     init(_ id: UInt64, _ devices: [GPUDevice], of leases: GPULeases) {
         self.id = id

@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locks
 
 /// Who has which of the host's GPUs.
 ///
@@ -35,7 +35,7 @@ package final class GPULeases: Sendable {
     /// Of a device that many share, so many holders are named.
     private static let namesMax = 3
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     package init() {}
 

@@ -1,7 +1,7 @@
 internal import Environments
 internal import FunctionConfig
 internal import Glibc
-internal import Synchronization
+internal import Locks
 
 /// The driver's program, for hosts where its library is not found. It does not tell the parts (MIG) of a device.
 enum NVIDIASMI {
@@ -29,7 +29,7 @@ enum NVIDIASMI {
             launcher: launcher,
             arguments: [program, "--query-gpu=uuid,name,memory.total", "--format=csv,noheader"],
             variables: EnvironmentVariables.forProbe(variables), folder: "/")
-        let lines = Mutex<[String]>([])
+        let lines = Lock<[String]>([])
         let outcome: ChildCommand.Outcome
         do throws(ChildCommandError) {
             outcome = try await command.run(timeout: timeout) { line in

@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locks
 
 /// A function that is deployed: its log, its versions, and how its calls are divided between them.
 final class DeployedFunction: Sendable {
@@ -13,7 +13,7 @@ final class DeployedFunction: Sendable {
 
     let name: String
     let log: FunctionLog
-    private let state: Mutex<State>
+    private let state: Lock<State>
 
     /// - Parameter current: of `versions`: the newest that gets calls.
     init(
@@ -22,7 +22,7 @@ final class DeployedFunction: Sendable {
     ) {
         name = record.name
         self.log = log
-        state = Mutex(State(record: record, traffic: traffic, versions: versions, current: current))
+        state = Lock(State(record: record, traffic: traffic, versions: versions, current: current))
     }
 
     var record: FunctionRecord { state.withLock { $0.record } }

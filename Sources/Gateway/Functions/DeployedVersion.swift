@@ -1,6 +1,6 @@
 internal import FunctionConfig
 internal import GRPC
-internal import Synchronization
+internal import Locks
 
 /// A kept version of a deployed function: the queue of its calls, and its replicas while it runs.
 final class DeployedVersion: Sendable {
@@ -24,13 +24,13 @@ final class DeployedVersion: Sendable {
     let number: Int
     let settings: VersionSettings
     let route: FunctionRoute
-    private let state: Mutex<State>
+    private let state: Lock<State>
 
     init(_ record: VersionRecord, settings: VersionSettings, routing: RouteContext) {
         number = record.version
         self.settings = settings
         route = FunctionRoute(name: record.name, settings: settings.route, context: routing)
-        state = Mutex(State(record: record))
+        state = Lock(State(record: record), .deployedVersion)
         route.mayHave(replicas: record.replicas.max)
     }
 
@@ -73,12 +73,14 @@ final class DeployedVersion: Sendable {
 
     /// What was written of it.
     func become(_ record: VersionRecord) {
-        state.withLock { state in
+        let template = state.withLock { state in
             if state.record.replicas != record.replicas || state.record.traffic != record.traffic { state.policy = nil }
             state.record = record
             route.mayHave(replicas: record.replicas.max)
-            if record.traffic == 0 { state.template = nil }
+            return record.traffic == 0 ? state.template.take() : nil
         }
+        // Here and below not under the lock: it may end the template.
+        withExtendedLifetime(template) {}
     }
 
     /// Everything to start it is there.
@@ -90,14 +92,15 @@ final class DeployedVersion: Sendable {
     ///
     /// - Returns: the ones before.
     func become(_ set: ReplicaSet) -> ReplicaSet? {
-        state.withLock { state in
+        let (before, template) = state.withLock { state in
             state.problem = nil
             state.policy = nil
             state.isHeld = false
-            state.template = nil
             defer { state.set = set }
-            return state.set
+            return (state.set, state.template.take())
         }
+        withExtendedLifetime(template) {}
+        return before
     }
 
     /// It has no replicas any more.
@@ -114,9 +117,12 @@ final class DeployedVersion: Sendable {
     /// The same of one that is idle: where calls may come at any time its template stays.
     func rest() -> ReplicaSet? {
         let template = self.set?.template
-        state.withLock { state in
-            if state.record.traffic > 0, !state.isRemoved { state.template = template }
+        let before = state.withLock { state in
+            guard state.record.traffic > 0, !state.isRemoved else { return TemplateClaim?.none }
+            defer { state.template = template }
+            return state.template
         }
+        withExtendedLifetime(before) {}
         return release()
     }
 
@@ -141,10 +147,11 @@ final class DeployedVersion: Sendable {
 
     /// No longer kept.
     func remove() {
-        state.withLock { state in
+        let template = state.withLock { state in
             state.isRemoved = true
-            state.template = nil
+            return state.template.take()
         }
+        withExtendedLifetime(template) {}
     }
 
     /// It cannot be started at all.
@@ -167,14 +174,17 @@ final class DeployedVersion: Sendable {
     /// - Parameter set: its replicas; not taken where it is held or removed meanwhile.
     /// - Returns: whether it was taken.
     func endStart(_ set: ReplicaSet?) -> Bool {
-        state.withLock { state in
+        let (isTaken, template) = state.withLock { state in
             state.isStarting = false
-            guard let set, state.set == nil, !state.isHeld, !state.isRemoved else { return false }
+            guard let set, state.set == nil, !state.isHeld, !state.isRemoved else {
+                return (false, TemplateClaim?.none)
+            }
             state.set = set
             state.policy = nil
-            state.template = nil
-            return true
+            return (true, state.template.take())
         }
+        withExtendedLifetime(template) {}
+        return isTaken
     }
 
     // MARK: Its size

@@ -57,8 +57,7 @@ extension FunctionRegistry {
             run(version, set)
             set.activate()
         } catch {
-            log.close()
-            logs.remove(record.name)
+            log.remove()
             throw error
         }
         functions[function.name] = function
@@ -84,8 +83,7 @@ extension FunctionRegistry {
         context.changes.announce()
         for set in sets { retire(set) }
         for set in sets { await set.waitUntilEnded() }
-        function.log.close()
-        logs.remove(name)
+        function.log.remove()
         do {
             try bundles.removeFolder(of: name, version: nil)
         } catch {

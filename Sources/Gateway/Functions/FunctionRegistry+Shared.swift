@@ -104,8 +104,7 @@ extension FunctionRegistry {
             version.route.remove(.unknownFunction(name, nearest: nil))
             drop(version)
         }
-        function.log.close()
-        logs.remove(name)
+        function.log.remove()
         context.logger.info("\(name): no longer shared")
         context.changes.announce()
     }

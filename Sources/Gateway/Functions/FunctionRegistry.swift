@@ -13,7 +13,10 @@ actor FunctionRegistry {
     let routing: RouteContext
     let logs: LogFolder
     let context: SupervisionContext
-    var functions: [String: DeployedFunction] = [:]
+    var functions: [String: DeployedFunction] = [:] {
+        didSet { directory.become(functions) }
+    }
+    nonisolated let directory = FunctionDirectory()
     /// Functions that belong to another gateway: the services of each, never none, all of one owner's.
     var sharedServices: [String: [SharedService]] = [:]
     /// Names that another gateway has deployed too.
@@ -58,6 +61,9 @@ actor FunctionRegistry {
         }
         return function
     }
+
+    /// Shows that changes have their turn.
+    func pass() {}
 
     // MARK: Start and stop
 

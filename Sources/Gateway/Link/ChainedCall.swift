@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locks
 
 /// A call that a handler makes to another function: gives the answer back over the link.
 final class ChainedCall: InvocationResponder {
@@ -12,7 +12,7 @@ final class ChainedCall: InvocationResponder {
     private let id: UInt64
     /// The call that the handler works on; 0 when there is none.
     let parent: UInt64
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     init(link: ReplicaLink, id: UInt64, parent: UInt64) {
         self.link = link

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import GRPC
 internal import Glibc
+internal import Locks
 internal import Logging
 internal import WatcherLink
 
@@ -25,6 +26,7 @@ final class LinkLoop {
     private let maxBodyBytes: Int
     private let invoker: Invoker
     private let logger: Logger
+    private let heartbeat: Heartbeat
     private let redeem: (LinkClaim) -> LinkAdmission
     private let takeCommands: () -> [@Sendable (LinkLoop) -> Void]
     private let onTurn: () -> Void
@@ -38,7 +40,7 @@ final class LinkLoop {
 
     init(
         listeners: [Int32], remoteListener: Int32, wakeup: Int32, maxBodyBytes: Int, invoker: Invoker, logger: Logger,
-        redeem: @escaping (LinkClaim) -> LinkAdmission,
+        heartbeat: Heartbeat, redeem: @escaping (LinkClaim) -> LinkAdmission,
         commands: @escaping () -> [@Sendable (LinkLoop) -> Void], onTurn: @escaping () -> Void
     ) {
         self.onTurn = onTurn
@@ -48,6 +50,7 @@ final class LinkLoop {
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
         self.logger = logger
+        self.heartbeat = heartbeat
         self.redeem = redeem
         takeCommands = commands
         poll = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -74,11 +77,13 @@ final class LinkLoop {
         withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { events in
             while !isStopping {
                 let count = epoll_wait(poll, events.baseAddress, Int32(events.count), timeout())
+                heartbeat.begin()
                 for index in 0..<Int(max(count, 0)) {
                     handle(events[index])
                 }
                 if !nobodys.isEmpty { expire() }
                 onTurn()
+                heartbeat.end()
             }
         }
         for link in Array(links.values) { close(link, reason: "the gateway stops") }
@@ -102,7 +107,9 @@ final class LinkLoop {
         } else if event.data.fd == wakeup {
             var count: UInt64 = 0
             eventfd_read(wakeup, &count)
-            for command in takeCommands() { command(self) }
+            let commands = takeCommands()
+            assertNoLockIsHeld()
+            for command in commands { command(self) }
         } else if listeners.contains(event.data.fd) {
             accept(event.data.fd)
         }

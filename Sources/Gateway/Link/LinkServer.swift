@@ -1,8 +1,8 @@
 internal import CLinux
 internal import GRPC
 internal import Glibc
+internal import Locks
 internal import Logging
-internal import Synchronization
 internal import WatcherLink
 
 /// The gateway's end of all links: the sockets that watchers dial, and the one thread that reads what they say.
@@ -33,7 +33,8 @@ final class LinkServer: Sendable {
     private let onTurn: @Sendable () -> Void
     private let invoker: Invoker
     private let logger: Logger
-    private let state = Mutex(State())
+    let heartbeat = Heartbeat("links")
+    private let state = Lock(State())
 
     /// Binds the sockets.
     ///
@@ -116,7 +117,7 @@ final class LinkServer: Sendable {
             let loop = LinkLoop(
                 listeners: tcpDescriptor < 0 ? listeners : listeners + [tcpDescriptor], remoteListener: tcpDescriptor,
                 wakeup: wakeup, maxBodyBytes: maxBodyBytes, invoker: invoker, logger: logger,
-                redeem: { [self] in redeem($0) },
+                heartbeat: heartbeat, redeem: { [self] in redeem($0) },
                 commands: { [self] in takeCommands() }, onTurn: onTurn)
             loop.run()
         }

@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locks
 
 /// The sending side of a link. Whoever has a frame writes it from its own thread; those who come while somebody writes
 /// leave theirs, and the writer takes them along in its next write. Nobody ever waits for the socket: what it does not
@@ -13,7 +13,7 @@ final class LinkWriter: Sendable {
     }
 
     private let descriptor: Int32
-    private let state = Mutex(State())
+    private let state = Lock(State())
     /// Asks the link's thread to call `resume` when the socket has room.
     private let onBlocked: @Sendable () -> Void
 

@@ -1,5 +1,5 @@
 internal import GRPC
-internal import Synchronization
+internal import Locks
 internal import WatcherLink
 
 /// Calls that handlers make to other functions.

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import GRPC
 internal import Glibc
-internal import Synchronization
+internal import Locks
 internal import WatcherLink
 
 /// The link to one watcher, from its first frame to its end.
@@ -33,7 +33,7 @@ final class ReplicaLink: @unchecked Sendable {
     /// What the watcher has to code with its token; nothing on a unix socket.
     private let challenge: [UInt8]
     /// Why the gateway ends the link, if it does.
-    private let verdict = Mutex<String?>(nil)
+    private let verdict = Lock<String?>(nil)
     let maxBodyBytes: Int
     /// For the calls that the handler makes.
     let invoker: Invoker
@@ -42,7 +42,7 @@ final class ReplicaLink: @unchecked Sendable {
     let writer: LinkWriter
     let reader: FrameReader
     private var phase = Phase.hello
-    private let serving = Mutex<(route: FunctionRoute, replica: ReplicaSlots)?>(nil)
+    private let serving = Lock<(route: FunctionRoute, replica: ReplicaSlots)?>(nil)
     /// Answers read from the socket and not handed on yet.
     private var answers: [LinkAnswer] = []
     /// Room for the calls that an answer makes place for.
@@ -50,7 +50,7 @@ final class ReplicaLink: @unchecked Sendable {
     /// Calls whose replies come in pieces, from the first piece on.
     var streams: [UInt64: ReplyStream] = [:]
     /// What the handler has called and has no answer to.
-    let callsOut = Mutex<[UInt64: ChainedCall]>([:])
+    let callsOut = Lock<[UInt64: ChainedCall]>([:])
 
     init(
         descriptor: Int32, isRemote: Bool = false, maxBodyBytes: Int, invoker: Invoker,
@@ -203,6 +203,7 @@ final class ReplicaLink: @unchecked Sendable {
         cancelCallsOut()
         // No new calls; what it has is lost only when the process is known to have ended, and how.
         if let (route, replica) = served { route.close(replica) }
+        assertNoLockIsHeld()
         observer?.linkEnded(self, reason: reason)
         phase = .ended
     }
@@ -218,6 +219,7 @@ final class ReplicaLink: @unchecked Sendable {
     }
 
     private func handle(_ frame: FrameReader.Frame) throws {
+        assertNoLockIsHeld()
         guard let kind = FrameKind(rawValue: frame.header.kind) else {
             if frame.header.flags.contains(.optional) { return }
             throw LinkError.unknownKind(frame.header.kind)
@@ -295,7 +297,8 @@ final class ReplicaLink: @unchecked Sendable {
         let proof = isRemote ? hello.proof.map { LinkProof.ofGateway(token: token, nonce: $0.nonce) } : nil
         let welcome = Welcome(
             version: try LinkVersion.negotiate(hello.versions), maxBodyLength: UInt64(maxBodyBytes), proof: proof ?? [])
-        writer.send { $0.append(.welcome, head: welcome.head, payload: observer.settings) }
+        let settings = observer.settings
+        writer.send { $0.append(.welcome, head: welcome.head, payload: settings) }
     }
 
     private func deliverAnswers() {

@@ -8,6 +8,8 @@ package struct FunctionLogLimits: Sendable, Hashable {
     package var files = 5
     /// What comes faster is dropped, in bytes a second.
     package var bytesPerSecond = 1 << 20
+    /// What waits for the disk is dropped beyond this, in bytes.
+    package var queueBytes = 1 << 20
     /// Lines that wait for a slow follower.
     package var followerLines = 256
 

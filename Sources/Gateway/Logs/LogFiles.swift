@@ -7,7 +7,9 @@ struct LogFiles: ~Copyable {
     private static let pieceBytes = 256 << 10
 
     private struct Part {
+        /// -1 where it is in memory.
         let descriptor: CInt
+        var memory: [UInt8] = []
         let bytes: Int
     }
 
@@ -15,17 +17,21 @@ struct LogFiles: ~Copyable {
     private var parts: [Part] = []
 
     /// Opens `log`, `log.1` and so on, `count` in all, as far as they are there.
-    init(folder: String, count: Int) {
+    ///
+    /// - Parameter unwritten: whole lines that come after them.
+    init(folder: String, count: Int, unwritten: [UInt8] = []) {
+        if !unwritten.isEmpty { parts.append(Part(descriptor: -1, memory: unwritten, bytes: unwritten.count)) }
         for number in 0..<count {
             let path = number == 0 ? folder + "/log" : "\(folder)/log.\(number)"
-            guard let file = try? OwnedDescriptor(path, flags: O_RDONLY), let status = try? file.status(path: path)
+            guard let file = try? OwnedDescriptor(path, flags: O_RDONLY | O_NONBLOCK),
+                let status = try? file.status(path: path)
             else { continue }
             parts.append(Part(descriptor: file.release(), bytes: Int(status.st_size)))
         }
     }
 
     deinit {
-        for part in parts { close(part.descriptor) }
+        for part in parts where part.descriptor >= 0 { close(part.descriptor) }
     }
 
     /// At most this many bytes of the end, from a line's beginning on.
@@ -72,7 +78,7 @@ struct LogFiles: ~Copyable {
             var end = part.bytes
             while end > 0 {
                 let start = max(0, end - Self.pieceBytes)
-                let bytes = Self.read(part.descriptor, from: start, to: end) + rest
+                let bytes = Self.read(part, from: start, to: end) + rest
                 end = start
                 var lineEnd = bytes.endIndex
                 while let feed = bytes[..<lineEnd].lastIndex(of: 0x0A) {
@@ -95,7 +101,7 @@ struct LogFiles: ~Copyable {
         reading: for part in parts {
             var end = part.bytes
             while end > 0, left > 0 {
-                let piece = Self.read(part.descriptor, from: max(0, end - min(Self.pieceBytes, left)), to: end)
+                let piece = Self.read(part, from: max(0, end - min(Self.pieceBytes, left)), to: end)
                 end -= min(end, min(Self.pieceBytes, left))
                 left -= piece.count
                 pieces.append(piece)
@@ -105,11 +111,12 @@ struct LogFiles: ~Copyable {
         return Array(pieces.reversed().joined())
     }
 
-    private static func read(_ descriptor: CInt, from start: Int, to end: Int) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: end - start) { buffer, count in
+    private static func read(_ part: Part, from start: Int, to end: Int) -> [UInt8] {
+        if part.descriptor < 0 { return Array(part.memory[start..<end]) }
+        return [UInt8](unsafeUninitializedCapacity: end - start) { buffer, count in
             while count < end - start {
                 let place = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[count...])
-                let got = retrying { pread(descriptor, place.baseAddress, place.count, off_t(start + count)) }
+                let got = retrying { pread(part.descriptor, place.baseAddress, place.count, off_t(start + count)) }
                 if got <= 0 { break }
                 count += got
             }

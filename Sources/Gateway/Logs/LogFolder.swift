@@ -1,24 +1,17 @@
-internal import Environments
-
 /// Where the functions' logs lie: a folder each.
 final class LogFolder: Sendable {
     private let path: String
-
     private let limits: FunctionLogLimits
+    let writers: LogWriters
 
     init(path: String, limits: Limits) {
         self.path = path
         self.limits = FunctionLogLimits(limits)
+        writers = LogWriters(threadsMax: limits.logWriters)
     }
 
     func log(of function: String) -> FunctionLog {
-        FunctionLog(folder: "\(path)/\(function)", limits: limits)
-    }
-
-    /// Removes a function's log.
-    func remove(_ function: String) {
-        // A log that stays does no harm.
-        try? Folder.remove("\(path)/\(function)")
+        FunctionLog(folder: "\(path)/\(function)", limits: limits, writers: writers)
     }
 }
 
@@ -29,5 +22,6 @@ extension FunctionLogLimits {
         fileBytes = limits.logFileBytes
         files = limits.logFiles
         bytesPerSecond = limits.logRateBytes
+        queueBytes = limits.logQueueBytes
     }
 }

@@ -1,7 +1,7 @@
 import CLinux
 package import Environments
 import Glibc
-import Synchronization
+import Locks
 import SystemPackage
 
 /// Reads the output of every replica, on one thread of its own, into the logs of their functions.
@@ -20,9 +20,11 @@ package final class LogPump: Sendable {
     private static let quiet = Duration.milliseconds(100)
     private static let quietMillis: Int32 = 100
 
+    let heartbeat = Heartbeat("the pipes' reader")
+    private let ended = Promise<Void>()
     private let epoll: OwnedDescriptor
     private let wake: OwnedDescriptor
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     /// Starts the thread.
     package init() throws(FileError) {
@@ -80,6 +82,11 @@ package final class LogPump: Sendable {
         wakeUp()
     }
 
+    /// Returns when the thread has read the last of it; also when the task is cancelled.
+    package func waitUntilStopped() async {
+        _ = await ended.value()
+    }
+
     private func wakeUp() {
         var one: UInt64 = 1
         _ = write(wake.rawValue, &one, 8)
@@ -111,7 +118,9 @@ package final class LogPump: Sendable {
         var holding: [ObjectIdentifier: FunctionLog] = [:]
         while true {
             let timeout = holding.isEmpty ? -1 : Self.quietMillis
+            heartbeat.end()
             let count = Int(epoll_wait(epoll.rawValue, &events, Int32(events.count), timeout))
+            heartbeat.begin()
             for event in events.prefix(max(0, count)) {
                 let number = event.data.u64
                 if number == 0 {
@@ -132,7 +141,10 @@ package final class LogPump: Sendable {
                 source.drain(&buffer)
                 remove(number)
             }
-            if isStopped { return }
+            if isStopped {
+                heartbeat.end()
+                return ended.settle(())
+            }
         }
     }
 

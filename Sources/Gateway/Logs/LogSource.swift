@@ -1,9 +1,10 @@
 import Environments
 import Glibc
-import Synchronization
+import Locks
 
-/// One pipe of a replica and the log it goes to. Read by the pump's thread alone.
-final class LogSource: Sendable {
+/// One pipe of a replica and the log it goes to. Used by the pump's thread alone.
+final class LogSource: @unchecked Sendable {
+    // @unchecked: `lines` belongs to the pump's thread.
     enum Reading {
         case more
         case ended
@@ -20,7 +21,7 @@ final class LogSource: Sendable {
     private let replica: Int
     private let stream: LogStream
     private let onEnd: @Sendable () -> Void
-    private let lines: Mutex<LogLineReader>
+    private var lines: LogLineReader
 
     init(
         pipe: consuming OwnedDescriptor, log: FunctionLog, replica: Int, stream: LogStream,
@@ -32,7 +33,7 @@ final class LogSource: Sendable {
         self.replica = replica
         self.stream = stream
         self.onEnd = onEnd
-        lines = Mutex(LogLineReader(lineBytes: FunctionLogLimits().lineBytes))
+        lines = LogLineReader(lineBytes: FunctionLogLimits().lineBytes)
     }
 
     /// Reads what is there, up to a turn's share.
@@ -43,10 +44,8 @@ final class LogSource: Sendable {
             }
             if count < 0 { return errno == EAGAIN ? .more : .ended }
             if count == 0 { return .ended }
-            lines.withLock { lines in
-                buffer.withUnsafeBytes { raw in
-                    lines.add(UnsafeRawBufferPointer(rebasing: raw[..<count]), each: append)
-                }
+            buffer.withUnsafeBytes { raw in
+                lines.add(UnsafeRawBufferPointer(rebasing: raw[..<count]), each: append)
             }
             if count < buffer.count { return .more }
         }
@@ -60,7 +59,8 @@ final class LogSource: Sendable {
 
     /// The last line may have no end.
     func end() {
-        lines.withLock { $0.finish(each: append) }
+        lines.finish(each: append)
+        assertNoLockIsHeld()
         onEnd()
     }
 

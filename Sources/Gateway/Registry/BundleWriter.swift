@@ -1,7 +1,7 @@
 import Environments
 import Glibc
+import Locks
 import SystemPackage
-import Synchronization
 
 /// A bundle on its way in: bytes are added in order, then it is committed, or dropped with this object.
 ///
@@ -18,7 +18,7 @@ package final class BundleWriter: Sendable {
     private let folder: String
     private let sha256: String
     private let size: UInt64
-    private let state: Mutex<State>
+    private let state: Lock<State>
 
     init(temporary: String, final: String, folder: String, sha256: String, size: UInt64) throws(BundleStoreError) {
         self.temporary = temporary
@@ -26,7 +26,7 @@ package final class BundleWriter: Sendable {
         self.folder = folder
         self.sha256 = sha256
         self.size = size
-        state = Mutex(
+        state = Lock(
             State(
                 file: try BundleStoreError.explaining { () throws(FileError) in
                     try OwnedDescriptor(temporary, flags: O_WRONLY | O_CREAT | O_EXCL, mode: 0o644)

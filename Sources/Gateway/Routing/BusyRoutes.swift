@@ -1,6 +1,7 @@
 internal import GRPC
 internal import CLinux
 internal import Glibc
+internal import Locks
 internal import Synchronization
 
 /// The routes that have calls, for the sweeper, which looks at no others; and when one wants to be looked at before the
@@ -13,7 +14,7 @@ package final class BusyRoutes: Sendable {
         var sleepsUntil = MonotonicTime(nanoseconds: .min)
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let isResting = Atomic<Bool>(false)
     private let wakeup: Int32
 

@@ -1,5 +1,5 @@
 package import GRPC
-internal import Synchronization
+internal import Locks
 
 extension FunctionRoute {
     /// The replica has answered calls: frees their places and sends it what waits.

@@ -1,6 +1,6 @@
 internal import DequeModule
 internal import GRPC
-internal import Synchronization
+internal import Locks
 internal import WatcherLink
 
 extension FunctionRoute {

@@ -1,4 +1,5 @@
 internal import GRPC
+internal import Locks
 internal import Synchronization
 internal import WatcherLink
 
@@ -10,13 +11,13 @@ internal import WatcherLink
 package final class FunctionRoute: Sendable {
     package let name: String
     let context: RouteContext
-    let state: Mutex<RouteState>
+    let state: Lock<RouteState>
     private let replicasMax = Atomic<Int>(0)
 
     package init(name: String, settings: RouteSettings, context: RouteContext) {
         self.name = name
         self.context = context
-        state = Mutex(RouteState(settings: settings, queuedBytes: context.queuedBytes))
+        state = Lock(RouteState(settings: settings, queuedBytes: context.queuedBytes), .functionRoute)
     }
 
     /// What a new version of the function says. It holds for calls that come from now on.
@@ -171,6 +172,7 @@ package final class FunctionRoute: Sendable {
     }
 
     func perform(_ effects: RouteState.Effects, at now: MonotonicTime) {
+        assertNoLockIsHeld()
         if effects.isNewlyBusy { context.busy.add(self) }
         for send in effects.sends { send.replica.send(send.calls, at: now) }
         for invocation in effects.expired { invocation.fail(.deadlinePassed(executed: .no)) }

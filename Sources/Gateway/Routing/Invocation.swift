@@ -1,4 +1,5 @@
 internal import GRPC
+internal import Locks
 internal import Synchronization
 internal import WatcherLink
 
@@ -26,7 +27,7 @@ package final class Invocation: @unchecked Sendable {
     package var namesVersion = false
     var place = Place.nowhere
     /// The route that it was handed to, when that is not the one it came to.
-    let movedTo = Mutex<FunctionRoute?>(nil)
+    let movedTo = Lock<FunctionRoute?>(nil)
     /// Whether the responder was asked to watch for the caller's leaving.
     var isWatched = false
     private let answered = Atomic<Bool>(false)
@@ -56,6 +57,7 @@ package final class Invocation: @unchecked Sendable {
     /// - Returns: whether this was the answer.
     @discardableResult
     func fail(_ failure: CallFailure) -> Bool {
+        assertNoLockIsHeld()
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
         responder.fail(failure, context)
         return true
@@ -63,6 +65,7 @@ package final class Invocation: @unchecked Sendable {
 
     @discardableResult
     func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata = ReplyMetadata()) -> Bool {
+        assertNoLockIsHeld()
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
         responder.reply(output, metadata, context)
         return true
@@ -70,12 +73,14 @@ package final class Invocation: @unchecked Sendable {
 
     /// A piece of the reply, on the links' thread; dropped when the call is answered.
     func piece(_ output: consuming InvocationOutput, from source: ReplyStream) {
+        assertNoLockIsHeld()
         guard !isAnswered else { return }
         responder.piece(output, from: source)
     }
 
     /// The last piece has come.
     func end(_ metadata: ReplyMetadata) {
+        assertNoLockIsHeld()
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return }
         responder.end(metadata, context)
     }

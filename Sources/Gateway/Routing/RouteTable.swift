@@ -1,6 +1,6 @@
 internal import FunctionConfig
 internal import GRPC
-internal import Synchronization
+internal import Locks
 internal import WatcherLink
 
 /// Where the calls of a service go: `echo` to the versions that get its traffic, `echo@3` to that one version.
@@ -18,7 +18,7 @@ package final class RouteTable: Sendable {
         var functions: [String: [Int: FunctionRoute]] = [:]
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     package init() {}
 

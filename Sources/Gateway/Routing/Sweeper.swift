@@ -1,4 +1,5 @@
 package import GRPC
+internal import Locks
 internal import Synchronization
 
 /// Looks at all routes that have calls every few milliseconds: ends calls whose time is up, watches for the callers of those
@@ -13,8 +14,9 @@ package final class Sweeper: Sendable {
 
     private let busy: BusyRoutes
     private let calls: CompletionQueue
+    let heartbeat = Heartbeat("sweeper")
     private let isStopping = Atomic<Bool>(false)
-    private let thread = Mutex<Thread?>(nil)
+    private let thread = Lock<Thread?>(nil)
 
     /// - Parameter calls: the queue whose events nobody waits for; they are completed here.
     package init(busy: BusyRoutes, calls: CompletionQueue) {
@@ -48,6 +50,7 @@ package final class Sweeper: Sendable {
         var idleLooks = 0
         var nextLook = MonotonicTime.now
         while !isStopping.load(ordering: .sequentiallyConsistent) {
+            heartbeat.begin()
             let now = MonotonicTime.now
             for route in busy.takeDue(at: now) { route.dispatch(at: now) }
             if now >= nextLook {
@@ -57,6 +60,7 @@ package final class Sweeper: Sendable {
                 idleLooks = routes.isEmpty ? idleLooks + 1 : 0
                 nextLook = now.advanced(by: Self.interval)
             }
+            heartbeat.end()
             if idleLooks > Self.idleLooksMax {
                 busy.rest()
                 idleLooks = 0

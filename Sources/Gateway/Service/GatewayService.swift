@@ -9,19 +9,17 @@ final class GatewayService: Sendable {
     private let deploys: DeployService
     private let uploads: UploadService
     private let logs: LogService
-    private let health: HealthService
     private let reflection: ReflectionService
     private let maxMetadataBytes: Int
 
     init(
         management: ManagementService, deploys: DeployService, uploads: UploadService,
-        logs: LogService, health: HealthService, reflection: ReflectionService, maxMetadataBytes: Int
+        logs: LogService, reflection: ReflectionService, maxMetadataBytes: Int
     ) {
         self.management = management
         self.deploys = deploys
         self.uploads = uploads
         self.logs = logs
-        self.health = health
         self.reflection = reflection
         self.maxMetadataBytes = maxMetadataBytes
     }
@@ -64,8 +62,6 @@ final class GatewayService: Sendable {
         case GatewayMethod.update: try await deploys.unary(call, isUpdate: true)
         case GatewayMethod.followLog: try await logs.follow(call)
         case GatewayMethod.getLog: try await logs.get(call)
-        case GatewayMethod.check: try await health.check(call)
-        case GatewayMethod.watch: try await health.watch(call)
         case GatewayMethod.reflection, GatewayMethod.reflectionAlpha: try await reflection.serve(call)
         case GatewayMethod.list: try await management.list(call)
         case GatewayMethod.getMeta: try await management.getMeta(call)

@@ -1,13 +1,13 @@
 internal import GRPC
 internal import GatewayProtocol
-internal import Synchronization
+internal import Locks
 
 /// `Invokes`: calls one after another over one stream.
 final class InvokesService: Sendable {
     private let invoker: Invoker
     private let gate: CallGate
     /// Those that have not ended.
-    private let streams = Mutex<[ObjectIdentifier: InvokesStream]>([:])
+    private let streams = Lock<[ObjectIdentifier: InvokesStream]>([:])
 
     init(invoker: Invoker, gate: CallGate) {
         self.invoker = invoker

@@ -1,6 +1,6 @@
 internal import GRPC
 internal import GatewayProtocol
-internal import Synchronization
+internal import Locks
 
 /// One `Invokes` stream: requests one after another, the next read ahead while one runs and not begun.
 ///
@@ -55,7 +55,7 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
     private let invoker: Invoker
     private let gate: CallGate
     private let onEnd: @Sendable (InvokesStream) -> Void
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     /// - Parameter onEnd: the stream has ended.
     init(

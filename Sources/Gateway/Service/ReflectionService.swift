@@ -1,7 +1,7 @@
 internal import GRPC
 internal import GatewayProtocol
+internal import Locks
 internal import SwiftProtobuf
-internal import Synchronization
 
 /// Server reflection, v1 and v1alpha: the two differ in their package's name alone, so one reading serves both
 /// (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md).
@@ -14,7 +14,7 @@ final class ReflectionService: Sendable {
         let services: [String]
     }
 
-    private let index = Mutex<Index?>(nil)
+    private let index = Lock<Index?>(nil)
 
     func serve(_ call: ServerCall) async throws(Status) {
         let index = try readIndex()
@@ -28,19 +28,17 @@ final class ReflectionService: Sendable {
 
     private func readIndex() throws(Status) -> Index {
         do {
-            return try index.withLock { index in
-                if let index { return index }
-                let all = try DescriptorSet.files()
-                var symbols: [String: String] = [:]
-                for file in all {
-                    for name in Self.names(in: file) { symbols[name] = file.name }
-                }
-                let read = Index(
-                    files: Dictionary(all.map { ($0.name, $0) }) { first, _ in first }, symbols: symbols,
-                    services: all.flatMap { file in file.service.map { Self.join(file.package, $0.name) } }.sorted())
-                index = read
-                return read
+            if let known = index.withLock({ $0 }) { return known }
+            let all = try DescriptorSet.files()
+            var symbols: [String: String] = [:]
+            for file in all {
+                for name in Self.names(in: file) { symbols[name] = file.name }
             }
+            let read = Index(
+                files: Dictionary(all.map { ($0.name, $0) }) { first, _ in first }, symbols: symbols,
+                services: all.flatMap { file in file.service.map { Self.join(file.package, $0.name) } }.sorted())
+            index.withLock { $0 = read }
+            return read
         } catch {
             throw Status(.internal, "the embedded descriptors cannot be read: \(error)")
         }

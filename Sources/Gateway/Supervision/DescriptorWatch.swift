@@ -2,7 +2,7 @@ internal import CLinux
 internal import Environments
 internal import GRPC
 internal import Glibc
-internal import Synchronization
+internal import Locks
 internal import SystemPackage
 
 /// Tells, on one thread of its own, when descriptors can be read. The thread starts with the first.
@@ -16,7 +16,7 @@ final class DescriptorWatch: Sendable {
 
     private let epoll: OwnedDescriptor
     private let wake: OwnedDescriptor
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     init() throws(FileError) {
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -51,10 +51,13 @@ final class DescriptorWatch: Sendable {
 
     /// The handler is not called again, though a call may be under way.
     func remove(_ number: UInt64, _ descriptor: CInt) {
-        state.withLock { state in
-            guard state.handlers.removeValue(forKey: number) != nil else { return }
-            epoll_ctl(epoll.rawValue, EPOLL_CTL_DEL, descriptor, nil)
+        let handler = state.withLock { state in
+            let handler = state.handlers.removeValue(forKey: number)
+            if handler != nil { epoll_ctl(epoll.rawValue, EPOLL_CTL_DEL, descriptor, nil) }
+            return handler
         }
+        // Not under the lock: what it holds may end with it.
+        withExtendedLifetime(handler) {}
     }
 
     /// Ends the thread.
@@ -74,7 +77,9 @@ final class DescriptorWatch: Sendable {
             let count = Int(epoll_wait(epoll.rawValue, &events, Int32(events.count), -1))
             for event in events.prefix(max(count, 0)) {
                 // Nothing is there for one that was removed a moment ago, and for the wake-up.
-                state.withLock { $0.handlers[event.data.u64] }?()
+                let handler = state.withLock { $0.handlers[event.data.u64] }
+                assertNoLockIsHeld()
+                handler?()
             }
         }
     }

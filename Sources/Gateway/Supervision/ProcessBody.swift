@@ -2,7 +2,7 @@ internal import CLinux
 internal import Environments
 internal import FunctionConfig
 internal import Glibc
-internal import Synchronization
+internal import Locks
 
 /// A replica in a process of this machine: started by itself, or forked from a template.
 final class ProcessBody: ReplicaBody {
@@ -23,7 +23,7 @@ final class ProcessBody: ReplicaBody {
     private let devices: [GPUDevice]
     private let context: SupervisionContext
     private let log: FunctionLog
-    private let state = Mutex(State())
+    private let state = Lock(State())
     /// Settled when its process is to end, whether or not there is one yet.
     private let condemned = Promise<Void>()
 

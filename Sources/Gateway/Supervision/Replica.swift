@@ -1,6 +1,6 @@
 internal import GRPC
 internal import Glibc
-internal import Synchronization
+internal import Locks
 
 /// One of a version's replicas, through all the processes that it has one after another.
 final class Replica: Sendable {
@@ -25,7 +25,7 @@ final class Replica: Sendable {
     private let context: SupervisionContext
     private let log: FunctionLog
     private let route: FunctionRoute
-    private let state: Mutex<State>
+    private let state: Lock<State>
     private let stopped = Promise<Void>()
     private let ended = Promise<Void>()
     /// Settled when the first process is Ready, or has ended.
@@ -44,7 +44,7 @@ final class Replica: Sendable {
         self.log = log
         self.route = route
         let shown = ReplicaState(number: number, gpus: lease?.devices ?? [])
-        state = Mutex(State(shown: shown, lease: lease, isActive: isActive))
+        state = Lock(State(shown: shown, lease: lease, isActive: isActive), .replica)
     }
 
     /// What is shown of it.

@@ -1,7 +1,7 @@
 package import Environments
 import Glibc
+import Locks
 import Subprocess
-import Synchronization
 import SystemPackage
 
 /// The process of one replica while it runs, and how it ended afterwards.
@@ -17,7 +17,7 @@ package final class ReplicaProcess: Sendable {
     }
 
     package let pid: Int32
-    private let state = Mutex(State.running([]))
+    private let state = Lock(State.running([]))
     /// Where a template has made it.
     private let child: TemplateChild?
 
@@ -151,6 +151,7 @@ package final class ReplicaProcess: Sendable {
             case .ended: return []
             }
         }
+        assertNoLockIsHeld()
         for waiter in waiters { waiter.resume(returning: exit) }
     }
 }

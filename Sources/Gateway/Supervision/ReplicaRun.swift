@@ -1,8 +1,8 @@
 internal import FunctionConfig
 internal import GRPC
 internal import Glibc
+internal import Locks
 internal import Logging
-internal import Synchronization
 internal import WatcherLink
 
 /// One body of a replica, from its start to its end.
@@ -35,7 +35,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     private let feed: AsyncStream<Event>.Continuation
     private let body: any ReplicaBody
     /// Whether it was killed because a call went on beyond its deadline.
-    private let isOverrunKilled = Mutex(false)
+    private let isOverrunKilled = Lock(false)
 
     /// - Parameters:
     ///   - devices: those that it may use; empty leaves it to the gateway's own environment.
@@ -257,18 +257,19 @@ final class ReplicaRun: ReplicaLinkObserver {
 
     /// On the sweeper's thread: the replica has a call well beyond the call's deadline.
     private func overran(_ report: ReplicaOverrun) {
-        isOverrunKilled.withLock { isKilled in
-            guard !isKilled else { return }
-            if report.isNew {
-                note("has a call beyond its deadline and gets no more; where its threads are follows")
-                body.printStacks()
-                feed.yield(.stuck(hadAnswered: report.hadAnswered))
-            }
-            if report.mustEnd(grace: context.limits.overrunGrace) {
-                isKilled = true
-                note("killed: its handler went on beyond the deadline of its call")
-                body.killStuck()
-            }
+        let (isNew, mustEnd) = isOverrunKilled.withLock { isKilled in
+            guard !isKilled else { return (false, false) }
+            isKilled = report.mustEnd(grace: context.limits.overrunGrace)
+            return (report.isNew, isKilled)
+        }
+        if isNew {
+            note("has a call beyond its deadline and gets no more; where its threads are follows")
+            body.printStacks()
+            feed.yield(.stuck(hadAnswered: report.hadAnswered))
+        }
+        if mustEnd {
+            note("killed: its handler went on beyond the deadline of its call")
+            body.killStuck()
         }
     }
 }

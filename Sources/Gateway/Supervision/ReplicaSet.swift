@@ -1,6 +1,6 @@
 internal import GRPC
+internal import Locks
 internal import Logging
-internal import Synchronization
 
 /// The replicas of one version of a function.
 final class ReplicaSet: Sendable {
@@ -27,7 +27,7 @@ final class ReplicaSet: Sendable {
     private let context: SupervisionContext
     private let log: FunctionLog
     private let route: FunctionRoute
-    private let state: Mutex<State>
+    private let state: Lock<State>
 
     /// - Parameter leases: the devices of its first replicas, if they need any.
     init(
@@ -39,7 +39,7 @@ final class ReplicaSet: Sendable {
         self.log = log
         self.route = route
         let template = plan.templateKey(inherited: context.variables).map { context.templates.claim($0) }
-        state = Mutex(State(isActive: isActive, leases: leases, template: template))
+        state = Lock(State(isActive: isActive, leases: leases, template: template), .replicaSet)
     }
 
     /// What is shown of its replicas, by number.

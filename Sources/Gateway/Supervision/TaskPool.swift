@@ -1,3 +1,5 @@
+internal import Locks
+
 /// Where long-lived work that begins in the middle of things runs: a group of tasks that the gateway waits for.
 final class TaskPool: Sendable {
     typealias Job = @Sendable () async -> Void
@@ -11,11 +13,13 @@ final class TaskPool: Sendable {
 
     /// Starts `job` beside all others.
     func add(_ job: @escaping Job) {
+        assertNoLockIsHeld()
         feed.yield(job)
     }
 
     /// Takes no more jobs; `run` returns when those under way have ended.
     func finish() {
+        assertNoLockIsHeld()
         feed.finish()
     }
 

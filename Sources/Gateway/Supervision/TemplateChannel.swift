@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Environments
 internal import Glibc
-internal import Synchronization
+internal import Locks
 internal import SystemPackage
 
 /// The gateway's end of the socket to a template; a message is sent and received as a whole. Never waits.
@@ -17,7 +17,7 @@ final class TemplateChannel: Sendable {
 
     private let socket: OwnedDescriptor
     /// The template's end, until it is started.
-    private let other: Mutex<OwnedDescriptor?>
+    private let other: Lock<OwnedDescriptor?>
 
     init() throws(FileError) {
         var ends: [CInt] = [-1, -1]
@@ -26,7 +26,7 @@ final class TemplateChannel: Sendable {
             throw FileError("make", "a template's socket", Errno(rawValue: errno))
         }
         socket = OwnedDescriptor(owning: ends[0])
-        other = Mutex(OwnedDescriptor(owning: ends[1]))
+        other = Lock(OwnedDescriptor(owning: ends[1]))
     }
 
     var descriptor: CInt { socket.rawValue }

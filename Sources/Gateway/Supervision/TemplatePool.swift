@@ -1,6 +1,6 @@
 internal import Environments
+internal import Locks
 internal import Logging
-internal import Synchronization
 
 /// The templates that are wanted: one for each key, started when the first replica of it is, started again when it has died,
 /// and ended when nobody wants it any more.
@@ -16,7 +16,7 @@ final class TemplatePool: Sendable {
     private let tasks: TaskPool
     private let logger: Logger
     private let watch: DescriptorWatch
-    private let entries = Mutex<[TemplateKey: Entry]>([:])
+    private let entries = Lock<[TemplateKey: Entry]>([:], .templatePool)
 
     init(launcher: String, logs: LogPump, tasks: TaskPool, logger: Logger) throws(FileError) {
         self.launcher = launcher

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Environments
 internal import Glibc
-internal import Synchronization
+internal import Locks
 internal import SystemPackage
 
 /// A process that has done the imports of some functions, and forks their replicas.
@@ -28,9 +28,9 @@ final class TemplateProcess: Sendable {
     let outcome = Promise<Result<Void, ConstructorFailure>>()
     private let watch: DescriptorWatch
     private let channel: TemplateChannel
-    private let state = Mutex(State())
+    private let state = Lock(State(), .templateProcess)
     /// Held while messages are taken, so that they are in order.
-    private let reading = Mutex(())
+    private let reading = Lock((), .templateReports)
 
     init(key: TemplateKey, watch: DescriptorWatch) throws(FileError) {
         self.key = key
@@ -187,39 +187,49 @@ final class TemplateProcess: Sendable {
     // MARK: What it says
 
     private func readReports() {
-        reading.withLock { _ in
+        // Under the lock whoever takes a message takes its promise, too; those are settled after it.
+        let news = reading.withLock { _ in
+            var news: [() -> Void] = []
             while true {
                 switch channel.receive() {
-                case .nothing: return
+                case .nothing: return news
                 case .message(let message):
-                    if let report = TemplateReport(message) { take(report) } else { stop() }
+                    news.append(TemplateReport(message).map { take($0) } ?? { [self] in stop() })
                 case .ended:
                     // Without the channel it is of no use.
-                    unwatch()
-                    stop()
-                    return
+                    news.append { [self] in
+                        unwatch()
+                        stop()
+                    }
+                    return news
                 }
             }
         }
+        for tell in news { tell() }
     }
 
-    private func take(_ report: TemplateReport) {
+    /// - Returns: tells those who wait for it.
+    private func take(_ report: TemplateReport) -> () -> Void {
         switch report {
-        case .ready: outcome.settle(.success(()))
-        case .refused(let failure): outcome.settle(.failure(failure))
+        case .ready: return { [outcome] in outcome.settle(.success(())) }
+        case .refused(let failure): return { [outcome] in outcome.settle(.failure(failure)) }
         case .failed(let number, let reason):
-            state.withLock { $0.forks.removeValue(forKey: number) }?.settle(.failure(Self.failure(reason)))
+            let fork = state.withLock { $0.forks.removeValue(forKey: number) }
+            return { fork?.settle(.failure(Self.failure(reason))) }
         case .forked(let number, let pid):
-            guard let fork = state.withLock({ $0.forks.removeValue(forKey: number) }) else { return }
-            do throws(FileError) {
-                // The template has not reaped it, whatever has become of it.
-                fork.settle(.success(try TemplateChild(pid: pid, watch: watch)))
-            } catch {
-                fork.settle(.failure(Self.failure("\(error)")))
+            let fork = state.withLock { $0.forks.removeValue(forKey: number) }
+            return { [watch] in
+                do throws(FileError) {
+                    // The template has not reaped it, whatever has become of it.
+                    fork?.settle(.success(try TemplateChild(pid: pid, watch: watch)))
+                } catch {
+                    fork?.settle(.failure(Self.failure("\(error)")))
+                }
             }
         case .ended(let pid, let status):
             let exit: ReplicaExit = status & 0x7F == 0 ? .status(status >> 8 & 0xFF) : .signal(status & 0x7F)
-            state.withLock { $0.reaps.removeValue(forKey: pid) }?.settle(exit)
+            let reap = state.withLock { $0.reaps.removeValue(forKey: pid) }
+            return { reap?.settle(exit) }
         }
     }
 }

@@ -1,6 +1,6 @@
 internal import Engine
 internal import FunctionConfig
-internal import Synchronization
+internal import Locks
 
 /// A replica in a task of a Swarm's service: whichever task dials in next is it.
 ///
@@ -17,7 +17,7 @@ final class SwarmBody: ReplicaBody {
 
     let number: Int
     private let seat: SwarmSeat
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let end = Promise<Result<ReplicaExit, ConstructorFailure>>()
 
     init(seat: SwarmSeat) {

@@ -1,8 +1,8 @@
 internal import Engine
 internal import Environments
 internal import FunctionConfig
+internal import Locks
 internal import Logging
-internal import Synchronization
 
 /// The services of this gateway in its Swarm, and the one place that asks the Swarm's manager about them.
 ///
@@ -68,7 +68,7 @@ final class SwarmHost: Sendable {
     private let id: String
     private let configuration: SwarmConfiguration
     private let folders: ContainerFolders
-    private let state = Mutex(State())
+    private let state = Lock(State(), .swarmHost)
 
     /// - Parameter id: the gateway's.
     init(
@@ -237,11 +237,13 @@ final class SwarmHost: Sendable {
     func seat(_ plan: FunctionPlan, _ source: ImageSource, replica: Int, log: FunctionLog) async -> SwarmSeat {
         let key = Key(plan)
         while true {
+            var isNew = false
             let (service, isClosing, stale) = state.withLock { state -> (SwarmService, Bool, SharedService?) in
                 if let entry = state.entries[key] {
                     if !entry.isClosing { state.entries[key]?.seats += 1 }
                     return (entry.service, entry.isClosing, nil)
                 }
+                isNew = true
                 let found = state.left.removeValue(forKey: key)
                 let left = found?.record.createdAt == plan.record.createdAt ? found : nil
                 let service = SwarmService(plan: plan, source: source, host: self, log: log, left: left)
@@ -249,6 +251,7 @@ final class SwarmHost: Sendable {
                 state.entries[key] = Entry(service: service, seats: 1)
                 return (service, false, left == nil ? found : nil)
             }
+            if isNew { service.begin() }
             // Of the same name, and deployed anew since.
             if let stale { discard(stale) }
             guard isClosing else {

@@ -1,5 +1,5 @@
 internal import Engine
-internal import Synchronization
+internal import Locks
 
 /// Puts what the tasks of a service write into its function's log.
 final class SwarmLogWriter: Sendable {
@@ -9,7 +9,7 @@ final class SwarmLogWriter: Sendable {
     }
 
     private let log: FunctionLog
-    private let readers = Mutex<[Key: LogLineReader]>([:])
+    private let readers = Lock<[Key: LogLineReader]>([:])
 
     init(_ log: FunctionLog) {
         self.log = log

@@ -1,5 +1,5 @@
 internal import Engine
-internal import Synchronization
+internal import Locks
 
 /// A replica's claim to one task of a service, through all its runs: the service has as many tasks as there are seats.
 final class SwarmSeat: Sendable {
@@ -10,7 +10,7 @@ final class SwarmSeat: Sendable {
 
     let service: SwarmService
     let number: Int
-    private let task = Mutex("")
+    private let task = Lock("")
 
     init(service: SwarmService, number: Int) {
         self.service = service

@@ -1,8 +1,8 @@
 internal import Engine
 internal import Environments
 internal import FunctionConfig
+internal import Locks
 internal import Logging
-internal import Synchronization
 
 /// The service of one version of a function: made with its first seat, as large as there are seats, removed after the last.
 final class SwarmService: Sendable {
@@ -54,7 +54,7 @@ final class SwarmService: Sendable {
     /// Whether it is another gateway's, which alone makes, changes and removes it.
     var isShared: Bool { plan.isShared }
     private let groupLabels: [String: String]
-    private let state: Mutex<State>
+    private let state: Lock<State>
     private let closed = Promise<Void>()
 
     /// - Parameter left: where an earlier life of this gateway has made it.
@@ -74,8 +74,12 @@ final class SwarmService: Sendable {
         } else {
             (token, groupLabels) = host.makeToken(for: plan)
         }
-        self.state = Mutex(state)
-        if let there { host.tasks.add { [self] in await followLog(there.id) } }
+        self.state = Lock(state)
+    }
+
+    /// After it is made, once: reads the log of one that an earlier life has made.
+    func begin() {
+        if let id { host.tasks.add { [self] in await followLog(id) } }
     }
 
     /// Nil before it is made.
@@ -109,14 +113,14 @@ final class SwarmService: Sendable {
 
     /// What is known of the tasks that have not dialled, for people.
     var standing: String {
-        state.withLock { state in
-            let open = state.tasks.filter { state.taken[$0.id] == nil && !$0.isUnwanted }
-            if let task = open.first(where: { !$0.message.isEmpty }) { return task.message }
-            if let task = open.first(where: { $0.state == "running" }) { return Self.unreached(task, host) }
-            if !state.refusal.isEmpty { return state.refusal }
-            if let task = open.first { return "a task is \(task.state)" }
-            return "the Swarm has no task for it"
+        let (open, refusal) = state.withLock { state in
+            (state.tasks.filter { state.taken[$0.id] == nil && !$0.isUnwanted }, state.refusal)
         }
+        if let task = open.first(where: { !$0.message.isEmpty }) { return task.message }
+        if let task = open.first(where: { $0.state == "running" }) { return Self.unreached(task, host) }
+        if !refusal.isEmpty { return refusal }
+        if let task = open.first { return "a task is \(task.state)" }
+        return "the Swarm has no task for it"
     }
 
     private static func unreached(_ task: SwarmTask, _ host: SwarmHost) -> String {

@@ -7,6 +7,7 @@ import Testing
 @Suite struct FunctionLogTests {
     let work: TemporaryFolder
     let clock = Clock()
+    let writers = LogWriters()
 
     init() throws { work = try TemporaryFolder() }
 
@@ -26,7 +27,7 @@ import Testing
         change(&limits)
         let clock = clock
         return FunctionLog(
-            folder: work.path + "/logs/echo", limits: limits, milliseconds: { clock.milliseconds },
+            folder: work.path + "/logs/echo", limits: limits, writers: writers, milliseconds: { clock.milliseconds },
             uptime: { clock.now })
     }
 
@@ -46,19 +47,21 @@ import Testing
                 """)
     }
 
-    @Test func itIsEmptyBeforeTheFirstLineAndGoesOnAfterARestart() {
+    @Test func itIsEmptyBeforeTheFirstLineAndGoesOnAfterARestart() async {
         #expect(log().tail() == "")
         log().append(text: "before", replica: 1, stream: .stdout)
+        await writers.written()
         let again = log()
         again.append(text: "after", replica: 1, stream: .stdout)
         #expect(lines(again.tail()).map { $0.suffix(6) } == ["before", " after"])
     }
 
-    @Test func filesRotate() throws {
+    @Test func filesRotate() async throws {
         let log = log {
             $0.fileBytes = 500; $0.files = 3
         }
         for number in 0..<40 { log.append(text: "line \(number)", replica: 1, stream: .stdout) }
+        await writers.written()
         #expect(try work.tree("logs/echo") == ["logs/echo/log", "logs/echo/log.1", "logs/echo/log.2"])
         for name in ["log", "log.1", "log.2"] {
             #expect(try work.read("logs/echo/" + name).utf8.count <= 500)
@@ -140,12 +143,14 @@ import Testing
         #expect(!log.settle(after: .milliseconds(100)))
     }
 
-    @Test func aDiskThatTakesNothingIsNoError() throws {
+    @Test func aDiskThatTakesNothingIsNoError() async throws {
         let log = log()
         log.append(text: "first", replica: 1, stream: .stdout)
+        await writers.written()
         // A file where the folder should be: nothing can be written there, whoever we are.
-        let blocked = FunctionLog(folder: work.path + "/logs/echo/log/inside")
+        let blocked = FunctionLog(folder: work.path + "/logs/echo/log/inside", writers: writers)
         blocked.append(text: "lost", replica: 1, stream: .stdout)
+        await writers.written()
         #expect(blocked.tail() == "")
         try Folder.remove(work.path + "/logs/echo/log")
         blocked.append(text: "kept", replica: 1, stream: .stdout)
@@ -189,6 +194,113 @@ import Testing
         task.cancel()
         await task.value
         #expect(log.followers == 0)
+    }
+
+    @Test func whatIsRemovedIsMadeAgain() async throws {
+        let log = log()
+        log.append(text: "before", replica: 1, stream: .stdout)
+        await writers.written()
+        try Folder.remove(log.folder)
+        log.append(text: "after", replica: 1, stream: .stdout)
+        await writers.written()
+        #expect(try work.read("logs/echo/log") == "\(Self.start) 1 stdout - after\n")
+        // Moved away, as log rotation does.
+        try Folder.rename(log.folder + "/log", to: log.folder + "/moved")
+        log.append(text: "later", replica: 1, stream: .stdout)
+        await writers.written()
+        #expect(try work.read("logs/echo/log") == "\(Self.start) 1 stdout - later\n")
+    }
+
+    @Test func aRemovedLogLeavesNothing() async throws {
+        let log = log()
+        for number in 0..<100 { log.append(text: "line \(number)", replica: 1, stream: .stdout) }
+        log.remove()
+        log.append(text: "late", replica: 1, stream: .stdout)
+        await writers.written()
+        #expect(!Folder.holds(log.folder))
+    }
+
+    @Test func whatWaitsForTheDiskIsReadAndBounded() async throws {
+        // The file is a pipe that nobody reads: whoever opens it waits.
+        try Folder.make(work.path + "/logs/echo")
+        let pipe = work.path + "/logs/echo/log"
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let log = log { $0.queueBytes = 500 }
+        let (_, later) = log.follow()
+        log.append(text: "0", replica: 1, stream: .stdout)
+        for number in 1...100 { log.append(text: "\(number)", replica: 1, stream: .stdout) }
+        // Another function's log goes on meanwhile.
+        let other = FunctionLog(folder: work.path + "/logs/other", writers: writers)
+        other.append(text: "goes on", replica: 1, stream: .stdout)
+        while !Folder.holds(work.path + "/logs/other/log") { await Task.yield() }
+        var lines = later.makeAsyncIterator()
+        for number in 0...100 { #expect(await lines.next()?.hasSuffix(" \(number)\n") == true) }
+        let reader = try OwnedDescriptor(pipe, flags: O_RDONLY)
+        await writers.written()
+        log.append(text: "again", replica: 1, stream: .stdout)
+        await writers.written()
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        let count = try reader.read(into: &buffer, path: pipe)
+        let written = self.lines(String(decoding: buffer[..<count], as: UTF8.self))
+        let kept = written.count - 2
+        #expect(kept > 3 && kept < 40)
+        #expect(written[kept].hasSuffix(" 1 gateway - \(101 - kept) lines dropped: the log could not be written"))
+        #expect(written.last?.hasSuffix(" again") == true)
+    }
+
+    @Test func asManyDisksMayStallAsThereAreWriters() async throws {
+        try Folder.make(work.path + "/logs/stalled")
+        let pipe = work.path + "/logs/stalled/log"
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let one = LogWriters(threadsMax: 1)
+        let stalled = FunctionLog(folder: work.path + "/logs/stalled", writers: one)
+        let other = FunctionLog(folder: work.path + "/logs/other", writers: one)
+        stalled.append(text: "first", replica: 1, stream: .stdout)
+        other.append(text: "waits", replica: 1, stream: .stdout)
+        #expect(other.tail().hasSuffix(" waits\n"))
+        #expect(!Folder.holds(work.path + "/logs/other/log"))
+        let reader = try OwnedDescriptor(pipe, flags: O_RDONLY)
+        await one.written()
+        #expect(Folder.holds(work.path + "/logs/other/log"))
+        withExtendedLifetime(reader) {}
+    }
+
+    @Test func followersThatComeAndGoNeverStopTheLog() async {
+        let log = log { $0.followerLines = 4 }
+        let isOver = Atomic<Bool>(false)
+        await withTaskGroup(of: Void.self) { group in
+            for replica in 0..<4 {
+                group.addTask {
+                    while !isOver.load(ordering: .relaxed) {
+                        log.append(text: "line", replica: replica, stream: .stdout)
+                        await Task.yield()
+                    }
+                }
+            }
+            await withTaskGroup(of: Void.self) { followers in
+                for number in 0..<4 {
+                    followers.addTask {
+                        for round in 0..<250 {
+                            let reader = Task { [later = log.follow(lines: round % 3).later] in
+                                var seen = 0
+                                for await _ in later {
+                                    seen += 1
+                                    if (seen + number) % 5 == 0 { break }
+                                }
+                            }
+                            // At every moment: before it begins, while it waits for a line, while it is given one.
+                            for _ in 0..<(round % 7) { await Task.yield() }
+                            reader.cancel()
+                            await reader.value
+                        }
+                    }
+                }
+            }
+            isOver.store(true, ordering: .relaxed)
+        }
+        #expect(log.followers == 0)
+        log.append(text: "the last", replica: 1, stream: .stdout)
+        log.close()
     }
 
     @Test(

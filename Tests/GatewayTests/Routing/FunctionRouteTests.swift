@@ -1,6 +1,7 @@
 @testable import Gateway
 import FunctionConfig
 import GRPC
+import Locks
 import Synchronization
 import Testing
 import WatcherLink

@@ -1,0 +1,120 @@
+"""What must move and does not: it is said once, with the stacks of all threads, and health says NOT_SERVING until it moves."""
+import ctypes
+import os
+import pathlib
+import re
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from support.waiting import wait_until
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+#: Of ptrace(2) and waitpid(2).
+SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+
+class Held:
+    """The threads of a gateway that run Swift's tasks stand still, whatever they were at, while all others go on."""
+
+    #: Names of the first thread, and of those of Swift's pool.
+    NAMES = re.compile("dcf-gateway|.*-qos")
+
+    def __init__(self, pid):
+        self.pid, self.held = pid, set()
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        self.libc.ptrace.restype = ctypes.c_long
+
+    def hold(self):
+        """Those that there are by now."""
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            thread = int(task.name)
+            if thread in self.held or not self.NAMES.fullmatch((task / "comm").read_text().strip()):
+                continue
+            if self.libc.ptrace(SEIZE, thread, None, None) != 0:
+                pytest.skip(f"threads cannot be held here: {os.strerror(ctypes.get_errno())}")
+            self.held.add(thread)
+            self.libc.ptrace(INTERRUPT, thread, None, None)
+            os.waitpid(thread, WALL)
+
+    def __enter__(self):
+        self.hold()
+        return self
+
+    def __exit__(self, *_):
+        for thread in self.held:
+            self.libc.ptrace(DETACH, thread, None, None)
+
+
+def checker(gateway):
+    stub = health_pb2_grpc.HealthStub(gateway.client.channel)
+    return lambda name="": stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status
+
+
+def stalls(gateway):
+    return gateway.text().count("] stalled: ")
+
+
+@pytest.mark.fault("H1")
+@pytest.mark.process
+def test_the_control_plane_stands_still(own_gateway):
+    gateway = own_gateway("--limit", "stall-timeout=1s")
+    gateway.deploy("echo")
+    check = checker(gateway)
+    assert check() == check("echo") == SERVING
+    watch = health_pb2_grpc.HealthStub(gateway.client.channel).Watch(health_pb2.HealthCheckRequest(service="echo"), timeout=60)
+    assert next(watch).status == SERVING
+    with Held(gateway.pid) as threads:
+        def told():
+            # Swift's pool may have more threads by now.
+            threads.hold()
+            return check() == NOT_SERVING
+
+        wait_until(told, 30, "NOT_SERVING")
+        assert check("echo") == next(watch).status == NOT_SERVING
+        # Calls need nothing of it.
+        assert gateway.client.invoke("echo", b"x") == "x"
+        wait_until(lambda: "Swift's threads" in gateway.text() and "does not answer" in gateway.text(), 10, "it is said")
+    assert next(watch).status == SERVING
+    wait_until(lambda: check() == check("echo") == SERVING, 30, "SERVING again")
+    watch.cancel()
+    assert "moves again" in gateway.text()
+    gateway.deploy("plain")
+    gateway.stop()
+
+
+@pytest.mark.fault("H8")
+@pytest.mark.process
+def test_a_log_thread_stands_still(own_gateway):
+    gateway = own_gateway("--limit", "stall-timeout=1s")
+    gateway.deploy("noisy")
+    check = checker(gateway)
+    path = gateway.data / "logs/noisy/log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    watch = health_pb2_grpc.HealthStub(gateway.client.channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+    assert next(watch).status == SERVING
+    gateway.client.invoke("noisy", b"say what nobody reads")
+    assert next(watch).status == NOT_SERVING
+    assert check() == check("noisy") == NOT_SERVING
+    wait_until(lambda: "watchdog:" in gateway.text(), 10, "the stacks")
+    text = gateway.text()
+    assert "stalled: log-writer" in text
+    # Each thread has its stack, with the names of functions.
+    for thread in ("links", "sweeper", "log-writer", "dcf-logs"):
+        assert f" {thread}:" in text, text
+    assert "LogFile.write" in text
+    assert gateway.client.invoke("noisy", b"say more", timeout=10) == "done"
+    with open(path, "rb", buffering=0) as reader:
+        assert next(watch).status == SERVING
+        assert b"what nobody reads" in reader.read(1 << 16)
+    watch.cancel()
+    assert check() == check("noisy") == SERVING
+    path.unlink()
+    gateway.stop()
+    # Once, however long it lasted.
+    assert stalls(gateway) == 1

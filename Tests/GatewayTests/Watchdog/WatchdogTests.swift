@@ -1,0 +1,99 @@
+import Environments
+import Glibc
+import Logging
+import Synchronization
+import Testing
+
+@testable import Gateway
+
+@Suite struct WatchdogTests {
+    /// Keeps what is logged, and tells those who wait for it.
+    private final class Lines: Sendable {
+        private let all = Mutex<[String]>([])
+        let came: AsyncStream<String>
+        private let feed: AsyncStream<String>.Continuation
+
+        init() { (came, feed) = AsyncStream.makeStream() }
+
+        func add(_ line: String) {
+            all.withLock { $0.append(line) }
+            feed.yield(line)
+        }
+
+        var text: String { all.withLock { $0.joined(separator: "\n") } }
+    }
+
+    private struct Handler: LogHandler {
+        let lines: Lines
+        var logLevel = Logger.Level.trace
+        var metadata = Logger.Metadata()
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+        func log(event: LogEvent) { lines.add("\(event.level) \(event.message)") }
+    }
+
+    @Test func whatComesRoundOrWaitsHasNotStalled() {
+        let heartbeat = Heartbeat("a thread")
+        var subject = Watchdog.Subject(heartbeat)
+        for _ in 0..<10 {
+            #expect(subject.look(atMost: 3) == nil)
+            heartbeat.begin()
+            #expect(subject.look(atMost: 3) == nil)
+            heartbeat.end()
+        }
+        heartbeat.begin()
+        for _ in 0..<10 {
+            #expect(subject.look(atMost: 3) == nil)
+            heartbeat.beat()
+        }
+    }
+
+    @Test func aStallIsToldOnceAndSoIsItsEnd() {
+        let heartbeat = Heartbeat("a thread")
+        var subject = Watchdog.Subject(heartbeat)
+        heartbeat.begin()
+        #expect((0..<9).map { _ in subject.look(atMost: 3) } == [nil, nil, nil, .stalled, nil, nil, nil, nil, nil])
+        #expect(subject.isStalled)
+        heartbeat.end()
+        #expect(subject.look(atMost: 3) == .moves)
+        #expect(!subject.isStalled)
+        heartbeat.begin()
+        #expect((0..<4).map { _ in subject.look(atMost: 3) } == [nil, nil, nil, .stalled])
+    }
+
+    @Test func aStallWritesTheStacksOfAllThreads() async throws {
+        let lines = Lines()
+        let heartbeat = Heartbeat("the stuck one")
+        let changes = AsyncStream.makeStream(of: Bool.self)
+        let holder = Promise<Watchdog>()
+        let watchdog = Watchdog(
+            limit: .milliseconds(100), heartbeats: [heartbeat, Heartbeat("another")],
+            logger: Logger(label: "test") { _ in Handler(lines: lines) }
+        ) { changes.continuation.yield(holder.current?.isStalled ?? false) }
+        holder.settle(watchdog)
+        // Waits for this test.
+        let release = Semaphore()
+        #expect(
+            BlockingThread.start {
+                heartbeat.begin()
+                release.wait()
+                heartbeat.end()
+            })
+        watchdog.start()
+        var told = changes.stream.makeAsyncIterator()
+        #expect(await told.next() == true)
+        #expect(watchdog.isStalled)
+        let text = lines.text
+        #expect(text.contains("critical stalled: the stuck one had not moved"))
+        #expect(text.contains("watchdog:"))
+        #expect(text.contains("Semaphore.wait"))
+        release.post()
+        #expect(await told.next() == false)
+        #expect(!watchdog.isStalled)
+        #expect(lines.text.contains("moves again: the stuck one"))
+        #expect(lines.text.ranges(of: "critical stalled").count == 1)
+        watchdog.stop()
+    }
+}
