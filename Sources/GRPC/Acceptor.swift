@@ -8,7 +8,7 @@ internal import Locks
 /// a peer that says nothing. Here a connection reaches the core only after it has sent the 24 bytes that begin HTTP/2
 /// (RFC 9113, 3.4), within a time limit, and the number of descriptors is bounded.
 package final class Acceptor: Sendable {
-    private let socket: Mutex<ListeningSocket?>
+    private let socket: Lock<ListeningSocket?>
     private let stopping: Int32
     private let thread: Lock<Thread?>
 
@@ -19,7 +19,7 @@ package final class Acceptor: Sendable {
     package init(_ socket: consuming ListeningSocket) {
         port = socket.port
         isLoopback = socket.isLoopback
-        self.socket = Mutex(socket)
+        self.socket = Lock(socket)
         stopping = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         thread = Lock(nil)
     }
