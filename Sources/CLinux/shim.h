@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
@@ -104,6 +105,35 @@ static inline int dcf_prctl_name(const char *name) { return prctl(PR_SET_NAME, (
 
 /// A copy of `fd` at the lowest free number from `minimum` on, closed by exec.
 static inline int dcf_dup_from(int fd, int minimum) { return fcntl(fd, F_DUPFD_CLOEXEC, minimum); }
+
+/// The words that this process was started with, a zero byte after each; NULL where they cannot be had. The caller frees them.
+static inline char *dcf_command_line(size_t *length) {
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    size_t size = 0, room = 4096;
+    char *text = fd < 0 ? NULL : (char *)malloc(room);
+    while (text != NULL) {
+        ssize_t count = read(fd, text + size, room - size);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) {
+            free(text);
+            text = NULL;
+        }
+        if (count <= 0) break;
+        size += (size_t)count;
+        if (size == room) {
+            char *larger = (char *)realloc(text, room *= 2);
+            if (larger == NULL) free(text);
+            text = larger;
+        }
+    }
+    if (fd >= 0) close(fd);
+    if (text != NULL && size == 0) {
+        free(text);
+        text = NULL;
+    }
+    *length = size;
+    return text;
+}
 
 /// A flag that another thread reads.
 static inline int32_t dcf_atomic_load(const int32_t *value) { return __atomic_load_n(value, __ATOMIC_ACQUIRE); }

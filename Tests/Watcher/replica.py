@@ -72,9 +72,9 @@ class Replica:
     is_remote = False
 
     def __init__(self, folder, python, handler=None, file="handler.py", name="Handler", settings=None,
-                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, contained=False, tcp=None, inside=()):
+                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, contained=False, tcp=None, inside=(), link="l"):
         """`contained`: the watcher stands alone, as in a container. `tcp`: a listener that it dials. `inside`: a command
-        that the watcher is started by."""
+        that the watcher is started by. `link`: the name of its socket."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         if handler is not None:
@@ -88,12 +88,13 @@ class Replica:
             self._path = "tcp:%s:%d" % tcp.getsockname()[:2]
         else:
             self._listener = socket.socket(socket.AF_UNIX)
-            self._path = str(self.folder / "l")
+            self._path = str(self.folder / link)
             self._listener.bind(self._path)
             self._listener.listen()
         self._listener.settimeout(PATIENCE)
         self.link = None
         self._buffer = b""
+        self.python = str(python)
         self.process = subprocess.Popen(
             [*inside, str(launcher), *(() if contained else ("--parent", str(parent or os.getpid()))), "--python", str(python)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -4,6 +4,7 @@ import subprocess
 import pytest
 
 import frames
+from replica import once, settings
 
 CALL = "\n    def __call__(self, req): return repr(self.got)\n"
 
@@ -87,6 +88,99 @@ def test_a_file_named_like_a_module_that_is_in_use(start, folder):
     assert start(file="json.py").started().reply().endswith(b"json")
 
 
+# Handlers in subfolders and packages.
+
+UP = "def up(data):\n    return data.upper()\n"
+PLAIN = "import helper\ndef Handler(req):\n    return helper.up(req.input)\n"
+RELATIVE = "from .helper import up\ndef Handler(req):\n    return up(req.input)\n"
+
+
+@pytest.mark.parametrize("place, packages, source, name", [
+    # As a script: its own folder is the first.
+    ("src/", [], PLAIN, "handler"),
+    ("a/b/c/", [], PLAIN, "handler"),
+    ("", [], PLAIN, "handler"),
+    ("", [""], PLAIN, "handler"),
+    # In packages: as with python -m.
+    ("src/", ["src/"], RELATIVE, "src.handler"),
+    ("src/", ["src/"], PLAIN, "src.handler"),
+    ("src/", ["src/"], "import src.helper as helper\nfrom src import helper as same\nassert helper is same\n" + PLAIN[14:], "src.handler"),
+    ("a/b/", ["a/", "a/b/"], RELATIVE, "a.b.handler"),
+    ("a/b/", ["a/b/"], RELATIVE, "b.handler"),
+    ("a/b/", ["a/", "a/b/"], "from ..b.helper import up\nfrom .. import b\n" + RELATIVE, "a.b.handler"),
+    # What a relative import needs to work.
+    ("src/", [], RELATIVE, "src.handler"),
+    ("src/", [], "try:\n    from . import helper\nexcept OSError: pass\n" + PLAIN[14:], "src.handler"),
+    ("", [""], RELATIVE, "dcf_function.handler"),
+    ("", [], RELATIVE, "dcf_function.handler"),
+    ("", [], "from.helper import up\nimport handler, sys\nassert handler is sys.modules[__name__]\n" + RELATIVE[22:], "dcf_function.handler"),
+])
+def test_where_a_handler_may_be(start, folder, each_python, place, packages, source, name):
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    (folder / place / "helper.py").write_text(UP)
+    for each in packages:
+        (folder / each / "__init__.py").touch()
+    (folder / "root.py").write_text("WHERE = __file__\n")
+    (folder / place / "handler.py").write_text(
+        source + "import inspect, pickle, root, sys\nfrom dataclasses import dataclass\nfrom typing import get_type_hints\n"
+        "@dataclass\nclass Point:\n    x: 'int' = 1\n    y: 'Point' = None\n"
+        "assert pickle.loads(pickle.dumps(Point(3))) == Point(3) and get_type_hints(Point)['y'] is Point\n"
+        "assert 'class Point' in inspect.getsource(Point) and inspect.getsource(sys.modules[__name__])\n"
+        "assert sys.modules[__name__].Point is Point and __spec__.name == __name__ and __spec__.origin == __file__\n"
+        f"assert __name__ == {name!r} and (__package__ or '') == {name.rpartition('.')[0]!r}, (__name__, __package__)\n"
+        "if __name__ == '__main__': raise SystemExit\n")
+    replica = start(file=place + "handler.py", python=each_python).started()
+    assert replica.reply(b"x") == b"X"
+    done = once(folder, each_python, b"x", environment={"HANDLER_FILE": place + "handler.py"})
+    assert (done.returncode, done.stdout) == (0, b"X"), done.stderr
+
+
+def test_a_package_that_is_the_handler(start, folder):
+    (folder / "pkg").mkdir()
+    (folder / "pkg/__init__.py").write_text(RELATIVE + "assert __name__ == 'pkg'\n")
+    (folder / "pkg/helper.py").write_text(UP)
+    assert start(file="pkg/__init__.py").started().reply(b"x") == b"X"
+
+
+def test_a_package_that_imports_its_handler(start, folder):
+    (folder / "pkg").mkdir()
+    (folder / "pkg/__init__.py").write_text("from .handler import Handler\nprint('package')\n")
+    (folder / "pkg/handler.py").write_text("print('handler')\n" + RELATIVE)
+    (folder / "pkg/helper.py").write_text(UP)
+    replica = start(file="pkg/handler.py").started()
+    assert replica.reply(b"x") == b"X"
+    replica.drain()
+    assert replica.status() == 0
+    assert replica.out.all() == b"handler\npackage\n"
+
+
+def test_a_packages_files_hide_nothing(start, folder, each_python):
+    """Files of a package called like the standard library's are the package's alone."""
+    (folder / "pkg").mkdir()
+    (folder / "pkg/__init__.py").touch()
+    for name in ("types", "queue", "json", "asyncio", "threading"):
+        (folder / f"pkg/{name}.py").write_text("WHO = 'author'\n")
+    (folder / "pkg/handler.py").write_text("import asyncio, json, queue, threading\nfrom . import json as own\n"
+                                           "def Handler(req): return own.WHO + json.dumps({}) + queue.Queue.__name__\n")
+    assert start(file="pkg/handler.py", python=each_python).started().reply() == b"author{}Queue"
+
+
+def test_a_fault_in_a_subfolder_names_its_path(start, folder):
+    (folder / "src").mkdir()
+    (folder / "src/handler.py").write_text("def Handler(req): raise ValueError('x')\n")
+    assert start(file="src/handler.py").started().error().message.startswith("ValueError: x (src/handler.py:1 in Handler)")
+
+
+def test_a_constructor_that_goes_elsewhere_before_a_warm_up_file(start, folder):
+    (folder / "first.bin").write_bytes(b"warm")
+    source = ("import os\nclass Handler:\n    def __init__(self):\n        os.chdir('/')\n    def __call__(self, req):\n"
+              "        print(req.input.decode())\n        return req.input\n")
+    replica = start(source, settings=settings(warmup={"file": "first.bin"})).started()
+    replica.out.wait_for(b"warm\n")
+    done = once(folder, replica.python, b"x", config={"warmup": {"file": "first.bin"}})
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"x", b"warm\nx\n")
+
+
 def test_what_the_constructor_prints_has_no_request(start):
     replica = start("class Handler:\n    def __init__(self): print('made')\n    def __call__(self, req): return b''\n")
     replica.started()
@@ -96,11 +190,6 @@ def test_what_the_constructor_prints_has_no_request(start):
 def test_pickle_finds_classes_of_the_handler(start):
     assert start("import pickle\nclass Point: x = 1\n"
                  "def Handler(req): return str(pickle.loads(pickle.dumps(Point())).x)\n").started().reply() == b"1"
-
-
-def test_an_authors_own_dcf_module_comes_first(start, folder):
-    (folder / "dcf.py").write_text("WHO = 'author'\n")
-    assert start("import dcf\ndef Handler(req): return dcf.WHO\n").started().reply() == b"author"
 
 
 def test_a_constructor_that_raises(start, each_python):

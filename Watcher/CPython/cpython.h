@@ -124,6 +124,7 @@ PyObject *PyLong_FromLong(long);
 long PyLong_AsLong(PyObject *);
 unsigned long long PyLong_AsUnsignedLongLong(PyObject *);
 PyObject *PyFloat_FromDouble(double);
+double PyFloat_AsDouble(PyObject *);
 PyObject *PyTuple_New(Py_ssize_t);
 PyObject *PyTuple_GetItem(PyObject *, Py_ssize_t);
 Py_ssize_t PyTuple_Size(PyObject *);

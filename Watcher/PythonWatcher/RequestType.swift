@@ -137,18 +137,27 @@ enum RequestType {
         UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
     }
 
-    /// `Request(input)`, for a call that does not come over the link.
+    /// `Request(input)` or `Request(input, seconds)`, for a call that does not come over the link, with the time that it may take.
     private static let new: @convention(c) (PythonObject?, PythonObject?, PythonObject?) -> PythonObject? = {
         type, arguments, _ in
-        guard let type, let arguments, PyTuple_Size(arguments) == 1,
+        guard let type, let arguments, (1...2).contains(PyTuple_Size(arguments)),
             let input = PyTuple_GetItem(arguments, 0), dcf_is_bytes(input) != 0
         else {
-            PyErr_SetString(dcf_type_error(), "Request(input) takes one argument, a bytes")
+            PyErr_SetString(dcf_type_error(), "Request(input, seconds) takes a bytes, and may take a number")
             return nil
+        }
+        var seconds = 0.0
+        if PyTuple_Size(arguments) == 2, let number = PyTuple_GetItem(arguments, 1) {
+            seconds = PyFloat_AsDouble(number)
+            guard PyErr_Occurred() == nil else { return nil }
         }
         guard let made = PyType_GenericAlloc(type, 0) else { return nil }
         Py_IncRef(input)
         RequestType.view(made).pointee.input = input
+        if seconds > 0 {
+            // As far as a clock's number goes.
+            RequestType.view(made).pointee.deadlineNanos = MonotonicClock.nowNanos() + Int64(min(seconds, 1e9) * 1e9)
+        }
         return made
     }
 

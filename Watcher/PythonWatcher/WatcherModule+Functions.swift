@@ -1,4 +1,5 @@
 import CPython
+import Glibc
 import WatcherLink
 
 /// The module's functions. Arguments are borrowed; a result is a new reference, or nil with an exception set.
@@ -86,6 +87,12 @@ extension WatcherModule {
     static func copyDescriptor(_ number: PythonObject?) -> PythonObject? {
         guard let number else { return nil }
         return PyLong_FromLong(Int(LinkSocket.copyUp(Int32(clamping: PyLong_AsLong(number)))))
+    }
+
+    /// `flush_stdio()`: what C code has printed and not yet written.
+    static func flushStdio() -> PythonObject? {
+        fflush(nil)
+        return Python.none()
     }
 
     static func attempt(_ body: () throws(WatcherError) -> Void) -> PythonObject? {

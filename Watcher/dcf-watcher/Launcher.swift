@@ -13,9 +13,8 @@ enum Launcher {
         try tieToParent(arguments)
         resetSignals()
         if arguments.mode != .once {
+            // An interrupt typed at a terminal does not reach this group: it is the gateway's to handle.
             becomeGroupLeader()
-            // An interrupt typed at a terminal is the gateway's to handle; CPython leaves an ignored SIGINT ignored.
-            signal(SIGINT, SIG_IGN)
         }
         try become(arguments)
     }
@@ -90,9 +89,12 @@ enum Launcher {
         throw failure(String(cString: strerror(errno)))
     }
 
-    /// Runs in the function's interpreter, of any version: only syntax that Python 2.7 parses too.
+    /// Runs in the function's interpreter, of any version: only syntax that Python 2.7 parses too. It starts in the function's
+    /// folder, where nothing may be found before the author's own code runs.
     private static let bootstrap = """
         import sys
+        if sys.path and sys.path[0] == "":
+            del sys.path[0]
         _contained = sys.argv[4] == "contained"
         _advice = "build the image on another base" if _contained else "see its python key"
         def _refuse(reason):
@@ -114,11 +116,10 @@ enum Launcher {
                 return None if [int(each) for each in version.split(".")[:2]] >= [2, 34] else "its C library is glibc " + version
             except (AttributeError, OSError, ValueError):
                 return "its C library is not glibc (Alpine's is musl)"
-        from importlib.machinery import ExtensionFileLoader, ModuleSpec
         def _load(name, path):
-            loader = ExtensionFileLoader(name, path)
+            loader = sys.modules["_frozen_importlib_external"].ExtensionFileLoader(name, path)
             try:
-                module = loader.create_module(ModuleSpec(name, loader, origin=path))
+                module = loader.create_module(sys.modules["_frozen_importlib"].ModuleSpec(name, loader, origin=path))
             except ImportError as error:
                 old = _libc()
                 if old is not None:
@@ -128,6 +129,7 @@ enum Launcher {
             loader.exec_module(module)
             return module
         _watcher = sys.modules["_dcf_watcher"] = _load("_dcf_watcher", sys.argv[1])
-        exec(compile(_watcher.source("bootstrap"), "<dcf>/bootstrap.py", "exec"), {"__name__": "_dcf_bootstrap"})
+        exec(compile(_watcher.source("bootstrap"), "<dcf>/bootstrap.py", "exec"),
+            {"__name__": "_dcf_bootstrap", "__builtins__": dict(vars(sys.modules["builtins"]))})
         """
 }

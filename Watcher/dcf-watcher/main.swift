@@ -6,13 +6,13 @@ private func complain(_ message: String) {
     _ = write(2, bytes, bytes.count)
 }
 
-if CommandLine.arguments.dropFirst().elementsEqual(["--help"]) {
+let commandLine = Arguments.ofProcess
+if commandLine.elementsEqual(["--help"]) {
     print(Arguments.usage)
     exit(0)
 }
 do throws(LaunchError) {
-    let words = Array(CommandLine.arguments.dropFirst())
-    let arguments = try Arguments(words, isOnce: Environment["DCF_ONCE"] == "1")
+    let arguments = try Arguments(commandLine, isOnce: Environment["DCF_ONCE"] == "1")
     if arguments.isAlone { try ContainerInit.run(arguments) }
     try Launcher.run(arguments)
 } catch {

@@ -1,8 +1,9 @@
 """Handlers that get a list of requests and return a list of replies."""
 
-import os
+from posix import getpid
 
 import _dcf_watcher
+from _dcf_faults import headline
 
 _INTERNAL = 13
 
@@ -61,14 +62,14 @@ class Batches:
     def __init__(self, handler, retry, log):
         self._handler = handler
         self._retry = retry
-        self._process = os.getpid()
+        self._process = getpid()
         self._log = log
 
     def __call__(self, requests):
         try:
             results = self._handler(requests[:])
         except BaseException as error:
-            if os.getpid() != self._process:
+            if getpid() != self._process:
                 # A child that the handler forked: it ends with that.
                 raise
             if not self._is_tried_again(requests, error):
@@ -88,7 +89,7 @@ class Batches:
         try:
             results = await self._handler(requests[:])
         except Exception as error:
-            if os.getpid() != self._process:
+            if getpid() != self._process:
                 # A child that the handler forked: it ends with that.
                 raise
             if not self._is_tried_again(requests, error):
@@ -107,8 +108,6 @@ class Batches:
             for request in requests:
                 _dcf_watcher.fail(request, error)
             return False
-        from _dcf_faults import headline
-
         self._log.write(
             "dcf-watcher: a batch of %d failed with %s; its members are tried once more, each alone\n"
             % (len(requests), headline(error))

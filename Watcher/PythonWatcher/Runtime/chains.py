@@ -1,8 +1,9 @@
 """Calls of other functions, over the link."""
 
-import _dcf_watcher
 import _dcf_context
+import _dcf_watcher
 from _dcf_errors import Error
+from _dcf_importing import load
 
 # Why no function can be called; None once they can.
 refusal = "other functions can be called once this replica is ready, not while it starts"
@@ -26,8 +27,7 @@ def call(name, data=b"", timeout=None, metadata=None):
 
 async def call_async(name, data=b"", timeout=None, metadata=None):
     """The same without holding up the event loop."""
-    import asyncio
-
+    asyncio = load("asyncio")
     if loop is None or asyncio.get_running_loop() is not loop:
         return await asyncio.to_thread(call, name, data, timeout, metadata)
     id = _dcf_watcher.call_out(*_arguments(name, data, timeout, metadata), True)

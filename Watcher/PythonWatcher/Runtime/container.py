@@ -1,7 +1,8 @@
 """A replica that is the only one in a container: its health is a file, and a SIGTERM is a drain."""
 
-import _signal
 import os
+from _signal import SIG_DFL, SIGTERM, signal
+from posix import getpid, kill
 
 import _dcf_link
 import _dcf_watcher
@@ -19,18 +20,18 @@ class ContainedReplica(_dcf_link.Replica):
 
     def __init__(self, log):
         super().__init__(log)
-        self._process = os.getpid()
+        self._process = getpid()
         # Before the handler is imported: it may want the signal for itself.
-        _signal.signal(_signal.SIGTERM, self._terminate)
+        signal(SIGTERM, self._terminate)
         if os.environ.get("DCF_CONTAINER") == "1" and not _dcf_watcher.keep_health_file():
             log.error.write("dcf-watcher: /tmp/.lock cannot be written: the container will never be called healthy\n")
 
     def _terminate(self, number, frame):
-        if os.getpid() == self._process and _dcf_watcher.drain():
+        if getpid() == self._process and _dcf_watcher.drain():
             return
         # A child that the handler forked, or a constructor that still works.
-        _signal.signal(number, _signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        signal(number, SIG_DFL)
+        kill(getpid(), number)
 
 
 def run(parent):

@@ -1,7 +1,7 @@
 """The way to a gateway on another machine; imported where there is one."""
 
 import _socket
-import time
+from time import monotonic, sleep
 
 # An overlay network may tell the gateway's name only some time after it has started this container.
 _PATIENCE_SECONDS = 60
@@ -25,18 +25,18 @@ def dial(link):
         host = host[1:-1]
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConnectionError('DCF_LINK: "%s" is not tcp:HOST:PORT' % link)
-    end = time.monotonic() + _PATIENCE_SECONDS
+    end = monotonic() + _PATIENCE_SECONDS
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
             return _dial_now(host, int(port), end)
         except OSError as error:
             reason = error.strerror or str(error)
-        if time.monotonic() + pause > end:
+        if monotonic() + pause > end:
             raise ConnectionError(
                 "the gateway at %s was not reached within %d s: %s" % (link, _PATIENCE_SECONDS, reason)
             )
-        time.sleep(pause)
+        sleep(pause)
         pause = min(2 * pause, _LAST_PAUSE_SECONDS)
 
 
@@ -46,7 +46,7 @@ def _dial_now(host, port, end):
     for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
         plain = _socket.socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
         try:
-            plain.settimeout(max(0.1, min(_ATTEMPT_SECONDS, end - time.monotonic())))
+            plain.settimeout(max(0.1, min(_ATTEMPT_SECONDS, end - monotonic())))
             plain.connect(address)
             # One that stops at this moment, or has too many at its door, closes again.
             if not plain.recv(1, _socket.MSG_PEEK):

@@ -1,14 +1,15 @@
 """Handlers that are coroutines: one event loop, several calls in flight."""
 
 import asyncio
-import os
-import sys
-import time
+from posix import _exit, getpid
+from time import monotonic
+from traceback import FrameSummary, format_list
 
 import _dcf_chains
 import _dcf_context
 import _dcf_watcher
 from _dcf_batches import Batches
+from _dcf_replies import WrongReply, data
 
 _CANCELLED, _DEADLINE_EXCEEDED, _RESOURCE_EXHAUSTED, _INTERNAL = 1, 4, 8, 13
 
@@ -37,7 +38,7 @@ class EventLoop:
         # Request -> the future that waits for its credit.
         self._credit = {}
         self._flushes = False
-        self._process = os.getpid()
+        self._process = getpid()
         self._is_drained = False
         self._is_lost = False
         self._end = None
@@ -54,7 +55,6 @@ class EventLoop:
         if self._is_lost:
             return
         _dcf_watcher.flush()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     def _look(self):
         self._end_if_forked()
@@ -98,12 +98,12 @@ class EventLoop:
 
     def _end_if_forked(self, error=None):
         """A child that the handler forked never answers: it ends where its parent would."""
-        if os.getpid() == self._process:
+        if getpid() == self._process:
             return
         if error is not None:
             self._reporter.log_exception(error)
         self._log.flush()
-        os._exit(0 if error is None else 1)
+        _exit(0 if error is None else 1)
 
     def _end_if_drained(self):
         if self._is_drained and not self._tasks and not self._end.done():
@@ -137,10 +137,11 @@ class EventLoop:
     def _overrun(self, task):
         """The time is over: where it stands is told, and it ends."""
         if not task.done():
-            import traceback
-
-            stack = "".join(traceback.format_list(_stack(task.get_coro(), self._pieces.get(task))))
-            sys.stderr.write("The deadline passed in this task (innermost last):\n" + stack)
+            try:
+                stack = "".join(format_list(_stack(task.get_coro(), self._pieces.get(task))))
+            except Exception as error:
+                stack = "  (its stack cannot be told: %s)\n" % type(error).__name__
+            self._log.error.write("The deadline passed in this task (innermost last):\n" + stack)
             self._stop(task, _DEADLINE_EXCEEDED, "the deadline passed while the handler worked")
 
     def _timer(self, seconds):
@@ -190,7 +191,7 @@ class EventLoop:
         self._end_if_forked(error)
         reason = self._reasons.get(asyncio.current_task())
         for request in requests:
-            if reason is not None and isinstance(error, asyncio.CancelledError):
+            if reason is not None and issubclass(type(error), asyncio.CancelledError):
                 _dcf_watcher.refuse(request, *reason)
             else:
                 _dcf_watcher.fail(request, error)
@@ -209,7 +210,7 @@ class EventLoop:
 
     async def _stream(self, request, pieces):
         number = 0
-        turn = time.monotonic()
+        turn = monotonic()
         async for piece in pieces:
             number += 1
             if not _dcf_watcher.has_credit(request):
@@ -217,7 +218,7 @@ class EventLoop:
             if _dcf_watcher.piece(request, piece, number) is None:
                 return
             self._flush_soon()
-            now = time.monotonic()
+            now = monotonic()
             if now - turn > _TURN:
                 await asyncio.sleep(0)
                 turn = now
@@ -234,11 +235,9 @@ class EventLoop:
 
     async def _join(self, pieces):
         """What is to be done for the request: a function of it."""
-        from _dcf_replies import WrongReply, data
-
         parts, size, is_text, number = [], 0, True, 0
         limit = _dcf_watcher.reply_limit()
-        turn = time.monotonic()
+        turn = monotonic()
         async for piece in pieces:
             number += 1
             is_text = is_text and isinstance(piece, str)
@@ -252,9 +251,9 @@ class EventLoop:
             if size > limit:
                 message = "the reply has %d bytes, the limit is %d" % (size, limit)
                 return lambda request: _dcf_watcher.refuse(request, _RESOURCE_EXHAUSTED, message)
-            if time.monotonic() - turn > _TURN:
+            if monotonic() - turn > _TURN:
                 await asyncio.sleep(0)
-                turn = time.monotonic()
+                turn = monotonic()
         joined = b"".join(parts)
         reply = joined.decode() if is_text and parts else joined
         return lambda request: _dcf_watcher.answer(request, reply)
@@ -275,15 +274,13 @@ class EventLoop:
 
 def _stack(awaited, pieces):
     """Where a coroutine stands: its frames and those of what it awaits, less the runtime's own."""
-    import traceback
-
     found = []
     while awaited is not None:
         for kind, after in (("cr", "cr_await"), ("ag", "ag_await"), ("gi", "gi_yieldfrom")):
             frame = getattr(awaited, kind + "_frame", None)
             if frame is not None:
                 if not frame.f_code.co_filename.startswith("<dcf>"):
-                    found.append(traceback.FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+                    found.append(FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
                 awaited = getattr(awaited, after)
                 break
         else:

@@ -1,5 +1,26 @@
 """What `req.info` is."""
 
+import _json
+
+
+class _Reading:
+    """How JSON's scanner in C reads; the package around it takes a while to import."""
+
+    strict = False
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int, parse_constant = float, int, float
+    memo = {}
+
+
+def read_settings(text):
+    """The function's settings from the JSON of the gateway."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    try:
+        return _json.make_scanner(_Reading)(text.strip(), 0)[0]
+    except StopIteration:
+        raise ValueError("the function's settings are not JSON") from None
+
 
 class Info(dict):
     """A mapping whose keys are attributes too: info["timeout"]["call"] is info.timeout.call."""

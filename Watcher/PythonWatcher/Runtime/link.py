@@ -1,15 +1,19 @@
 """A function's replica: dials the gateway, makes the handler, answers calls until told to stop."""
 
 import faulthandler
-import json
 import os
 import sys
-import time
+from posix import _exit
+from time import monotonic
 
+import _dcf_ending
 import _dcf_watcher
-from _dcf_info import make_info
+from _dcf_faults import Fault, FaultReporter, prepare
+from _dcf_importing import load as load_module
+from _dcf_info import make_info, read_settings
 from _dcf_loading import CONFIGURATION, WARM_UP, LoadFailure, Location, load
 from _dcf_serving import Serving
+from _dcf_signals import ignore_interrupts
 from _dcf_streams import LogStreams
 
 # Sent by the gateway to have the stacks of all threads in the log: SIGRTMIN+8, where SIGRTMIN is glibc's 34. It works
@@ -18,6 +22,9 @@ STACKS_SIGNAL = 34 + 8
 
 # How often a gateway is dialled that has gone away.
 REDIAL_SECONDS = 0.05
+
+# The time for an end of which the gateway has said nothing, and for one without a gateway; the library's guard ends it then.
+STOP_SECONDS, LAST_SECONDS = 5.0, 0.5
 
 EXIT_HANDLER, EXIT_UNAVAILABLE, EXIT_PROTOCOL = 1, 69, 70
 
@@ -30,6 +37,9 @@ class Replica:
     def __init__(self, log):
         self.log = log
         self.location = self.location_type(os.environ)
+        self.reporter = FaultReporter(self.location.folder, log.error)
+        self._stop = STOP_SECONDS
+        self._is_served = False
 
     def run(self, parent):
         try:
@@ -40,11 +50,14 @@ class Replica:
 
     def end_with(self, error):
         """Says why the replica cannot go on, and ends it."""
-        if isinstance(error, _dcf_watcher.LinkError):
+        kind = type(error)
+        if issubclass(kind, _dcf_watcher.LinkError):
             self._complain(error, EXIT_PROTOCOL)
-        if isinstance(error, ConnectionError):
+        if issubclass(kind, ConnectionError) and self._is_served:
+            _dcf_ending.end(EXIT_UNAVAILABLE, self.log, LAST_SECONDS, lambda status: _dcf_watcher.end_group())
+        if issubclass(kind, ConnectionError):
             self._complain(error, EXIT_UNAVAILABLE)
-        if isinstance(error, SystemExit):
+        if issubclass(kind, SystemExit):
             # A signal handler of the author's, while nothing was being worked on.
             self.end(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
         self.log_exception(error)
@@ -56,29 +69,39 @@ class Replica:
         if path.startswith("unix:"):
             path = path[5:]
         elif path.startswith("tcp:"):
-            from _dcf_dialing import dial, task_name
-
-            task = task_name(os.environ.get("DCF_TASK", ""))
-            descriptor = dial(path)
+            dialing = load_module("_dcf_dialing")
+            task = dialing.task_name(os.environ.get("DCF_TASK", ""))
+            descriptor = dialing.dial(path)
         elif path.startswith("fd:"):
             path, descriptor = path[:3], int(path[3:])
         # How long it may be without a gateway: one that crashed finds it again, with its model loaded.
         returns = int(os.environ.get("DCF_RETURN") or 0)
         for name in [name for name in os.environ if name.startswith("DCF_")]:
             del os.environ[name]
-        settings = json.loads(_dcf_watcher.connect(path, descriptor, token, task, version, parent))
+        settings = read_settings(_dcf_watcher.connect(path, descriptor, token, task, version, parent))
+        self._stop = settings.get("stop") or STOP_SECONDS
         _dcf_watcher.set_info(make_info(settings))
-        began = time.monotonic()
+        began = monotonic()
         try:
             self.location.enter()
             serving = Serving(load(self.location, settings.get("parameters") or {}), settings, self, self.log)
-            micros = int((time.monotonic() - began) * 1e6)
-            warm_up(serving, settings.get("warmup"))
+            micros = int((monotonic() - began) * 1e6)
+            warm_up(self.location, settings.get("warmup"), serving.warm_up)
         except LoadFailure as failure:
             self._fail(failure)
         if returns and descriptor < 0:
             _dcf_watcher.may_return(returns)
+        self.log.watch_replaced()
         _dcf_watcher.ready(micros)
+        prepare()
+        self._is_served = True
+        try:
+            self._serve(serving, path, token, version)
+        finally:
+            serving.close()
+
+    @staticmethod
+    def _serve(serving, path, token, version):
         serving.run()
         while _dcf_watcher.is_lost():
             if _dcf_watcher.reconnect(path, token, version):
@@ -86,15 +109,12 @@ class Replica:
                 serving.run()
             else:
                 serving.wait(REDIAL_SECONDS)
-        serving.close()
 
     def _fail(self, failure):
         if failure.cause is None:
             summary, text = failure.summary, b""
             self.log.error.write("dcf-watcher: %s\n" % summary)
         else:
-            from _dcf_faults import Fault
-
             fault = Fault(failure.cause, self.location.folder)
             summary, text = fault.summary, fault.traceback
             self.log.error.write(fault.text)
@@ -102,37 +122,26 @@ class Replica:
         _dcf_watcher.failed(failure.stage, summary, text)
         self.end(EXIT_HANDLER)
 
-    # Faults are put into words by a module that is imported when the first one happens.
-
-    def _reporter(self):
-        from _dcf_faults import FaultReporter
-
-        return FaultReporter(self.location.folder, self.log.error)
-
     def describe_exception(self, error):
-        return self._reporter().describe_exception(error)
+        return self.reporter.describe_exception(error)
 
     def describe_reply(self, reply, number):
-        return self._reporter().describe_reply(reply, number)
+        return self.reporter.describe_reply(reply, number)
 
     def log_exception(self, error):
-        self._reporter().log_exception(error)
+        self.reporter.log_exception(error)
 
     def close(self, iterator):
-        self._reporter().close(iterator)
+        self.reporter.close(iterator)
 
     def end(self, status):
-        """atexit, the log, and out: interpreters with numpy or torch in them are not always safe to finalize."""
-        import atexit
-
-        atexit._run_exitfuncs()
-        self.log.flush()
-        os._exit(status)
+        _dcf_ending.end(status, self.log, self._stop)
 
     def _complain(self, error, status):
+        """The link cannot be used: nothing is answered any more."""
         self.log.error.write("dcf-watcher: %s\n" % error)
         self.log.flush()
-        os._exit(status)
+        _exit(status)
 
 
 def _token():
@@ -148,22 +157,24 @@ def _token():
         raise ConnectionError("DCF_TOKEN_FILE: %s cannot be read: %s" % (path, reason)) from None
 
 
-def warm_up(serving, settings):
+def warm_up(location, settings, call):
     """The call that the config gives; raises LoadFailure."""
     if not settings:
         return
     try:
         if "file" in settings:
-            with open(settings["file"], "rb") as file:
+            # Of the function's folder, wherever the constructor went.
+            with open(os.path.join(location.folder, settings["file"]), "rb") as file:
                 data = file.read()
         else:
             data = settings["input"].encode()
     except OSError as error:
         raise LoadFailure(CONFIGURATION, "warmup.file %s: %s" % (settings["file"], error.strerror)) from None
     try:
-        serving.warm_up(data)
+        call(data)
     except BaseException as error:
-        if type(error).__name__ in ("WrongReply", "WrongBatch") and type(error).__module__.startswith("_dcf_"):
+        kind = type(error)
+        if kind.__name__ in ("WrongReply", "WrongBatch") and kind.__module__.startswith("_dcf_"):
             raise LoadFailure(WARM_UP, "the warm-up call: %s" % error) from None
         raise LoadFailure(WARM_UP, cause=error) from None
 
@@ -179,4 +190,5 @@ def keep_stacks_readable():
 def run(parent, log=None, replica=Replica):
     """`log`: the streams of the process, where it has them already."""
     keep_stacks_readable()
+    ignore_interrupts()
     replica(log or LogStreams()).run(parent)

@@ -2,7 +2,12 @@
 
 import os
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from _frozen_importlib import module_from_spec
+from _frozen_importlib_external import SourceFileLoader, spec_from_file_location
+
+from _dcf_importing import PACKAGE, Finder, is_bare, isolated, lent, make_way
+from _dcf_importing import load as load_module
+from _dcf_sources import keep, relative
 
 IMPORT, CONSTRUCTOR, CONFIGURATION, WARM_UP = 1, 2, 3, 4
 
@@ -28,8 +33,10 @@ class Location:
 
     def __init__(self, environ):
         self.folder = os.path.abspath(environ.get("HANDLER_DIR") or ".")
-        self.path = os.path.join(self.folder, environ.get("HANDLER_FILE") or "handler.py")
+        self.path = os.path.normpath(os.path.join(self.folder, environ.get("HANDLER_FILE") or "handler.py"))
         self.name = environ.get("HANDLER_NAME") or "Handler"
+        # The module's name as an import would say it.
+        self.module = ""
 
     def enter(self):
         """Makes the folder the place where files are opened and modules found."""
@@ -37,10 +44,10 @@ class Location:
             os.chdir(self.folder)
         except OSError as error:
             raise LoadFailure(CONFIGURATION, "the handler's folder %s: %s" % (self.folder, error.strerror))
-        if sys.path and sys.path[0] == "":
-            sys.path[0] = self.folder
-        else:
-            sys.path.insert(0, self.folder)
+        self.module, first, last = _place(self.folder, self.path)
+        sys.path[:0] = first
+        sys.path += last
+        make_way(first)
         sys.argv[:] = [self.path]
 
     @property
@@ -49,9 +56,51 @@ class Location:
         return relative(self.path, self.folder)
 
 
-def relative(path, folder):
-    """The path below the folder, or the whole path when it is elsewhere."""
-    return path[len(folder) + 1 :] if path.startswith(folder + "/") else path
+def _place(folder, path):
+    """The name of the handler's module, and the folders where modules are looked for before and after all others.
+
+    As with a script its own folder is the first. In a package, which has an __init__.py, it is the one that the package is
+    in, as with `python -m`; so it is without that file where the handler imports from `.`.
+    """
+    here, file = os.path.split(path)
+    stem = os.path.splitext(file)[0].replace(".", "_")
+    is_relative = _imports_relatively(path)
+    base, parts = _package(folder, here, is_relative)
+    if parts and not is_bare(parts[0]):
+        name = ".".join(parts if stem == "__init__" else parts + [stem])
+        return name, [base] if base == folder else [base, folder], [here]
+    if here == folder and (is_relative or stem == "__init__"):
+        Finder.package = folder
+        return PACKAGE if stem == "__init__" else PACKAGE + "." + stem, [folder], []
+    name = "handler_" + stem if is_bare(stem) else stem
+    return name, [here] if here == folder else [here, folder], []
+
+
+def _package(folder, here, is_relative):
+    """The folder that the outermost package is in, and the packages from there to the handler."""
+    base, parts = here, []
+    if not here.startswith(folder + "/"):
+        return here, []
+    is_plain = not os.path.isfile(here + "/__init__.py")
+    while base != folder and (is_plain and is_relative or os.path.isfile(base + "/__init__.py")):
+        base, part = os.path.split(base)
+        if "." in part:
+            return here, []
+        parts.insert(0, part)
+    return base, parts
+
+
+def _imports_relatively(path):
+    """Whether some line begins as `from .` does."""
+    try:
+        with open(path, "rb") as file:
+            words = [line.split(None, 1) for line in file.read().split(b"\n") if line.lstrip().startswith(b"from")]
+    except OSError:
+        return False
+    return any(
+        each[0].startswith(b"from.") or (each[0] == b"from" and len(each) > 1 and each[1].startswith(b"."))
+        for each in words
+    )
 
 
 class Handler:
@@ -100,11 +149,21 @@ def _is_async(found):
 
 
 def _open_loop():
-    import asyncio
-
-    loop = asyncio.new_event_loop()
+    asyncio = load_asyncio()
+    with lent(("asyncio",)):
+        # Of the author's policy, if there is one; that of asyncio is imported only now.
+        loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop
+
+
+def load_asyncio():
+    """The standard library's, with what it would import only when it is used."""
+    asyncio = load_module("asyncio")
+    # An attribute that imports its module when it is first asked for.
+    with isolated():
+        load_module("concurrent.futures").ThreadPoolExecutor
+    return asyncio
 
 
 def _find(location):
@@ -115,9 +174,10 @@ def _find(location):
         )
     module = _import(location)
     try:
-        found = getattr(module, location.name)
-    except AttributeError:
-        found = None
+        found = getattr(module, location.name, None)
+    except BaseException as error:
+        # A module may say by itself what it has.
+        raise LoadFailure(IMPORT, cause=error) from None
     if callable(found):
         return found
     what = "has no %s" % location.name if found is None else "has a %s that cannot be called" % location.name
@@ -131,23 +191,39 @@ def _is_own(value, module):
 
 
 def _import(location):
-    name = os.path.splitext(os.path.basename(location.path))[0]
-    if name in sys.modules:
-        # The file is called like a module that is in use, which must stay what it is.
-        name = "handler_" + name
-    loader = SourceFileLoader(name, location.path)
-    spec = ModuleSpec(name, loader, origin=location.path)
-    spec.has_location = True
-    module = type(sys)(name)
-    module.__spec__ = spec
-    module.__loader__ = loader
-    module.__file__ = location.path
-    module.__package__ = ""
-    sys.modules[name] = module
+    name = location.module
+    parent, _, last = name.rpartition(".")
+    keep(location.path)
     try:
-        loader.exec_module(module)
+        if parent:
+            __import__(parent)
+        if name in sys.modules:
+            # The package has imported it.
+            return sys.modules[name]
+        if location.path.endswith("/__init__.py"):
+            __import__(name)
+            return sys.modules[name]
+        module = _execute(name, location.path, last if parent == PACKAGE else None)
+        if parent:
+            setattr(sys.modules[parent], last, module)
+        return module
     except BaseException as error:
         raise LoadFailure(IMPORT, cause=error) from None
+
+
+def _execute(name, path, alias):
+    """Makes the module of that file. `alias` is another name under which imports find it."""
+    spec = spec_from_file_location(name, path) or spec_from_file_location(name, path, loader=SourceFileLoader(name, path))
+    module = module_from_spec(spec)
+    names = [name] if alias is None else [name, alias]
+    for each in names:
+        sys.modules[each] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        for each in names:
+            sys.modules.pop(each, None)
+        raise
     return sys.modules.get(name, module)
 
 
@@ -174,8 +250,7 @@ def _wants(kind):
 
 def _inspect(kind):
     """The same for a decorated or built-in __init__."""
-    import inspect
-
+    inspect = load_module("inspect")
     try:
         arguments = list(inspect.signature(kind).parameters.values())
     except (TypeError, ValueError):

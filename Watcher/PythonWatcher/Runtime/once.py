@@ -1,96 +1,129 @@
 """One call without a gateway: standard input is the caller's bytes, standard output gets the reply.
 
-Everything the handler prints goes to standard error.
+Everything the handler prints goes to standard error. Whatever else there is, is as in a replica.
 """
 
 import faulthandler
-import json
 import os
-import sys
+from posix import dup2, read, write
 
 import _dcf_chains
+import _dcf_ending
 import _dcf_watcher
-from _dcf_info import make_info
+from _dcf_faults import Fault
+from _dcf_info import make_info, read_settings
+from _dcf_link import EXIT_HANDLER, warm_up
 from _dcf_loading import LoadFailure, Location, load
-from _dcf_serving import call_once
+from _dcf_serving import call_once, close
+from _dcf_streams import LogStreams
 
-EXIT_HANDLER, EXIT_CONFIGURATION, EXIT_INTERRUPTED = 1, 78, 130
+EXIT_CONFIGURATION, EXIT_INTERRUPTED = 78, 130
+
+
+class Trial:
+    """The call, from the handler's making to the end of the process."""
+
+    def __init__(self):
+        # A handler's standard input is empty, and its standard output, C code's too, is standard error.
+        self._input, self._output = _dcf_watcher.copy_descriptor(0), _dcf_watcher.copy_descriptor(1)
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        dup2(nothing, 0)
+        os.close(nothing)
+        dup2(2, 1)
+        self._log = LogStreams()
+        self._location = Location(os.environ)
+
+    def run(self):
+        settings = read_settings(os.environ.get("DCF_CONFIG") or "{}")
+        for name in [name for name in os.environ if name.startswith("DCF_")]:
+            del os.environ[name]
+        _dcf_watcher.set_info(make_info(settings))
+        _dcf_chains.refusal = "there is no gateway to call other functions through: this is a trial of one function"
+        try:
+            self._call(settings)
+        except KeyboardInterrupt:
+            self._end(EXIT_INTERRUPTED)
+        except LoadFailure as failure:
+            if failure.cause is not None:
+                self._fail(failure.cause)
+            self._log.error.write("%s\n" % failure.summary)
+            self._end(EXIT_CONFIGURATION)
+        except BaseException as error:
+            self._fail(error)
+        self._end(0)
+
+    def _call(self, settings):
+        timeout = settings.get("timeout") or {}
+        with _Limit(timeout.get("start")):
+            self._location.enter()
+            handler = load(self._location, settings.get("parameters") or {})
+            batch = settings.get("batch")
+            warm_up(
+                self._location,
+                settings.get("warmup"),
+                lambda data: call_once(handler, batch, _dcf_watcher.Request(data), lambda piece: None),
+            )
+        data = self._read()
+        seconds = timeout.get("call")
+        request = _dcf_watcher.Request(data, seconds) if seconds else _dcf_watcher.Request(data)
+        try:
+            with _Limit(seconds):
+                call_once(handler, batch, request, self._write)
+        finally:
+            self._log.flush_partial()
+            close(handler, self._complain)
+
+    def _read(self):
+        parts = []
+        # Whoever closed it has no input.
+        while self._input >= 0:
+            part = read(self._input, 1 << 20)
+            if not part:
+                break
+            parts.append(part)
+        return b"".join(parts)
+
+    def _write(self, data):
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[write(self._output, view) :]
+        except BrokenPipeError:
+            self._end(EXIT_HANDLER)
+
+    def _complain(self, error):
+        self._log.error.write(Fault(error, self._location.folder).text)
+
+    def _fail(self, error):
+        """The handler gave no reply."""
+        kind = type(error)
+        if issubclass(kind, KeyboardInterrupt):
+            self._end(EXIT_INTERRUPTED)
+        if kind.__module__ in ("_dcf_replies", "_dcf_batches"):
+            self._log.error.write("%s\n" % error)
+        else:
+            self._complain(error)
+        self._end(EXIT_HANDLER)
+
+    def _end(self, status):
+        _dcf_ending.end(status, self._log)
+
+
+class _Limit:
+    """In a `with`: the process may be in it for so long. At the end of the time it says where it is, and ends."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def __enter__(self):
+        if self._seconds:
+            faulthandler.dump_traceback_later(self._seconds, exit=True, file=2)
+
+    def __exit__(self, *_):
+        if self._seconds:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def run(parent):
-    output = _take_standard_output()
     faulthandler.enable(2)
-    settings = json.loads(os.environ.get("DCF_CONFIG") or "{}")
-    for name in [name for name in os.environ if name.startswith("DCF_")]:
-        del os.environ[name]
-    location = Location(os.environ)
-    try:
-        _dcf_watcher.set_info(make_info(settings))
-        _dcf_chains.refusal = "there is no gateway to call other functions through: this is a trial of one function"
-        _call(location, settings, lambda piece: _write(output, piece))
-    except KeyboardInterrupt:
-        _end(EXIT_INTERRUPTED)
-    except _Failure as failure:
-        sys.stderr.write(failure.text)
-        _end(failure.status)
-    _end(0)
-
-
-class _Failure(Exception):
-    """The call gave no reply: what standard error says, and the exit status."""
-
-    def __init__(self, text, status=EXIT_HANDLER):
-        super().__init__(text)
-        self.text = text
-        self.status = status
-
-
-def _take_standard_output():
-    """Keeps the real one for the reply; whatever else writes to it, C code too, reaches standard error."""
-    output = os.dup(1)
-    os.dup2(2, 1)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")
-    return output
-
-
-def _call(location, settings, emit):
-    try:
-        location.enter()
-        handler = load(location, settings.get("parameters") or {})
-        call_once(handler, settings.get("batch"), _dcf_watcher.Request(sys.stdin.buffer.read()), emit)
-        return
-    except LoadFailure as failure:
-        if failure.cause is None:
-            raise _Failure("%s\n" % failure.summary, EXIT_CONFIGURATION) from None
-        error = failure.cause
-    except BaseException as raised:
-        error = raised
-    if isinstance(error, KeyboardInterrupt):
-        raise error
-    if type(error).__module__ in ("_dcf_replies", "_dcf_batches"):
-        raise _Failure("%s\n" % error)
-    from _dcf_faults import Fault
-
-    raise _Failure(Fault(error, location.folder).text)
-
-
-def _write(output, data):
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(output, view) :]
-    except BrokenPipeError:
-        _end(EXIT_HANDLER)
-
-
-def _end(status):
-    import atexit
-
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass
-    os._exit(status)
+    Trial().run()

@@ -1,5 +1,7 @@
 """Replies as bytes, where no gateway takes them: one call alone, and the warm-up."""
 
+from _dcf_faults import describe_reply
+
 
 class WrongReply(Exception):
     """A reply that is neither text nor bytes. Its text says what came and what is allowed."""
@@ -15,8 +17,6 @@ def data(reply, number=None):
             return view.cast("B") if view.nbytes else b""
     except (TypeError, UnicodeEncodeError):
         pass
-    from _dcf_faults import describe_reply
-
     raise WrongReply(describe_reply(reply, number))
 
 

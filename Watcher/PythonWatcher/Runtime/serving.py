@@ -1,12 +1,15 @@
 """How calls reach the handler: one after another, in batches, on threads or on an event loop."""
 
 import functools
-import time
+from time import sleep
 
 import _dcf_chains
 import _dcf_context
 import _dcf_watcher
 from _dcf_errors import Cancelled
+from _dcf_importing import lent, load
+from _dcf_loading import load_asyncio
+from _dcf_replies import drive, drive_async
 
 _FLAG, _RAISE_IN_MAIN, _RAISE_IN_THREAD = 0, 1, 2
 
@@ -53,11 +56,9 @@ class Serving:
     def wait(self, seconds):
         """Without a gateway. What the handler left on its event loop goes on."""
         if self._handler.is_async:
-            import asyncio
-
-            self._handler.loop.run_until_complete(asyncio.sleep(seconds))
+            self._handler.loop.run_until_complete(load_asyncio().sleep(seconds))
         else:
-            time.sleep(seconds)
+            sleep(seconds)
 
     def _run_alone(self):
         getter = functools.partial(_dcf_watcher.current_request, 0)
@@ -65,18 +66,22 @@ class Serving:
         _dcf_context.current.set(getter)
         handler = self._handler.call
         if self._batch:
-            from _dcf_batches import Batches
-
-            handler = Batches(handler, self._batch.get("retry", True), self._log.error)
+            handler = load("_dcf_batches").Batches(handler, self._batch.get("retry", True), self._log.error)
         _dcf_watcher.serve(handler, 1 if self._batch else 0)
         _dcf_context.current.set(None)
 
     def _run_threads(self, count):
-        import threading
+        threading = load("threading")
+
+        class HandlerThread(threading.Thread):
+            def run(self):
+                # The process does not wait for it, but for those that the handler starts, which take after it.
+                self._daemonic = False
+                super().run()
 
         self._log.keep_requests_apart()
         for index in range(count):
-            threading.Thread(target=self._work, args=(index,), name="handler-%d" % (index + 1), daemon=True).start()
+            HandlerThread(target=self._work, args=(index,), name="handler-%d" % (index + 1), daemon=True).start()
         _dcf_watcher.serve_threads()
 
     def _work(self, index):
@@ -84,46 +89,67 @@ class Serving:
         try:
             _dcf_watcher.work(self._handler.call, index)
         except BaseException as error:
-            # The main thread is reading, and would not hear of it.
-            self._reporter.end_with(error)
+            # The main thread is reading, and would not hear of it; but of the link's end it does.
+            if not issubclass(type(error), ConnectionError):
+                self._reporter.end_with(error)
 
     def _run_loop(self):
-        from _dcf_event_loop import EventLoop
-
         self._log.keep_requests_apart()
-        EventLoop(
+        load("_dcf_event_loop").EventLoop(
             self._handler, self._concurrency, self._batch, self._raises, self._reporter, self._log
         ).run()
 
     def close(self):
         """The handler's own close(), if it has one. What it raises is in the log."""
         _dcf_chains.refusal = "other functions cannot be called while this replica stops"
-        close = getattr(self._handler.owner, "close", None)
-        if not callable(close):
-            return
-        try:
-            result = close()
+        close(self._handler, self._reporter.log_exception)
+
+
+def close(handler, complain):
+    """The handler's own close(), if it has one, and the end of its event loop. `complain` gets what is raised."""
+    try:
+        method = getattr(handler.owner, "close", None)
+        if callable(method):
+            result = method()
             if hasattr(type(result), "__await__"):
-                _run_coroutine(result, self._handler.loop)
+                _run_coroutine(result, handler.loop)
+    except BaseException as error:
+        complain(error)
+    if handler.is_async:
+        try:
+            _close_loop(handler.loop)
         except BaseException as error:
-            self._reporter.log_exception(error)
+            complain(error)
+
+
+def _close_loop(loop):
+    """As asyncio.run ends: what still runs is cancelled, and generators and threads come to their end."""
+    asyncio = load_asyncio()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    for task in tasks:
+        if not task.cancelled() and task.exception() is not None:
+            loop.call_exception_handler(
+                {"message": "unhandled exception while the event loop ended", "exception": task.exception(), "task": task}
+            )
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def call_once(handler, batch, request, emit):
     """One call without the link: `emit` gets the bytes of the reply, or of one piece after another."""
-    from _dcf_replies import drive, drive_async
-
     call = handler.call
     if not handler.is_async:
         if batch:
-            from _dcf_batches import alone
-
-            call = alone(call)
+            call = load("_dcf_batches").alone(call)
         return drive(call, request, emit)
     if batch:
-        from _dcf_batches import alone_async
-
-        call = alone_async(call)
+        call = load("_dcf_batches").alone_async(call)
     _run_coroutine(drive_async(call, request, emit), handler.loop)
 
 
@@ -134,8 +160,8 @@ def _run_coroutine(awaitable, loop):
         return await awaitable
 
     if loop is None:
-        import asyncio
-
-        asyncio.run(run())
+        asyncio = load_asyncio()
+        with lent(("asyncio",)):
+            asyncio.run(run())
     else:
         loop.run_until_complete(run())

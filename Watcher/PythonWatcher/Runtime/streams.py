@@ -7,6 +7,8 @@ import io
 import os
 import sys
 from _thread import RLock
+from posix import getpid, isatty, write
+from select import select
 
 import _dcf_watcher
 from _dcf_context import inherited_request_id
@@ -42,6 +44,7 @@ class LineWriter(io.BufferedIOBase):
         self.name = name
         self.mode = "wb"
         self.keeps_apart = False
+        self.own()
         self.forget()
 
     def forget(self):
@@ -49,6 +52,10 @@ class LineWriter(io.BufferedIOBase):
         self._lock = RLock()
         # By request id. More than one only where several requests are worked on at once.
         self._lines = {}
+
+    def own(self):
+        """From now on this process is the function's own, not a child of its handler."""
+        self._process = getpid()
 
     @property
     def raw(self):
@@ -61,7 +68,7 @@ class LineWriter(io.BufferedIOBase):
         return self._descriptor
 
     def isatty(self):
-        return os.isatty(self._descriptor)
+        return isatty(self._descriptor)
 
     def close(self):
         """Stays open: the function's log does not end before the function."""
@@ -69,6 +76,8 @@ class LineWriter(io.BufferedIOBase):
     def write(self, data):
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))
+        if not data:
+            return 0
         marker = inherited_request_id()
         with self._lock:
             line = self._lines.get(marker)
@@ -146,10 +155,8 @@ class LineWriter(io.BufferedIOBase):
     def _put(self, data):
         while data:
             try:
-                data = data[os.write(self._descriptor, data) :]
+                data = data[write(self._descriptor, data) :]
             except BlockingIOError:
-                from select import select
-
                 select([], [self._descriptor], [])
             except OSError:
                 # Nobody reads the log any more, or the handler closed the descriptor: not a reason to fail a call.
@@ -159,7 +166,8 @@ class LineWriter(io.BufferedIOBase):
         marker = inherited_request_id()
         with self._lock:
             line = self._lines.get(marker)
-            if line is not None and line.size > _PARTIAL_BYTES_MAX:
+            # A child that the handler forked may end at any moment after this.
+            if line is not None and (line.size > _PARTIAL_BYTES_MAX or (line.parts and getpid() != self._process)):
                 self._write_lines(line, marker)
                 del self._lines[marker]
 
@@ -229,14 +237,39 @@ class LogStreams:
         self.output.buffer.forget()
         self.error.buffer.forget()
 
+    def own(self):
+        """After a fork that was not the handler's."""
+        self.output.buffer.own()
+        self.error.buffer.own()
+
     def keep_requests_apart(self):
         """From now on several requests are worked on at once, and each has its own lines."""
         self.output.buffer.keeps_apart = self.error.buffer.keeps_apart = True
 
+    def watch_replaced(self):
+        """The author may have streams of their own by now: what is left in them is written whenever there is nothing to do."""
+        if self._replaced():
+            _dcf_watcher.line_is_partial()
+
+    def _replaced(self):
+        found = getattr(sys, "stdout", None), getattr(sys, "stderr", None)
+        return [stream for stream in found if stream is not None and stream is not self.output and stream is not self.error]
+
     def flush_partial(self, request=None):
+        """Ends lines that have no end yet: of a request, or all."""
         marker = None if request is None else request.request_id
+        if marker is None:
+            self._flush_replaced()
         self.output.buffer.flush_partial(marker)
         self.error.buffer.flush_partial(marker)
+        self.watch_replaced()
+
+    def _flush_replaced(self):
+        for stream in self._replaced():
+            try:
+                stream.flush()
+            except BaseException:
+                pass
 
     def flush(self):
         """All that was written, by the interpreter's own streams too."""
@@ -245,4 +278,6 @@ class LogStreams:
                 stream.flush()
             except Exception:
                 pass
-        self.flush_partial()
+        self._flush_replaced()
+        self.output.buffer.flush_partial()
+        self.error.buffer.flush_partial()

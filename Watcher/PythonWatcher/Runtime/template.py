@@ -21,10 +21,13 @@ import os
 import socket
 import sys
 import time
-import warnings
 
+import _dcf_ending
 import _dcf_link
 import _dcf_watcher
+from _dcf_faults import Fault, prepare
+from _dcf_importing import lent, load, standard
+from _dcf_signals import ignore_interrupts
 from _dcf_streams import LogStreams
 
 _MESSAGE_BYTES_MAX = 64 << 10
@@ -49,7 +52,8 @@ class Refusal(Exception):
 class Control:
     """The socket to the gateway. Without a gateway there is nothing to do any more."""
 
-    def __init__(self):
+    def __init__(self, log):
+        self._log = log
         # Out of the way of what the imports may do; a handler's standard input is empty.
         self._socket = socket.socket(fileno=_dcf_watcher.copy_descriptor(0))
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -65,7 +69,7 @@ class Control:
         except ConnectionError:
             data = b""
         if not data:
-            os._exit(0)
+            self._end()
         return data.split(b"\0"), descriptors
 
     def send(self, *fields):
@@ -73,7 +77,10 @@ class Control:
         try:
             self._socket.send(message[:_MESSAGE_BYTES_MAX], socket.MSG_NOSIGNAL)
         except ConnectionError:
-            os._exit(0)
+            self._end()
+
+    def _end(self):
+        _dcf_ending.end(0, self._log, _dcf_link.STOP_SECONDS)
 
     def close(self):
         self._socket.close()
@@ -98,8 +105,6 @@ def preload(names):
 
 
 def _cannot_import(name, error):
-    from _dcf_faults import Fault
-
     # No file is the author's own here.
     fault = Fault(error, "\0")
     summary = "%s cannot be imported: %s" % (name, fault.summary)
@@ -116,7 +121,7 @@ def _threads_of_python():
     time.sleep(_FIRST_TURN_SECONDS)
     until = time.monotonic() + _THREADS_END_SECONDS
     while True:
-        threading = sys.modules.get("threading")
+        threading = standard("threading")
         others = [] if threading is None else threading.enumerate()
         others = [thread for thread in others if thread is not threading.main_thread()]
         if not others and _thread._count() == 0:
@@ -156,6 +161,7 @@ class Child:
 
     def begin(self):
         """Makes the process what a fresh watcher's would be."""
+        _dcf_ending.forget_template()
         os.setpgid(0, 0)
         output, error, gate = self._descriptors
         os.dup2(output, 1)
@@ -199,7 +205,8 @@ def serve(control):
 
 
 def _fork(control, number):
-    with warnings.catch_warnings():
+    warnings = load("warnings")
+    with lent(("warnings",)), warnings.catch_warnings(module=warnings):
         # Since 3.12 a fork warns where there are threads, native ones too: those of OpenBLAS start anew by themselves.
         warnings.simplefilter("ignore")
         try:
@@ -218,25 +225,26 @@ def _fork(control, number):
 
 
 def run(parent):
-    control = Control()
     log = LogStreams()
+    control = Control(log)
     faulthandler.enable(2)
+    ignore_interrupts()
     names = os.environ.pop("DCF_PRELOAD").split(",")
-    # Whatever lies in some function's folder is not for all that share the template.
-    if sys.path and sys.path[0] == "":
-        del sys.path[0]
     try:
         preload(names)
     except Refusal as refusal:
         log.error.write(refusal.text or refusal.summary + "\n")
         log.flush()
         control.send(b"refused", os.fsencode(refusal.summary), refusal.text.encode("utf-8", "backslashreplace"))
-        os._exit(_dcf_link.EXIT_HANDLER)
+        _dcf_ending.end(_dcf_link.EXIT_HANDLER, log, _dcf_link.STOP_SECONDS)
+    prepare()
     gc.collect()
+    # What is left in files would be written by each replica.
+    _dcf_ending.flush(log)
     gc.freeze()
-    log.flush()
     control.send(b"ready")
     child = serve(control)
     control.close()
     child.begin()
+    log.own()
     _dcf_link.run(parent, log)
