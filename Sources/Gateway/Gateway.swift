@@ -103,7 +103,9 @@ package final class Gateway: Service {
         invokes = InvokesService(invoker: invoker, gate: gate)
         invokes.register(on: server)
 
-        templates = try TemplatePool(launcher: configuration.launcher, logs: logs, tasks: tasks, logger: logger)
+        let starts = StartQueue(limit: limits.starts)
+        templates = try TemplatePool(
+            launcher: configuration.launcher, logs: logs, tasks: tasks, starts: starts, logger: logger)
         let folders = ContainerFolders(dataFolder: folder.path, link: folder.containerFolder)
         containers = ContainerHost(
             id: folder.gatewayID, folders: folders, tasks: tasks, logger: logger, makeEngine: configuration.makeEngine)
@@ -114,7 +116,7 @@ package final class Gateway: Service {
         let context = SupervisionContext(
             links: links, logs: logs, limits: limits, launcher: configuration.launcher,
             variables: configuration.variables, logger: logger, changes: changes, tasks: tasks,
-            templates: templates, gpus: gpus,
+            starts: starts, templates: templates, gpus: gpus,
             inventory: GPUInventory(
                 variables: configuration.variables, launcher: configuration.launcher, logger: logger),
             containers: containers, swarm: swarm)

@@ -59,10 +59,11 @@ extension Limits {
         duration(
             "lame-duck", "how long calls are still taken at a stop, while health says NOT_SERVING", \.lameDuck,
             orZero: true),
+        count("starts", "constructors that run at once; as many as processors, unless it is set", \.starts),
         duration("drain", "how long accepted calls may go on at a stop", \.drain),
         duration("stop", "how long a process may take to end before it is killed", \.stop),
         duration(
-            "overrun-grace", "how long a handler may overrun its deadline before its replica is killed", \.overrunGrace),
+            "overrun-grace", "how long a handler may overrun timeout.call before its replica is killed", \.overrunGrace),
         duration("preface-timeout", "how long a connection may take to begin HTTP/2", \.prefaceTimeout),
         size("log-line", "a longer line of a log is cut", \.logLineBytes),
         size("log-file", "the size of one of a log's files", \.logFileBytes),

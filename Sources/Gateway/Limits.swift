@@ -34,11 +34,13 @@ package struct Limits: Sendable, Equatable {
     package var versions = 10
     /// How long the gateway serves on once it is told to stop, while health says NOT_SERVING; zero: not at all.
     package var lameDuck = Duration.zero
+    /// Constructors that run at once: a processor for each.
+    package var starts = max(CPUAffinity.allowed(0).count, 1)
     /// How long accepted calls may go on once the gateway is told to stop.
     package var drain = Duration.seconds(30)
     /// How long a process may take to end before it is killed.
     package var stop = Duration.seconds(5)
-    /// How long a handler may go on beyond its call's deadline before its replica is killed.
+    /// How long a handler may go on beyond `timeout.call` before its replica is killed.
     package var overrunGrace = Duration.seconds(1)
     /// How long a connection may take to send the first 24 bytes.
     package var prefaceTimeout = Duration.seconds(10)

@@ -44,4 +44,14 @@ final class Promise<Value: Sendable>: Sendable {
             state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(returning: nil)
         }
     }
+
+    /// Waits for so long, or until `promise` is settled, or the task is cancelled.
+    static func wait(_ time: Duration, unless promise: Promise) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: time) }
+            group.addTask { _ = await promise.value() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
 }

@@ -1,11 +1,12 @@
 """A deadline holds to the end: the caller is answered, the handler's stack is in the log, a replacement works."""
 import statistics
+import threading
 import time
 
 import pytest
 
 from support import length
-from support.client import Refused, outcome, refused
+from support.client import Client, Refused, outcome, refused
 from support.processes import exists, real
 from support.waiting import wait_until
 
@@ -82,11 +83,13 @@ def test_a_handler_that_overruns(gateway, client, how):
 
 @pytest.mark.fault("B1")
 def test_what_waits_is_run_by_the_replacement(gateway, client, calls):
-    gateway.deploy("held", None, "--replace", config=calls.config())
-    stuck = client.begin("held", b"stuck", timeout=1)
+    gateway.deploy("held", None, "--replace", config=calls.config(timeout={"call": "6s"}))
+    stuck = client.begin("held", b"stuck")
     first = calls.next()
     first.stuck("time.sleep(1e6)")
-    waiting = [client.begin("held", b"waits", timeout=30) for _ in range(5)]
+    # Those that come later have time left when it is stuck.
+    calls.nothing(3)
+    waiting = [client.begin("held", b"waits") for _ in range(5)]
     assert outcome(stuck).name == "DEADLINE_EXCEEDED"
     for _ in waiting:
         held = calls.next()
@@ -96,43 +99,112 @@ def test_what_waits_is_run_by_the_replacement(gateway, client, calls):
 
 
 @pytest.mark.fault("B1")
-def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_done(gateway, client, calls):
-    gateway.deploy("held", None, "--replace", config=calls.config(concurrency=2))
-    good = client.begin("held", b"good", timeout=60)
-    shared = calls.next()
-    stuck = client.begin("held", b"stuck", timeout=1)
+def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_done(own_gateway, calls):
+    gateway = own_gateway("--limit", "overrun-grace=300ms")
+    client = gateway.client
+    gateway.deploy("held", config=calls.config(concurrency=2, timeout={"call": "8s"}))
+    stuck = client.begin("held", b"stuck")
     other = calls.next()
-    assert other.pid == shared.pid
     other.stuck("time.sleep(1e6)")
+    calls.nothing(4)
+    good = client.begin("held", b"good")
+    shared = calls.next()
+    assert other.pid == shared.pid
     assert outcome(stuck).name == "DEADLINE_EXCEEDED"
-    # New calls go to the replacement at once, and none to the stuck watcher.
-    for _ in range(3):
-        late = client.begin("held", b"late")
-        held = calls.next()
-        assert held.pid != shared.pid
-        held.returns()
-        assert outcome(late) == b"done"
-    # Well past the grace of a second the shared watcher lives, for the good call's sake.
-    time.sleep(1.5)
+    # New calls go to the replacement, and none to the stuck watcher.
+    wait_until(lambda: "gets no more" in client.log("held"), 5, "it is closed")
+    late = client.begin("held", b"late")
+    held = calls.next()
+    assert held.pid != shared.pid
+    held.returns()
+    assert outcome(late) == b"done"
+    # Past the grace the shared watcher lives, for the good call's sake.
+    time.sleep(0.5)
     assert exists(shared.pid), "a watcher was ended while another call ran in it"
     shared.returns(b"finished")
     assert outcome(good) == b"finished"
     wait_until(lambda: not exists(shared.pid), 5, "the stuck watcher is ended when the others are done")
+    gateway.stop()
 
 
 @pytest.mark.fault("B1")
 def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_out_of_time(gateway, client, calls):
-    gateway.deploy("held", None, "--replace", config=calls.config(concurrency=2))
-    two = client.begin("held", b"two", timeout=3)
-    slow = calls.next()
-    slow.stuck("time.sleep(1e6)")
-    one = client.begin("held", b"one", timeout=1)
+    gateway.deploy("held", None, "--replace", config=calls.config(concurrency=2, timeout={"call": "3s"}))
+    one = client.begin("held", b"one")
     quick = calls.next()
     quick.stuck("time.sleep(1e6)")
+    calls.nothing(1.5)
+    two = client.begin("held", b"two")
+    slow = calls.next()
+    assert slow.pid == quick.pid
+    slow.stuck("time.sleep(1e6)")
     assert outcome(one).name == "DEADLINE_EXCEEDED"
     assert exists(slow.pid)
     assert outcome(two).name == "DEADLINE_EXCEEDED"
     wait_until(lambda: not exists(slow.pid), 5, "ended when the last of its calls is out of time")
+
+
+@pytest.mark.fault("H2")
+@pytest.mark.parametrize("kind, more", [("Handler", {"concurrency": 2}), ("Async", {"concurrency": 2}), ("Handler", {})])
+def test_a_callers_short_deadline_costs_only_that_caller(gateway, client, calls, kind, more):
+    """The handler is not stuck before timeout.call is over: its replica stays, and so do all the others' calls."""
+    gateway.deploy("held", None, "--replace", config=calls.config(kind, **more))
+    impatient = client.begin("held", b"impatient", timeout=0.5)
+    left = calls.next()
+    assert outcome(impatient).name == "DEADLINE_EXCEEDED"
+    patient = client.begin("held", b"patient")
+    held = calls.next() if more else None
+    # Well beyond what a replica that overran its caller's time was once allowed.
+    calls.nothing(0.5)
+    if kind == "Handler":
+        left.returns()
+    held = held or calls.next()
+    assert held.pid == left.pid
+    held.returns()
+    assert outcome(patient) == b"done"
+    instances = client.meta("held").Instances
+    assert [(one.State, one.Restarts) for one in instances] == [("Ready", 0)]
+
+
+@pytest.mark.fault("H2")
+def test_one_impatient_caller_among_patient_ones(gateway, client):
+    """The handler takes twice as long as one caller waits."""
+    gateway.deploy("slow", files={"handler.py": "import time\ndef Handler(req):\n    time.sleep(1)\n    return 'fine'\n"},
+                   config={"concurrency": 16, "replicas": 2})
+    before = gateway.replicas("slow")
+    ended = {"patient": [], "impatient": []}
+
+    def caller(kind, times, timeout, pause):
+        with Client(gateway.address) as own:
+            for _ in range(times):
+                ended[kind].append(outcome(own.begin("slow", b"", timeout=timeout)))
+                time.sleep(pause)
+
+    rounds = length(5, 25)
+    callers = [threading.Thread(target=caller, args=("patient", rounds, 60, 0)) for _ in range(4)]
+    callers.append(threading.Thread(target=caller, args=("impatient", rounds, 0.5, 0.5)))
+    for one in callers:
+        one.start()
+    for one in callers:
+        one.join()
+    assert ended["patient"] == [b"fine"] * 4 * rounds
+    assert [error.name for error in ended["impatient"]] == ["DEADLINE_EXCEEDED"] * rounds
+    assert gateway.replicas("slow") == before and client.meta("slow").Status == "Ready"
+
+
+def test_a_handler_that_goes_on_after_its_caller_has_left(gateway, client, calls):
+    """It is no more stuck than others before timeout.call is over, and then as much as they."""
+    gateway.deploy("held", None, "--replace", config=calls.config(timeout={"call": "2s"}))
+    call = client.begin("held", b"left")
+    held = calls.next()
+    held.stuck("time.sleep(1e6)")
+    before = client.log("held").count("gets no more")
+    call.cancel()
+    calls.nothing(0.5)
+    assert client.log("held").count("gets no more") == before and gateway.replicas("held") == [held.pid]
+    wait_until(lambda: client.log("held").count("gets no more") > before, 10, "it is closed")
+    wait_until(lambda: not exists(held.pid), 10, "the stuck watcher is ended")
+    gateway.wait_ready("held")
 
 
 def test_an_async_handler_that_awaits_for_ever_is_ended_alone(gateway, client, calls):
@@ -168,8 +240,8 @@ def test_a_handler_that_keeps_its_deadline_keeps_its_process(gateway, client, ca
 
 def test_the_limit_overrun_grace(own_gateway, calls):
     gateway = own_gateway("--limit", "overrun-grace=4s")
-    gateway.deploy("held", config=calls.config())
-    call = gateway.client.begin("held", b"stuck", timeout=0.5)
+    gateway.deploy("held", config=calls.config(timeout={"call": "500ms"}))
+    call = gateway.client.begin("held", b"stuck")
     held = calls.next()
     held.stuck("time.sleep(1e6)")
     assert outcome(call).name == "DEADLINE_EXCEEDED"

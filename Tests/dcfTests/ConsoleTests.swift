@@ -42,6 +42,21 @@ import Testing
                 == "Function  Image  Maintainer  Invocations  Replicas  Status  Description\n")
     }
 
+    @Test func aListSaysWhyAFunctionIsNotReady() {
+        var functions = [Pb_Function(), Pb_Function(), Pb_Function()]
+        (functions[0].name, functions[0].reason) = ("a", "ValueError: bad weights (handler.py:3); next try in 12 s")
+        (functions[1].name, functions[1].reason) = ("b", "pip ended with 1:\n  no network\n  gave up; next try in 3 s")
+        functions[2].name = "c"
+        #expect(
+            FunctionList.text(of: functions) == FunctionList.table(of: functions).text + """
+
+                a: ValueError: bad weights (handler.py:3); next try in 12 s
+                b: pip ended with 1: ...; next try in 3 s
+
+                """)
+        #expect(FunctionList.text(of: [functions[2]]) == FunctionList.table(of: [functions[2]]).text)
+    }
+
     @Test func infoShowsWhatIsKnown() throws {
         var function = Pb_Function()
         function.name = "echo"

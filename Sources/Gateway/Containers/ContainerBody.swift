@@ -61,7 +61,8 @@ final class ContainerBody: ReplicaBody {
             id = made
             return exit(try await run(made, on: engine, onStart))
         } catch {
-            throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: error.kind == .unreachable)
+            // Whatever the engine says, the handler has not run, or goes on as far as anybody knows.
+            throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: true)
         }
     }
 
@@ -200,6 +201,16 @@ final class ContainerBody: ReplicaBody {
         if let id { host.signal(id, dcf_stack_signal()) }
     }
 
+    /// One that is taken over runs already.
+    var takesTurn: Bool { left == nil }
+
     /// The engine keeps its limit.
     func memory() -> UInt64? { nil }
+
+    func tooSlow(_ limit: Duration) -> ConstructorFailure {
+        guard !state.withLock({ $0.isRunning }) else { return constructorTooSlow(limit) }
+        return ConstructorFailure(
+            summary: "the engine had not started its container after \(limit.inSeconds) s (timeout.start)",
+            traceback: "", isElsewhere: true)
+    }
 }

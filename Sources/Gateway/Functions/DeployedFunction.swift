@@ -45,11 +45,7 @@ final class DeployedFunction: Sendable {
 
     /// Why it does not answer as it should, if so.
     var reason: String {
-        for version in live {
-            if let problem = version.problem { return problem }
-        }
-        for replica in live.flatMap(\.replicas) where !replica.reason.isEmpty { return replica.reason }
-        return ""
+        live.map(\.reason).first { !$0.isEmpty } ?? ""
     }
 
     /// Calls that ever came.

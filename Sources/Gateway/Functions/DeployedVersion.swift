@@ -9,9 +9,11 @@ final class DeployedVersion: Sendable {
         var plan: FunctionPlan?
         var set: ReplicaSet?
         var policy: ScalePolicy?
-        /// Why it cannot be started at all.
+        /// Why it is Failed, if it is.
         var problem: String?
         var isStarting = false
+        /// Ends the wait for the next try to start it.
+        var wakeup: Promise<Void>?
         /// Calls wait until a new version has taken over, or could not.
         var isHeld = false
         var isRemoved = false
@@ -24,6 +26,8 @@ final class DeployedVersion: Sendable {
     let number: Int
     let settings: VersionSettings
     let route: FunctionRoute
+    /// When its replicas may be started again.
+    let backoff = Backoff()
     private let state: Lock<State>
 
     init(_ record: VersionRecord, settings: VersionSettings, routing: RouteContext) {
@@ -32,6 +36,7 @@ final class DeployedVersion: Sendable {
         route = FunctionRoute(name: record.name, settings: settings.route, context: routing)
         state = Lock(State(record: record), .deployedVersion)
         route.mayHave(replicas: record.replicas.max)
+        route.explain { [weak self] in self?.whyUnserved }
     }
 
     // MARK: What is known of it
@@ -41,7 +46,7 @@ final class DeployedVersion: Sendable {
     /// The replicas, while it runs.
     var set: ReplicaSet? { state.withLock { $0.set } }
     /// Why it is Failed, if it is.
-    var problem: String? { state.withLock { $0.problem ?? $0.set?.failure } }
+    var problem: String? { state.withLock { $0.problem } }
     var isRemoved: Bool { state.withLock { $0.isRemoved } }
 
     /// What runs of it, as it is shown.
@@ -56,10 +61,36 @@ final class DeployedVersion: Sendable {
 
     var status: FunctionStatus {
         let (record, set, problem, isStarting) = state.withLock { ($0.record, $0.set, $0.problem, $0.isStarting) }
-        let failure = problem ?? set?.failure
+        if problem != nil { return .failed }
         let min = record.traffic == 0 ? 0 : record.replicas.min
-        if failure == nil, set == nil, !isStarting, min == 0 { return .idle }
-        return FunctionStatus(replicas: set?.shown ?? [], wanted: max(min, 1), failure: failure)
+        if set == nil, !isStarting, min == 0 { return .idle }
+        return FunctionStatus(
+            replicas: set?.shown ?? [], wanted: max(min, 1), hasFailed: set == nil && backoff.current != nil)
+    }
+
+    /// Why it does not answer as it should, and when the next try is; empty where there is nothing to say.
+    var reason: String {
+        let (problem, set) = state.withLock { ($0.problem, $0.set) }
+        if let problem { return problem }
+        guard let set else { return unstarted?.explanation ?? "" }
+        return set.shown.filter { $0.phase != .stopping }.map(\.explanation).first { !$0.isEmpty } ?? ""
+    }
+
+    /// The same, as it is told to a caller whose time was up while no replica was there.
+    private var whyUnserved: String? {
+        guard let replica = self.set?.shown.first(where: { $0.phase != .stopping && !$0.explanation.isEmpty }) else {
+            return unstarted?.explanation
+        }
+        return replica.wait.map { "its replica \($0)" } ?? replica.explanation
+    }
+
+    /// What it waits for while it cannot be started, and so has no replicas.
+    private var unstarted: ReplicaState? {
+        guard let (pause, reason) = backoff.current else { return nil }
+        var state = ReplicaState(number: 0, phase: .waiting)
+        state.reason = reason
+        state.nextTry = MonotonicTime.now.advanced(by: pause)
+        return state
     }
 
     /// Calls since the last time this was asked.
@@ -92,6 +123,8 @@ final class DeployedVersion: Sendable {
     ///
     /// - Returns: the ones before.
     func become(_ set: ReplicaSet) -> ReplicaSet? {
+        backoff.clear()
+        defer { wake() }
         let (before, template) = state.withLock { state in
             state.problem = nil
             state.policy = nil
@@ -129,6 +162,7 @@ final class DeployedVersion: Sendable {
     /// The same, and none are started until it gets others, or `unhold`.
     func hold() -> ReplicaSet? {
         state.withLock { $0.isHeld = true }
+        wake()
         return release()
     }
 
@@ -141,6 +175,8 @@ final class DeployedVersion: Sendable {
     /// - Returns: replicas that it has; they are still to be stopped.
     func forgive() -> ReplicaSet? {
         state.withLock { $0.problem = nil }
+        backoff.clear()
+        wake()
         route.reopen()
         return release()
     }
@@ -152,9 +188,10 @@ final class DeployedVersion: Sendable {
             return state.template.take()
         }
         withExtendedLifetime(template) {}
+        wake()
     }
 
-    /// It cannot be started at all.
+    /// Nothing but its author's work can help.
     func give(up reason: String) {
         state.withLock { $0.problem = reason }
         route.fail(reason: reason)
@@ -187,6 +224,35 @@ final class DeployedVersion: Sendable {
         return isTaken
     }
 
+    /// Waits as long as `backoff` says, less where something happens meanwhile that makes a difference.
+    func waitForNextTry() async {
+        guard let pause = backoff.current?.pause else { return }
+        let wakeup = Promise<Void>()
+        state.withLock { $0.wakeup = wakeup }
+        await Promise<Void>.wait(pause, unless: wakeup)
+        state.withLock { $0.wakeup = nil }
+    }
+
+    /// Ends that wait.
+    func wake() {
+        let wakeup = state.withLock { $0.wakeup }
+        wakeup?.settle(())
+    }
+
+    /// Whether a start that has begun is still wanted.
+    var wantsStart: Bool {
+        let isFree = state.withLock { state in
+            state.set == nil && !state.isHeld && !state.isRemoved && state.problem == nil
+        }
+        return isFree && shouldRun
+    }
+
+    /// Whether calls wait for it, or it is to run also without any.
+    var shouldRun: Bool {
+        let record = record
+        return route.load.waiting > 0 || (record.traffic > 0 && record.replicas.min > 0)
+    }
+
     // MARK: Its size
 
     /// How many replicas the load asks for. Where the number is fixed there is nothing to decide.
@@ -196,7 +262,7 @@ final class DeployedVersion: Sendable {
         let load = route.load
         let invocations = route.invocations
         return state.withLock { state in
-            guard let set = state.set, set.failure == nil, !set.isStopped else { return .keep }
+            guard let set = state.set, !set.isStopped else { return .keep }
             let record = state.record
             var range = record.replicas
             if record.traffic == 0 { range.min = 0 }

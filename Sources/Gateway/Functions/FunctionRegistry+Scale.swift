@@ -21,7 +21,7 @@ extension FunctionRegistry {
         defer { end(name) }
         let versions = if let number { [try version(number, of: function)] } else { function.live }
         for version in versions {
-            guard let set = version.set, set.failure == nil else { continue }
+            guard let set = version.set else { continue }
             try requireDevices(for: version, more: Self.replicas(of: set, in: range) - set.living)
         }
         let records = function.versions.map { version in
@@ -36,7 +36,7 @@ extension FunctionRegistry {
         }
         for (version, record) in zip(function.versions, records) { version.become(record) }
         for version in versions {
-            guard let set = version.set, set.failure == nil else { continue }
+            guard let set = version.set else { continue }
             set.scale(to: Self.replicas(of: set, in: range))
         }
         context.changes.announce()

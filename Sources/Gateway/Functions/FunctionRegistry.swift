@@ -101,7 +101,7 @@ actor FunctionRegistry {
             log: logs.log(of: stored.function.name))
     }
 
-    /// A version as its record says, not running. One whose config cannot be read is Failed.
+    /// A version as its record says, not running. One whose config this gateway cannot read is Failed.
     func makeVersion(_ record: VersionRecord) -> DeployedVersion {
         let version: DeployedVersion
         do throws(FunctionError) {
@@ -127,6 +127,7 @@ actor FunctionRegistry {
     /// Ends all replicas.
     func stopAll(within limit: Duration) async {
         isStopped = true
+        for version in functions.values.flatMap(\.versions) { version.wake() }
         let sets = functions.values.flatMap(\.versions).compactMap(\.set) + leaving
         for set in sets { set.stop(within: limit) }
         for set in sets { await set.waitUntilEnded() }
@@ -187,38 +188,61 @@ actor FunctionRegistry {
 
     /// Starts what should run and does not.
     func settle(_ function: DeployedFunction) {
-        for version in function.versions where version.set == nil {
-            let record = version.record
-            guard version.route.load.waiting > 0 || (record.traffic > 0 && record.replicas.min > 0) else { continue }
+        for version in function.versions where version.set == nil && version.shouldRun {
             context.tasks.add { [self] in await start(version) }
         }
     }
 
-    /// Starts a version that does not run: for a call that waits, or because it should run. Once, however many ask.
+    /// Starts a version that does not run: for a call that waits, or because it should run. Once, however many ask. Where it
+    /// cannot be started that is tried again, as its back-off says, for as long as it is wanted.
     func start(_ version: DeployedVersion) async {
         guard !isStopped, let function = functions[version.record.name], version.beginStart() else { return }
-        do throws(FunctionError) {
-            if let request = version.settings.gpus {
-                try await lookForDevices(request, of: version, anew: false)
-            }
-            let plan = try await plan(version) { progress in
-                if case .output(let line) = progress {
-                    function.log.append(text: "dcf: \(line)", replica: 0, stream: .gateway)
-                }
-            }
-            let set = makeSet(plan, version, function.log, isActive: true)
-            guard !isStopped, version.endStart(set) else {
-                _ = version.endStart(nil)
+        while true {
+            await version.waitForNextTry()
+            guard !isStopped, version.wantsStart else { break }
+            do throws(FunctionError) {
+                guard let set = try await prepare(version, function) else { break }
+                set.add(max(version.record.replicas.min, 1))
+                context.changes.announce()
                 return
+            } catch {
+                note(error, of: version, function)
             }
-            running[ObjectIdentifier(version)] = version
-            set.add(max(version.record.replicas.min, 1))
-        } catch {
-            _ = version.endStart(nil)
-            context.logger.error("\(function.name)@\(version.number) cannot be started: \(error.status.message)")
-            version.give(up: error.status.message)
+            context.changes.announce()
         }
+        _ = version.endStart(nil)
         context.changes.announce()
+        // A call that came just now was told that it is being started.
+        if !isStopped, functions[function.name] === function { settle(function) }
+    }
+
+    /// Everything for the replicas of a version that is being started.
+    ///
+    /// - Returns: nil where they are not wanted any more.
+    private func prepare(
+        _ version: DeployedVersion, _ function: DeployedFunction
+    ) async throws(FunctionError) -> ReplicaSet? {
+        if let request = version.settings.gpus {
+            try await lookForDevices(request, of: version, anew: false)
+        }
+        let plan = try await plan(version) { progress in
+            if case .output(let line) = progress {
+                function.log.append(text: "dcf: \(line)", replica: 0, stream: .gateway)
+            }
+        }
+        let set = makeSet(plan, version, function.log, isActive: true)
+        guard !isStopped, version.endStart(set) else { return nil }
+        running[ObjectIdentifier(version)] = version
+        return set
+    }
+
+    /// A version could not be started.
+    private func note(_ error: FunctionError, of version: DeployedVersion, _ function: DeployedFunction) {
+        let reason = error.status.message
+        let pause = version.backoff.died(.handler, hadAnswered: false, because: reason)
+        let next = ReplicaState.nextTry(in: pause)
+        context.logger.error("\(function.name)@\(version.number) cannot be started: \(reason); \(next)")
+        function.log.append(text: "dcf: cannot be started: \(reason); \(next)", replica: 0, stream: .gateway)
     }
 
     /// Everything to start a version; made once.
@@ -248,7 +272,8 @@ actor FunctionRegistry {
         _ plan: FunctionPlan, _ version: DeployedVersion, _ log: FunctionLog, isActive: Bool, leases: [GPULease] = []
     ) -> ReplicaSet {
         ReplicaSet(
-            plan: plan, context: context, log: log, route: version.route, isActive: isActive, leases: leases)
+            plan: plan, context: context, log: log, route: version.route, isActive: isActive,
+            backoff: version.backoff, leases: leases)
     }
 
     /// Lets replicas finish what they have, and ends them.

@@ -1,12 +1,12 @@
 /// What replicas add up to. Derived each time it is asked for, never stored.
 package enum FunctionStatus: String, Sendable, CaseIterable {
-    /// No replica is Ready, and none has failed to become so.
+    /// No replica is Ready, and none has failed to become so; it may wait for its turn.
     case starting = "Starting"
     /// As many replicas are Ready as are wanted.
     case ready = "Ready"
-    /// Fewer are.
+    /// Fewer are: what failed is tried again.
     case degraded = "Degraded"
-    /// It has been given up, until an update, a replace or a restart.
+    /// Only its author can mend it: by an update or a replace.
     case failed = "Failed"
     /// Nothing runs; the next call starts it.
     case idle = "Idle"
@@ -14,14 +14,12 @@ package enum FunctionStatus: String, Sendable, CaseIterable {
     /// Of one version that runs, or should.
     ///
     /// - Parameters:
-    ///   - failure: why it was given up, if so.
-    init(replicas: [ReplicaState], wanted: Int, failure: String?) {
+    ///   - hasFailed: whether it could not be started, so that there are no replicas.
+    init(replicas: [ReplicaState], wanted: Int, hasFailed: Bool) {
         let ready = replicas.count { $0.phase == .ready }
-        if failure != nil {
-            self = .failed
-        } else if ready >= wanted {
+        if ready >= wanted {
             self = .ready
-        } else if ready == 0, replicas.allSatisfy({ $0.restarts == 0 && $0.reason.isEmpty }) {
+        } else if ready == 0, !hasFailed, replicas.allSatisfy({ $0.restarts == 0 && $0.phase != .waiting }) {
             self = .starting
         } else {
             self = .degraded

@@ -19,7 +19,7 @@ final class LinkLoop {
     /// The system doubles it, for its own bookkeeping.
     private static let sendBufferBytes: Int32 = 2 << 20
 
-    private let listeners: [Int32]
+    private var listeners: [Int32]
     /// The one of them that is reached from other machines; -1 without.
     private let remoteListener: Int32
     private let wakeup: Int32
@@ -91,6 +91,16 @@ final class LinkLoop {
 
     func stop() {
         isStopping = true
+    }
+
+    /// Listens at another socket from now on; what waits at the old one is taken, and that is closed.
+    func replace(listener old: Int32, with new: Int32) {
+        accept(old)
+        listeners.removeAll { $0 == old }
+        control(EPOLL_CTL_DEL, old, 0)
+        Glibc.close(old)
+        listeners.append(new)
+        control(EPOLL_CTL_ADD, new, EPOLLIN.rawValue)
     }
 
     private func timeout() -> Int32 {

@@ -15,6 +15,38 @@ final class LinkServer: Sendable {
         var observers: [any ReplicaLinkObserver] = []
     }
 
+    /// A socket in the file system that watchers dial.
+    private struct Listener {
+        let path: String
+        let mode: mode_t
+        var descriptor: Int32
+        /// Which file it is.
+        var file: FileNumber
+
+        struct FileNumber: Equatable {
+            let device: dev_t
+            let inode: ino_t
+
+            /// Of the socket at `path`; nil where there is none.
+            init?(_ path: String) {
+                var found = stat()
+                guard lstat(path, &found) == 0, found.st_mode & S_IFMT == S_IFSOCK else { return nil }
+                (device, inode) = (found.st_dev, found.st_ino)
+            }
+        }
+
+        init(_ path: String, mode: mode_t) throws(LinkServerError) {
+            self.path = path
+            self.mode = mode
+            descriptor = try LinkServer.listen(at: path, mode: mode)
+            guard let file = FileNumber(path) else {
+                Glibc.close(descriptor)
+                throw .refused(path, reason: "it was removed at once")
+            }
+            self.file = file
+        }
+    }
+
     private struct State {
         var expected: [String: Expectation] = [:]
         var commands: [@Sendable (LinkLoop) -> Void] = []
@@ -23,7 +55,8 @@ final class LinkServer: Sendable {
 
     let path: String
     private let containerPath: String
-    private let listeners: [Int32]
+    /// For processes, and for containers.
+    private let listeners: Lock<[Listener]>
     private let tcp: ListeningSocket?
     private let tcpDescriptor: Int32
     /// What watchers on other machines dial; nil when they cannot.
@@ -70,18 +103,18 @@ final class LinkServer: Sendable {
             tcpPort = nil
             tcp = nil
         }
-        let own = try Self.listen(at: path, mode: 0o600)
+        let own = try Listener(path, mode: 0o600)
         do throws(LinkServerError) {
-            listeners = [own, try Self.listen(at: containerPath, mode: 0o666)]
+            listeners = Lock([own, try Listener(containerPath, mode: 0o666)])
         } catch {
-            Glibc.close(own)
+            Glibc.close(own.descriptor)
             throw error
         }
         wakeup = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
     }
 
     deinit {
-        for listener in listeners { Glibc.close(listener) }
+        for listener in listeners.withLock({ $0 }) { Glibc.close(listener.descriptor) }
         Glibc.close(wakeup)
     }
 
@@ -114,6 +147,7 @@ final class LinkServer: Sendable {
 
     func start() {
         let thread = Thread(name: "links") { [self] in
+            let listeners = listeners.withLock { $0 }.map(\.descriptor)
             let loop = LinkLoop(
                 listeners: tcpDescriptor < 0 ? listeners : listeners + [tcpDescriptor], remoteListener: tcpDescriptor,
                 wakeup: wakeup, maxBodyBytes: maxBodyBytes, invoker: invoker, logger: logger,
@@ -122,6 +156,32 @@ final class LinkServer: Sendable {
             loop.run()
         }
         state.withLock { $0.thread = thread }
+    }
+
+    /// Makes the sockets again that somebody has removed: no watcher that starts now could dial. To be called before each start.
+    func repairSockets() {
+        var failure: LinkServerError?
+        let replaced = listeners.withLock { listeners in
+            var replaced: [(old: Int32, new: Listener)] = []
+            for index in listeners.indices {
+                let old = listeners[index]
+                guard Listener.FileNumber(old.path) != old.file else { continue }
+                let folder = String(old.path.prefix(upTo: old.path.lastIndex(of: "/") ?? old.path.startIndex))
+                // As `DataFolder` makes them; it may be there.
+                mkdir(folder, old.mode == 0o600 ? 0o700 : 0o711)
+                do throws(LinkServerError) {
+                    let new = try Listener(old.path, mode: old.mode)
+                    listeners[index] = new
+                    replaced.append((old.descriptor, new))
+                } catch { failure = error }
+            }
+            return replaced
+        }
+        if let failure { logger.error("a watchers' socket was removed, and cannot be made again: \(failure)") }
+        for (old, new) in replaced {
+            logger.warning("the watchers' socket \(new.path) was removed; it is made again")
+            perform { $0.replace(listener: old, with: new.descriptor) }
+        }
     }
 
     /// Closes every link and waits for the thread.

@@ -11,6 +11,8 @@ extension FunctionRoute {
         /// Whether there are still calls.
         var isBusy = true
         fileprivate var expired: [(invocation: Invocation, failure: CallFailure)] = []
+        /// Calls whose time was up while no replica was there.
+        fileprivate var unserved: [Invocation] = []
         fileprivate var unwatched: [Invocation] = []
         fileprivate var cancels: [(link: ReplicaLink, id: UInt64)] = []
         fileprivate var recalls: [ReplicaLink] = []
@@ -38,6 +40,10 @@ extension FunctionRoute {
             state.tellWaiting(&effects)
         }
         for (invocation, failure) in sweep.expired { invocation.fail(failure) }
+        if !sweep.unserved.isEmpty {
+            let failure = CallFailure.deadlinePassed(executed: .no, because: whyNone)
+            for invocation in sweep.unserved { invocation.fail(failure) }
+        }
         for (link, id) in sweep.cancels { link.cancel(id) }
         for link in sweep.recalls { link.recall() }
         for invocation in sweep.unwatched {
@@ -53,8 +59,11 @@ extension FunctionRoute {
                 state.takeOut(invocation)
             } else if invocation.deadline <= now {
                 state.takeOut(invocation)
-                let shortage = state.replicas.isEmpty ? state.shortage : nil
-                sweep.expired.append((invocation, .deadlinePassed(executed: .no, because: shortage)))
+                if state.replicas.contains(where: \.isOpen) {
+                    sweep.expired.append((invocation, .deadlinePassed(executed: .no)))
+                } else {
+                    sweep.unserved.append(invocation)
+                }
             } else if !invocation.isWatched {
                 invocation.isWatched = true
                 sweep.unwatched.append(invocation)
@@ -67,18 +76,20 @@ extension FunctionRoute {
         _ replica: ReplicaSlots, _ sweep: inout Sweep, at now: MonotonicTime, watchAfter: Int64
     ) {
         var liveCalls = 0
-        var latest: (id: UInt64, nanoseconds: Int64) = (0, 0)
-        let lastAtWork = replica.lastAtWork
-        replica.forEachCall { id, invocation in
+        var latest: (id: UInt64, nanoseconds: Int64) = (0, .min)
+        replica.noteBegun(at: now)
+        replica.forEachCall { id, invocation, begun in
             // One that was sent ahead and has not begun tells nothing of the handler.
-            let isAtWork = id <= lastAtWork
-            let nanoseconds = now.nanoseconds(since: invocation.deadline)
-            if nanoseconds >= 0 {
-                if isAtWork, nanoseconds >= latest.nanoseconds { latest = (id, nanoseconds) }
-                guard !invocation.isAnswered else { return }
+            let isAtWork = begun != .never
+            if isAtWork {
+                let beyond = now.nanoseconds(since: begun) - replica.callTimeout
+                if beyond >= latest.nanoseconds { latest = (id, beyond) }
+            }
+            guard !invocation.isAnswered else { return }
+            if now >= invocation.deadline {
                 sweep.expired.append((invocation, .deadlinePassed(executed: .maybe)))
                 sweep.cancels.append((replica.link, id))
-            } else if !invocation.isAnswered {
+            } else {
                 if isAtWork { liveCalls += 1 }
                 guard !invocation.isWatched, now.nanoseconds(since: invocation.arrived) >= watchAfter else { return }
                 invocation.isWatched = true
@@ -93,8 +104,7 @@ extension FunctionRoute {
         guard replica.isStuck else { return }
         sweep.overruns.append(
             ReplicaOverrun(
-                replica: replica, id: latest.id, nanoseconds: latest.nanoseconds, liveCalls: liveCalls,
-                hadAnswered: replica.hasAnswered, isNew: isNew))
+                replica: replica, id: latest.id, nanoseconds: latest.nanoseconds, liveCalls: liveCalls, isNew: isNew))
     }
 
     /// Whether there is, or will be, another replica for what is given back.

@@ -13,6 +13,7 @@ package final class FunctionRoute: Sendable {
     let context: RouteContext
     let state: Lock<RouteState>
     private let replicasMax = Atomic<Int>(0)
+    private let explanation = Lock<(@Sendable () -> String?)?>(nil)
 
     package init(name: String, settings: RouteSettings, context: RouteContext) {
         self.name = name
@@ -139,9 +140,16 @@ package final class FunctionRoute: Sendable {
         close(.failed(reason), failure: .functionFailed(name, reason: reason))
     }
 
-    /// What replicas that are not there yet wait for: callers are told when their time is up. Nil when they do not any more.
-    func explain(shortage: String?) {
-        state.withLock { $0.shortage = shortage }
+    /// Has `body` asked why no replica is there, when the time of a call is up that waited for one; it is told to the caller.
+    /// Called from any thread, with no lock held.
+    func explain(_ body: @escaping @Sendable () -> String?) {
+        explanation.withLock { $0 = body }
+    }
+
+    /// Why no replica is there, as far as that is known.
+    var whyNone: String? {
+        let body = explanation.withLock { $0 }
+        return body?()
     }
 
     /// Calls are let in again, and are its own.

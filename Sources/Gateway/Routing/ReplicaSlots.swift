@@ -7,6 +7,8 @@ final class ReplicaSlots: @unchecked Sendable {
     private struct Entry {
         let id: UInt64
         let invocation: Invocation
+        /// When the handler got it; `never` of one that was sent ahead and was not seen to have begun.
+        var begun: MonotonicTime
     }
 
     /// Places at the start; doubled when they do not suffice.
@@ -17,13 +19,15 @@ final class ReplicaSlots: @unchecked Sendable {
     let batch: BatchPolicy?
     /// Calls that it may have without any of them waiting for another.
     let capacity: Int
+    /// How long it may be at a call before it is stuck, in nanoseconds: the function's `timeout.call`.
+    let callTimeout: Int64
     /// Called with every look at it once it is stuck, on the sweeper's thread.
     let onOverrun: @Sendable (ReplicaOverrun) -> Void
 
     private(set) var window: ReplicaWindow
     /// Whether it gets new calls.
     var isOpen = true
-    /// Whether it has had a call well beyond the call's deadline.
+    /// Whether it has been at a call for well longer than it may.
     var isStuck = false
     /// Whether what was sent ahead was asked for and has not come yet.
     var isRecalling = false
@@ -46,6 +50,7 @@ final class ReplicaSlots: @unchecked Sendable {
         self.onOverrun = onOverrun
         batch = settings.batch.map(BatchPolicy.init)
         capacity = settings.capacity
+        callTimeout = settings.callTimeout.nanosecondsClamped
         window = ReplicaWindow(concurrency: settings.concurrency)
         grow(to: Self.firstCount)
     }
@@ -84,7 +89,7 @@ final class ReplicaSlots: @unchecked Sendable {
         peak = max(peak, inFlight)
         sequence += 1
         let id = sequence << 16 | UInt64(slot)
-        entries[Int(slot)] = Entry(id: id, invocation: invocation)
+        entries[Int(slot)] = Entry(id: id, invocation: invocation, begun: inFlight <= capacity ? now : .never)
         invocation.place = .sent(self, id: id)
         return id
     }
@@ -132,25 +137,34 @@ final class ReplicaSlots: @unchecked Sendable {
         return entry.invocation
     }
 
+    /// Notes which calls that were sent ahead have begun by now.
+    func noteBegun(at now: MonotonicTime) {
+        let last = lastAtWork
+        for index in entries.indices {
+            guard let entry = entries[index], entry.begun == .never, entry.id <= last else { continue }
+            entries[index]?.begun = now
+        }
+    }
+
     /// Calls with a later id have not begun: the watcher begins them in their order.
-    var lastAtWork: UInt64 {
+    private var lastAtWork: UInt64 {
         guard inFlight > capacity else { return .max }
         var ids: [UInt64] = []
-        forEachCall { id, _ in ids.append(id) }
+        forEachCall { id, _, _ in ids.append(id) }
         return ids.sorted()[capacity - 1]
     }
 
     /// Takes every call away: the replica is gone.
     func vacateAll() -> [Invocation] {
         var invocations: [Invocation] = []
-        forEachCall { id, _ in
+        forEachCall { id, _, _ in
             if let invocation = vacate(id) { invocations.append(invocation) }
         }
         return invocations
     }
 
-    /// Calls `body` with each call that it has, in no order.
-    func forEachCall(_ body: (UInt64, Invocation) -> Void) {
-        for case let entry? in entries { body(entry.id, entry.invocation) }
+    /// Calls `body` with each call that it has, in no order, and with when the handler got it: `never` where it has not begun.
+    func forEachCall(_ body: (_ id: UInt64, Invocation, _ begun: MonotonicTime) -> Void) {
+        for case let entry? in entries { body(entry.id, entry.invocation, entry.begun) }
     }
 }

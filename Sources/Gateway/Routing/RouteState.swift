@@ -35,8 +35,6 @@ struct RouteState {
     private(set) var callTimeout: Int64
     var mode = Mode.open
     var replicas: [ReplicaSlots] = []
-    /// What replicas wait for that are not there yet, in words.
-    var shortage: String?
     /// Calls that wait, the oldest first. Those that are counted out already (their caller left, or their time was up) stay
     /// until they come to the front or are swept.
     private(set) var queue = Deque<Invocation>()
@@ -51,8 +49,8 @@ struct RouteState {
     var onWaiting: (@Sendable () -> Void)?
     /// Whether that was told of the calls that wait now.
     private var isWaitingTold = false
-    /// Where the search for the least loaded replica begins.
-    private var rotation = 0
+    /// The replica that got a call last, and the one after which the search among equally busy ones begins.
+    private var last = 0
     /// The last moment for which a look at the batches was arranged.
     private var batchDue = MonotonicTime(nanoseconds: .min)
 
@@ -71,21 +69,31 @@ struct RouteState {
 
     // MARK: The choice of a replica
 
-    /// The replica with room that has the least to do for what it can; equal ones in turn.
+    /// The replica with room that has the least to do for what it can. Of idle ones the one that got a call last, whose memory
+    /// is still in the caches, else the first of them; of equally busy ones each in turn.
     mutating func leastLoaded(at now: MonotonicTime) -> ReplicaSlots? {
-        if replicas.count == 1 { return replicas[0].room(at: now) > 0 ? replicas[0] : nil }
-        var best: ReplicaSlots?
-        var index = rotation
-        for _ in 0..<replicas.count {
-            if index >= replicas.count { index = 0 }
+        let count = replicas.count
+        if count == 1 { return replicas[0].room(at: now) > 0 ? replicas[0] : nil }
+        if last < count, replicas[last].inFlight == 0, replicas[last].room(at: now) > 0 { return replicas[last] }
+        var best: Int?
+        for index in 0..<count {
             let replica = replicas[index]
-            index += 1
             guard replica.room(at: now) > 0 else { continue }
-            if let best, !replica.isLessLoaded(than: best) { continue }
-            best = replica
-            rotation = index
+            if replica.inFlight == 0 {
+                best = index
+                break
+            }
+            guard let current = best else {
+                best = index
+                continue
+            }
+            if replicas[current].isLessLoaded(than: replica) { continue }
+            // Of equals the first one after the last.
+            if replica.isLessLoaded(than: replicas[current]) || (current <= last && index > last) { best = index }
         }
-        return best
+        guard let best else { return nil }
+        last = best
+        return replicas[best]
     }
 
     // MARK: The queue

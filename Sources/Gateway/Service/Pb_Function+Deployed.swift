@@ -61,7 +61,7 @@ extension Pb_FunctionVersion {
         replicas = UInt64(version.wanted)
         availableReplicas = UInt64(version.replicas.count { $0.phase == .ready })
         status = version.status.rawValue
-        reason = version.problem ?? version.replicas.first { !$0.reason.isEmpty }?.reason ?? ""
+        reason = version.reason
         current = version === function.current
         image = record.image
         bundle = record.bundle

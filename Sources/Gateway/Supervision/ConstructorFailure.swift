@@ -4,6 +4,8 @@ struct ConstructorFailure: Error, Sendable, Equatable {
     var summary: String
     /// The whole Python traceback; empty when there was none.
     var traceback: String
-    /// What would have run it cannot be reached: nothing that its function is given up for.
+    /// Whether the cause is not the handler's own code: see `DeathCause`.
     var isElsewhere = false
+
+    var cause: DeathCause { isElsewhere ? .elsewhere : .handler }
 }

@@ -11,8 +11,9 @@ final class ProcessBody: ReplicaBody {
 
     private struct State {
         var process: ReplicaProcess?
-        /// Whether its template is still at the imports.
-        var isPreloading = false
+        /// What its process is forked from, if it is, and the claim that keeps it.
+        var template: TemplateProcess?
+        var claim: TemplateClaim?
     }
 
     let token = LinkToken()
@@ -23,13 +24,15 @@ final class ProcessBody: ReplicaBody {
     private let devices: [GPUDevice]
     private let context: SupervisionContext
     private let log: FunctionLog
+    /// Whether calls wait for it.
+    private let isUrgent: @Sendable () -> Bool
     private let state = Lock(State())
     /// Settled when its process is to end, whether or not there is one yet.
     private let condemned = Promise<Void>()
 
     init(
         plan: FunctionPlan, source: ProcessSource, number: Int, devices: [GPUDevice], context: SupervisionContext,
-        log: FunctionLog
+        log: FunctionLog, isUrgent: @escaping @Sendable () -> Bool
     ) {
         self.plan = plan
         self.source = source
@@ -37,6 +40,33 @@ final class ProcessBody: ReplicaBody {
         self.devices = devices
         self.context = context
         self.log = log
+        self.isUrgent = isUrgent
+    }
+
+    /// Its template, if it is forked from one.
+    func prepare(onTurn: @escaping @Sendable (_ waits: Bool) -> Void) async throws(ConstructorFailure) {
+        guard let key = plan.templateKey(inherited: context.variables) else { return }
+        let claim = context.templates.claim(key)
+        state.withLock { $0.claim = claim }
+        let stopped = ConstructorFailure(summary: "it was stopped", traceback: "", isElsewhere: true)
+        let result = await withTaskGroup(of: Result<TemplateProcess, ConstructorFailure>.self) { group in
+            group.addTask { [self] in
+                do throws(ConstructorFailure) {
+                    return .success(
+                        try await context.templates.template(
+                            for: key, log: log, timeout: plan.startTimeout, isUrgent: isUrgent,
+                            onTurn: onTurn))
+                } catch { return .failure(error) }
+            }
+            group.addTask { [condemned] in
+                _ = await condemned.value()
+                return .failure(stopped)
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? .failure(stopped)
+        }
+        let template = try result.get()
+        state.withLock { $0.template = template }
     }
 
     func run(onStart: @escaping @Sendable (Int32) -> Void) async throws(ConstructorFailure) -> ReplicaExit {
@@ -52,10 +82,8 @@ final class ProcessBody: ReplicaBody {
         var pipes: [UInt64] = []
         // Something that it started may still hold them.
         defer { for pipe in pipes { context.logs.finish(pipe) } }
-        let key = plan.templateKey(inherited: context.variables)
-        let claim = key.map { context.templates.claim($0) }
-        defer { withExtendedLifetime(claim) {} }
-        let template = try await template(key)
+        let template = state.withLock { $0.template }
+        defer { releaseTemplate() }
         do {
             let output = try context.logs.makePipe(to: log, replica: number, stream: .stdout, &pipes)
             let error = try context.logs.makePipe(to: log, replica: number, stream: .stderr, &pipes)
@@ -70,8 +98,18 @@ final class ProcessBody: ReplicaBody {
             return try await ReplicaProcess.run(
                 launch, from: template, output: output, error: error, onStart: started)
         } catch {
-            return .unknown("\(error)")
+            // No descriptors, no memory, no process: the machine's.
+            throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: true)
         }
+    }
+
+    private func releaseTemplate() {
+        let claim = state.withLock { state in
+            state.template = nil
+            return state.claim.take()
+        }
+        // Not under the lock: it may end the template.
+        withExtendedLifetime(claim) {}
     }
 
     func kill() {
@@ -86,34 +124,5 @@ final class ProcessBody: ReplicaBody {
     func memory() -> UInt64? {
         guard let pid = state.withLock({ $0.process })?.pid else { return nil }
         return ProcessGroupMemory.resident(of: [pid])[pid]
-    }
-
-    func tooSlow(_ limit: Duration) -> String {
-        state.withLock { $0.isPreloading }
-            ? TemplateProcess.tooSlow(limit).summary
-            : constructorTooSlow(limit)
-    }
-
-    /// What the process is forked from, if it is.
-    private func template(_ key: TemplateKey?) async throws(ConstructorFailure) -> TemplateProcess? {
-        guard let key else { return nil }
-        state.withLock { $0.isPreloading = true }
-        let result = await withTaskGroup(of: Result<TemplateProcess, ConstructorFailure>.self) { group in
-            group.addTask { [self] in
-                do throws(ConstructorFailure) {
-                    return .success(
-                        try await context.templates.template(for: key, log: log, timeout: plan.startTimeout))
-                } catch { return .failure(error) }
-            }
-            group.addTask { [condemned] in
-                _ = await condemned.value()
-                return .failure(ConstructorFailure(summary: "it was stopped", traceback: ""))
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? .failure(ConstructorFailure(summary: "it was stopped", traceback: ""))
-        }
-        let template = try result.get()
-        state.withLock { $0.isPreloading = false }
-        return template
     }
 }

@@ -7,10 +7,15 @@ final class Replica: Sendable {
     /// What its first process came to.
     typealias FirstOutcome = Result<Void, ConstructorFailure>
 
+    /// A pause that others may use its devices in, and that is worth a line in the log.
+    private static let longPause = Duration.seconds(1)
+
     private struct State {
         var shown: ReplicaState
+        /// Whether it waits for its turn to start.
+        var isInLine = false
         var run: ReplicaRun?
-        /// Its devices, if it needs any: through all its processes.
+        /// Its devices, if it needs any: through all its processes, but for long pauses between them.
         var lease: GPULease?
         /// Ready, and not given any calls yet.
         var waiting: ReplicaSlots?
@@ -25,6 +30,7 @@ final class Replica: Sendable {
     private let context: SupervisionContext
     private let log: FunctionLog
     private let route: FunctionRoute
+    private let makeBody: ReplicaBodyMaker
     private let state: Lock<State>
     private let stopped = Promise<Void>()
     private let ended = Promise<Void>()
@@ -36,19 +42,27 @@ final class Replica: Sendable {
     /// - Parameter lease: its devices; where it needs some and has none it waits for them before it is started.
     init(
         number: Int, plan: FunctionPlan, context: SupervisionContext, log: FunctionLog, route: FunctionRoute,
-        isActive: Bool, lease: GPULease? = nil
+        isActive: Bool, lease: GPULease? = nil, makeBody: @escaping ReplicaBodyMaker
     ) {
         self.number = number
         self.plan = plan
         self.context = context
         self.log = log
         self.route = route
+        self.makeBody = makeBody
         let shown = ReplicaState(number: number, gpus: lease?.devices ?? [])
         state = Lock(State(shown: shown, lease: lease, isActive: isActive), .replica)
     }
 
     /// What is shown of it.
-    var shown: ReplicaState { state.withLock { $0.shown } }
+    var shown: ReplicaState {
+        var (shown, isInLine) = state.withLock { ($0.shown, $0.isInLine) }
+        if isInLine {
+            let others = context.starts.running
+            shown.wait = "waits for its turn: \(others) \(others == 1 ? "other is" : "others are") starting"
+        }
+        return shown
+    }
 
     /// It gets calls from now on.
     func activate() {
@@ -81,48 +95,40 @@ final class Replica: Sendable {
         _ = await ended.value()
     }
 
-    /// Starts it, again and again, until it is told to stop, is stuck, or `died` says that it is enough.
+    /// Starts it, again and again, until it is told to stop or is stuck.
     ///
     /// - Parameters:
-    ///   - pause: how long to wait before its first start.
-    ///   - died: a process of it ended, or could not even be asked for (`isElsewhere`): how long to wait before the next;
-    ///     nil ends the replica.
-    ///   - stuck: a call of it went on beyond the call's deadline: it ends, and another is to take its place. Told while it
-    ///     may still run.
+    ///   - rest: how long to wait before its first start, and why.
+    ///   - died: a process of it ended that should not have, or could not even be made: how long to wait before the next.
+    ///   - stuck: it was at a call for longer than it may: it ends, and another is to take its place. Told while it may still
+    ///     run.
     func supervise(
-        after pause: Duration = .zero,
-        died: @Sendable (_ how: String, _ hadAnswered: Bool, _ isElsewhere: Bool) -> Duration?,
-        stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
+        after rest: (pause: Duration, reason: String)? = nil,
+        died: @Sendable (_ how: String, DeathCause, _ hadAnswered: Bool) -> Duration,
+        stuck: @escaping @Sendable () -> Void
     ) async {
-        await wait(pause)
-        await waitForDevices()
+        if let rest { await wait(rest.pause, because: rest.reason) }
         let seat = await takeSeat()
-        while let run = begin(seat, stuck) {
+        while true {
+            await waitForDevices()
+            guard let run = begin(seat, stuck) else { break }
             let end = await run.run()
             state.withLock { state in
                 state.run = nil
                 state.waiting = nil
+                state.isInLine = false
                 state.shown.pid = 0
                 state.shown.readySince = nil
             }
-            guard case .died(let how, let hadAnswered, let failure) = end else { break }
+            guard case .died(let how, let cause, let hadAnswered, let failure) = end else { break }
             firstOutcome.settle(.failure(failure ?? ConstructorFailure(summary: how, traceback: "")))
-            let mayRestart = state.withLock { $0.isActive && !$0.isStopping }
-            guard mayRestart, let pause = died(how, hadAnswered, failure?.isElsewhere ?? false) else { break }
-            state.withLock { state in
-                state.shown.phase = .waiting
-                state.shown.restarts += 1
-                state.shown.reason = how
-            }
-            context.changes.announce()
-            await wait(pause)
+            guard state.withLock({ $0.isActive && !$0.isStopping }) else { break }
+            let pause = died(how, cause, hadAnswered)
+            state.withLock { $0.shown.restarts += 1 }
+            await wait(pause, because: how)
         }
-        let lease = state.withLock { state in
-            state.shown.phase = .stopping
-            state.shown.gpus = []
-            return state.lease.take()
-        }
-        lease?.end()
+        state.withLock { $0.shown.phase = .stopping }
+        giveDevicesBack()
         await seat?.leave()
         firstOutcome.settle(.failure(ConstructorFailure(summary: "it was stopped", traceback: "")))
         context.changes.announce()
@@ -135,20 +141,36 @@ final class Replica: Sendable {
         return await context.swarm?.seat(plan, source, replica: number, log: log)
     }
 
-    private func begin(_ seat: SwarmSeat?, _ stuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void) -> ReplicaRun? {
+    private func begin(_ seat: SwarmSeat?, _ stuck: @escaping @Sendable () -> Void) -> ReplicaRun? {
+        let isUrgent: @Sendable () -> Bool = { [route] in route.load.waiting > 0 }
         let run = ReplicaRun(
-            plan: plan, number: number, devices: shown.gpus, seat: seat, context: context, log: log, route: route,
+            plan: plan, number: number,
+            body: makeBody(
+                ReplicaBodyRequest(
+                    plan: plan, number: number, devices: shown.gpus, seat: seat, context: context, log: log,
+                    isUrgent: isUrgent)),
+            context: context, log: log, route: route,
+            onTurn: { [self] in waitsForTurn($0) },
             onStart: { [self] pid in state.withLock { $0.shown.pid = pid } },
             onReady: { [self] in becameReady($0, constructorMicros: $1) },
-            onStuck: { [self] in becameStuck(hadAnswered: $0, stuck) })
+            onStuck: { [self] in becameStuck(stuck) })
         let mayStart = state.withLock { state in
             guard !state.isStopping else { return false }
             state.run = run
             state.shown.phase = .starting
+            state.shown.nextTry = nil
             return true
         }
         context.changes.announce()
         return mayStart ? run : nil
+    }
+
+    private func waitsForTurn(_ waits: Bool) {
+        let isNew = state.withLock { state in
+            defer { state.isInLine = waits }
+            return state.isInLine != waits
+        }
+        if isNew { context.changes.announce() }
     }
 
     private func becameReady(_ slots: ReplicaSlots, constructorMicros: UInt64) {
@@ -166,16 +188,24 @@ final class Replica: Sendable {
         context.changes.announce()
     }
 
-    private func becameStuck(hadAnswered: Bool, _ stuck: (_ hadAnswered: Bool) -> Void) {
+    private func becameStuck(_ stuck: () -> Void) {
         let wasStopping = state.withLock { state in
             defer { state.isStopping = true }
             state.shown.phase = .stopping
-            state.shown.reason = "a call went on beyond its deadline"
+            state.shown.reason = "it was at a call for more than \(plan.callTimeout.inSeconds) s (timeout.call)"
             state.lease?.leave()
             return state.isStopping
         }
-        if !wasStopping { stuck(hadAnswered) }
+        if !wasStopping { stuck() }
         context.changes.announce()
+    }
+
+    private func giveDevicesBack() {
+        let lease = state.withLock { state in
+            state.shown.gpus = []
+            return state.lease.take()
+        }
+        lease?.end()
     }
 
     /// Has the devices that it needs, or was told to stop.
@@ -185,9 +215,8 @@ final class Replica: Sendable {
             state.withLock { state in
                 guard !state.isStopping else { return }
                 state.shown.phase = .waiting
-                state.shown.reason = "waits for a GPU: \(shortage)"
+                state.shown.wait = "waits for a GPU: \(shortage)"
             }
-            route.explain(shortage: "its replica waits for a GPU: \(shortage)")
             log.append(text: "dcf: replica \(number) waits for a GPU: \(shortage)", replica: number, stream: .gateway)
             context.changes.announce()
         }
@@ -195,21 +224,27 @@ final class Replica: Sendable {
         let isStopping = state.withLock { state in
             state.lease = lease
             state.shown.gpus = lease?.devices ?? []
-            if !state.isStopping { state.shown.reason = "" }
+            state.shown.wait = nil
             return state.isStopping
         }
-        route.explain(shortage: nil)
         if isStopping { lease?.leave() }
     }
 
     /// The pause before the next start; ends early when the replica is told to stop.
-    private func wait(_ pause: Duration) async {
-        guard pause > .zero else { return }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: pause) }
-            group.addTask { [stopped] in _ = await stopped.value() }
-            await group.next()
-            group.cancelAll()
+    private func wait(_ pause: Duration, because reason: String) async {
+        state.withLock { state in
+            guard !state.isStopping else { return }
+            state.shown.phase = .waiting
+            state.shown.reason = reason
+            state.shown.nextTry = MonotonicTime.now.advanced(by: pause)
         }
+        context.changes.announce()
+        guard pause > .zero else { return }
+        if pause >= Self.longPause {
+            giveDevicesBack()
+            log.append(
+                text: "dcf: replica \(number): \(ReplicaState.nextTry(in: pause))", replica: number, stream: .gateway)
+        }
+        await Promise<Void>.wait(pause, unless: stopped)
     }
 }

@@ -14,6 +14,15 @@ protocol ReplicaBody: AnyObject, Sendable {
     /// - Parameter isStopping: whether the watcher was told to end.
     func linkEnded(_ reason: String, isStopping: Bool)
 
+    /// Whether it waits for its turn to start: what it runs on is this machine.
+    var takesTurn: Bool { get }
+
+    /// Makes what the watcher is started from, if that is yet to be made, before it is its turn to start.
+    ///
+    /// - Parameter onTurn: whether that waits for a turn of its own, when the wait begins and when it ends.
+    /// - Throws: why it cannot be made.
+    func prepare(onTurn: @escaping @Sendable (_ waits: Bool) -> Void) async throws(ConstructorFailure)
+
     /// Starts the watcher and waits for its end; cancelling the task ends it.
     ///
     /// - Parameter onStart: gets the number of the watcher's process; 0 where it is not one of this machine. Must not block.
@@ -26,7 +35,7 @@ protocol ReplicaBody: AnyObject, Sendable {
     /// Ends it and all it started, at once; one that has not started does not start.
     func kill()
 
-    /// The same of one whose handler went on beyond the deadline of its call.
+    /// The same of one whose handler was at a call for longer than it may.
     func killStuck()
 
     /// Has the watcher print where its threads are to its log.
@@ -35,11 +44,15 @@ protocol ReplicaBody: AnyObject, Sendable {
     /// Resident bytes of all it started; nil where its limit is kept by others, or it does not run.
     func memory() -> UInt64?
 
-    /// What had not happened yet when the time to start was over: for people.
-    func tooSlow(_ limit: Duration) -> String
+    /// What had not happened yet when the time to start was over.
+    func tooSlow(_ limit: Duration) -> ConstructorFailure
 }
 
 extension ReplicaBody {
+    var takesTurn: Bool { true }
+
+    func prepare(onTurn: @escaping @Sendable (_ waits: Bool) -> Void) async throws(ConstructorFailure) {}
+
     func linkIsKnown(_ link: ReplicaLink) {}
 
     func drain(_ link: ReplicaLink) { link.drain() }
@@ -51,10 +64,11 @@ extension ReplicaBody {
         if !isStopping { kill() }
     }
 
-    func tooSlow(_ limit: Duration) -> String { constructorTooSlow(limit) }
+    func tooSlow(_ limit: Duration) -> ConstructorFailure { constructorTooSlow(limit) }
 
     /// The watcher runs, and its handler's constructor goes on.
-    func constructorTooSlow(_ limit: Duration) -> String {
-        "the constructor had not returned after \(limit.inSeconds) s (timeout.start)"
+    func constructorTooSlow(_ limit: Duration) -> ConstructorFailure {
+        ConstructorFailure(
+            summary: "the constructor had not returned after \(limit.inSeconds) s (timeout.start)", traceback: "")
     }
 }

@@ -6,7 +6,8 @@ enum ReplicaEnd: Sendable {
     ///
     /// - Parameters:
     ///   - how: for people: `signal 9 (SIGKILL)`.
+    ///   - cause: what it died of.
     ///   - hadAnswered: whether it had answered a call since it became Ready.
     ///   - failure: why it never became Ready, if so.
-    case died(how: String, hadAnswered: Bool, failure: ConstructorFailure?)
+    case died(how: String, cause: DeathCause, hadAnswered: Bool, failure: ConstructorFailure?)
 }

@@ -25,6 +25,21 @@ package enum ReplicaExit: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// What that says of the cause.
+    package var cause: DeathCause {
+        switch self {
+        case .status, .container: .handler
+        case .outOfMemory(let limit): limit == nil ? .elsewhere : .handler
+        case .signal(let number): Self.fromOutside.contains(number) ? .elsewhere : .handler
+        case .task, .unknown: .elsewhere
+        }
+    }
+
+    /// A watcher ends with this where it cannot run, or reach the gateway.
+    static let unavailable = ReplicaExit.status(69)
+    /// Signals that no crash is told with: somebody sent them.
+    private static let fromOutside: Set<CInt> = [1, 2, 9, 15]
+
     /// The same where it had never become Ready.
     var beforeReady: String {
         switch self {

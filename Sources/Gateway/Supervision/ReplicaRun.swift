@@ -3,6 +3,7 @@ internal import GRPC
 internal import Glibc
 internal import Locks
 internal import Logging
+internal import Synchronization
 internal import WatcherLink
 
 /// One body of a replica, from its start to its end.
@@ -10,13 +11,15 @@ internal import WatcherLink
 /// Its link, its body, its timers and its supervisor all tell it what happens; it acts on one event after another.
 final class ReplicaRun: ReplicaLinkObserver {
     private enum Event: Sendable {
+        /// It is its turn; nil where it needs none.
+        case begins(StartTurn?)
         case ready(ReplicaLink, constructorMicros: UInt64)
         case constructorFailed(ConstructorFailure)
         case linkEnded(String)
         case startTimedOut
         case tooLarge(used: UInt64, limit: UInt64)
         case stop(within: Duration?)
-        case stuck(hadAnswered: Bool)
+        case stuck
         case idle
         case stopTimedOut
         case exited(ReplicaExit)
@@ -30,48 +33,46 @@ final class ReplicaRun: ReplicaLinkObserver {
     private let route: FunctionRoute
     private let onReady: @Sendable (ReplicaSlots, _ constructorMicros: UInt64) -> Void
     private let onStart: @Sendable (pid_t) -> Void
-    private let onStuck: @Sendable (_ hadAnswered: Bool) -> Void
+    private let onTurn: @Sendable (_ waits: Bool) -> Void
+    private let onStuck: @Sendable () -> Void
     private let events: AsyncStream<Event>
     private let feed: AsyncStream<Event>.Continuation
     private let body: any ReplicaBody
-    /// Whether it was killed because a call went on beyond its deadline.
+    /// The watcher's process; 0 while there is none.
+    private let pid = Atomic<Int32>(0)
+    /// Whether its watcher has shown who it is.
+    private let isLinkKnown = Atomic<Bool>(false)
+    /// Settled when it is not to start any more.
+    private let isCondemned = Promise<Void>()
+    /// Whether it was killed because it was at a call for longer than it may.
     private let isOverrunKilled = Lock(false)
 
     /// - Parameters:
-    ///   - devices: those that it may use; empty leaves it to the gateway's own environment.
-    ///   - seat: in the service that its task is of, where it is one of a Swarm.
+    ///   - body: what carries the watcher.
+    ///   - onTurn: whether it waits for its turn to start, when that begins and when it ends.
     ///   - onStart: the process runs.
     ///   - onReady: the handler is constructed; called before any other event is looked at.
-    ///   - onStuck: a call goes on well beyond its deadline, and the replica was not told to stop: it gets no more calls, and
-    ///     the run comes to its end as if it had been told to stop.
+    ///   - onStuck: it was at a call for well longer than it may, and was not told to stop: it gets no more calls, and the run
+    ///     comes to its end as if it had been told to stop.
     init(
-        plan: FunctionPlan, number: Int, devices: [GPUDevice], seat: SwarmSeat?, context: SupervisionContext,
-        log: FunctionLog, route: FunctionRoute,
+        plan: FunctionPlan, number: Int, body: any ReplicaBody, context: SupervisionContext, log: FunctionLog,
+        route: FunctionRoute,
+        onTurn: @escaping @Sendable (_ waits: Bool) -> Void,
         onStart: @escaping @Sendable (pid_t) -> Void,
         onReady: @escaping @Sendable (ReplicaSlots, _ constructorMicros: UInt64) -> Void,
-        onStuck: @escaping @Sendable (_ hadAnswered: Bool) -> Void
+        onStuck: @escaping @Sendable () -> Void
     ) {
         self.plan = plan
         self.number = number
+        self.body = body
         self.context = context
         self.log = log
         self.route = route
+        self.onTurn = onTurn
         self.onStart = onStart
         self.onReady = onReady
         self.onStuck = onStuck
         settings = plan.settings
-        body =
-            switch (plan.source, seat) {
-            case (.process(let source), _):
-                ProcessBody(
-                    plan: plan, source: source, number: number, devices: devices, context: context, log: log)
-            case (.service, let seat?):
-                SwarmBody(seat: seat)
-            case (.image(let source), _), (.service(let source), nil):
-                ContainerBody(
-                    plan: plan, source: source, number: number, devices: devices, host: context.containers,
-                    logs: context.logs, log: log)
-            }
         (events, feed) = AsyncStream.makeStream(of: Event.self)
     }
 
@@ -85,6 +86,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     // MARK: ReplicaLinkObserver
 
     func linkIsKnown(_ link: ReplicaLink) {
+        isLinkKnown.store(true, ordering: .relaxed)
         body.linkIsKnown(link)
     }
 
@@ -110,13 +112,13 @@ final class ReplicaRun: ReplicaLinkObserver {
             group.addTask { [self] in
                 feed.yield(.exited(await runBody()))
             }
-            if !plan.isShared { addTimer(plan.startTimeout, .startTimedOut, to: &group) }
             if let limit = plan.config.limits.memory {
                 group.addTask { [self] in await watchMemory(limit) }
             }
             var life = Life()
             for await event in events {
                 if let end = await handle(event, &life, &group) {
+                    life.turn?.end()
                     group.cancelAll()
                     return end
                 }
@@ -133,13 +135,22 @@ final class ReplicaRun: ReplicaLinkObserver {
         /// Why it was killed, if it was killed for a reason of its own.
         var verdict: String?
         var failure: ConstructorFailure?
+        /// To start; until it is Ready.
+        var turn: StartTurn?
         /// Whether all is read that it said before it ended.
         var isCaughtUp = false
     }
 
     private func handle(_ event: Event, _ life: inout Life, _ group: inout TaskGroup<Void>) async -> ReplicaEnd? {
         switch event {
+        case .begins(let turn):
+            life.turn = turn
+            if !plan.isShared { addTimer(plan.startTimeout, .startTimedOut, to: &group) }
+            if let turn {
+                group.addTask { [self] in await turn.endWhenIdle { pid.load(ordering: .relaxed) } }
+            }
         case .ready(let link, let constructorMicros):
+            life.turn?.end()
             let slots = ReplicaSlots(link: link, settings: plan.routeSettings) { [self] in overran($0) }
             link.serve(slots, of: route)
             life.slots = slots
@@ -149,8 +160,9 @@ final class ReplicaRun: ReplicaLinkObserver {
             if life.verdict == nil { life.failure = failure }
         case .startTimedOut:
             guard life.slots == nil, !life.isStopping, !life.isCaughtUp else { return nil }
-            kill(&life, body.tooSlow(plan.startTimeout))
-            life.failure = ConstructorFailure(summary: life.verdict ?? "", traceback: "")
+            let failure = body.tooSlow(plan.startTimeout)
+            kill(&life, failure.summary)
+            life.failure = failure
         case .tooLarge(let used, let limit):
             kill(&life, "its processes held \(used) bytes of memory, limits.memory is \(limit)")
         case .linkEnded(let reason):
@@ -164,10 +176,10 @@ final class ReplicaRun: ReplicaLinkObserver {
             if let limit { addTimer(limit, .stopTimedOut, to: &group) }
             guard !life.isStopping else { return nil }
             retire(&life)
-        case .stuck(let hadAnswered):
+        case .stuck:
             guard !life.isStopping else { return nil }
             retire(&life)
-            onStuck(hadAnswered)
+            onStuck()
         case .idle:
             if let link = life.slots?.link { body.drain(link) }
             addTimer(context.limits.stop, .stopTimedOut, to: &group)
@@ -189,6 +201,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     /// What it has is finished, and nothing new comes.
     private func retire(_ life: inout Life) {
         life.isStopping = true
+        isCondemned.settle(())
         if let slots = life.slots {
             route.retire(slots) { [feed] in feed.yield(.idle) }
         } else {
@@ -211,23 +224,38 @@ final class ReplicaRun: ReplicaLinkObserver {
     }
 
     private func end(_ exit: ReplicaExit, _ life: Life) async -> ReplicaEnd {
-        let stuck = isOverrunKilled.withLock { $0 ? "its handler went on beyond the deadline of its call" : nil }
-        let how = life.verdict ?? stuck ?? "\(exit)"
+        let stuck = isOverrunKilled.withLock { $0 ? Self.overrun(plan.callTimeout) : nil }
+        let how = life.verdict ?? stuck ?? life.failure?.summary ?? "\(exit)"
         if let slots = life.slots {
             // Replies that it wrote before it ended still count.
             await context.links.finish(slots.link, how: how)
             let hadAnswered = slots.hasAnswered
             if life.isStopping { return .stopped }
             note("died: \(how)")
-            return .died(how: how, hadAnswered: hadAnswered, failure: nil)
+            let cause = life.verdict == nil ? life.failure?.cause ?? exit.cause : .handler
+            return .died(how: how, cause: cause, hadAnswered: hadAnswered, failure: nil)
         }
         if life.isStopping { return .stopped }
-        let failure =
-            life.failure
-            ?? ConstructorFailure(
-                summary: life.verdict ?? stuck ?? exit.beforeReady, traceback: "")
+        let failure = life.failure ?? beforeReady(exit, verdict: life.verdict ?? stuck)
         note("not started: \(failure.summary)")
-        return .died(how: failure.summary, hadAnswered: false, failure: failure)
+        return .died(how: failure.summary, cause: failure.cause, hadAnswered: false, failure: failure)
+    }
+
+    /// Why it never became Ready, where its watcher did not say.
+    private func beforeReady(_ exit: ReplicaExit, verdict: String?) -> ConstructorFailure {
+        if let verdict { return ConstructorFailure(summary: verdict, traceback: "") }
+        guard exit != .unavailable || isLinkKnown.load(ordering: .relaxed) else {
+            return ConstructorFailure(
+                summary:
+                    "its watcher could not run, or not reach the gateway at \(context.links.path) (exit status 69); "
+                    + "its log says why", traceback: "", isElsewhere: true)
+        }
+        return ConstructorFailure(
+            summary: exit.beforeReady, traceback: "", isElsewhere: exit.cause == .elsewhere)
+    }
+
+    private static func overrun(_ limit: Duration) -> String {
+        "its handler was at a call for more than \(limit.inSeconds) s (timeout.call)"
     }
 
     private func note(_ text: String) {
@@ -239,7 +267,20 @@ final class ReplicaRun: ReplicaLinkObserver {
 
     private func runBody() async -> ReplicaExit {
         do throws(ConstructorFailure) {
-            return try await body.run(onStart: onStart)
+            try await body.prepare(onTurn: onTurn)
+            var turn: StartTurn?
+            if body.takesTurn {
+                turn = await context.starts.turn(
+                    isUrgent: { [route] in route.load.waiting > 0 }, until: isCondemned, onWait: { onTurn(true) })
+                onTurn(false)
+                guard turn != nil else { return .unknown("it was stopped") }
+            }
+            feed.yield(.begins(turn))
+            context.links.repairSockets()
+            return try await body.run { [self] pid in
+                self.pid.store(pid, ordering: .relaxed)
+                onStart(pid)
+            }
         } catch {
             feed.yield(.constructorFailed(error))
             return .unknown(error.summary)
@@ -255,7 +296,7 @@ final class ReplicaRun: ReplicaLinkObserver {
         }
     }
 
-    /// On the sweeper's thread: the replica has a call well beyond the call's deadline.
+    /// On the sweeper's thread: the replica is at a call for well longer than it may be.
     private func overran(_ report: ReplicaOverrun) {
         let (isNew, mustEnd) = isOverrunKilled.withLock { isKilled in
             guard !isKilled else { return (false, false) }
@@ -263,12 +304,14 @@ final class ReplicaRun: ReplicaLinkObserver {
             return (report.isNew, isKilled)
         }
         if isNew {
-            note("has a call beyond its deadline and gets no more; where its threads are follows")
+            note(
+                "is at a call for more than \(plan.callTimeout.inSeconds) s (timeout.call) and gets no more; where its "
+                    + "threads are follows")
             body.printStacks()
-            feed.yield(.stuck(hadAnswered: report.hadAnswered))
+            feed.yield(.stuck)
         }
         if mustEnd {
-            note("killed: its handler went on beyond the deadline of its call")
+            note("killed: \(Self.overrun(plan.callTimeout))")
             body.killStuck()
         }
     }

@@ -1,6 +1,4 @@
-internal import GRPC
 internal import Locks
-internal import Logging
 
 /// The replicas of one version of a function.
 final class ReplicaSet: Sendable {
@@ -11,33 +9,34 @@ final class ReplicaSet: Sendable {
         var next = 1
         var isActive = false
         var isStopped = false
-        var policy = RestartPolicy()
-        /// Why it is given up.
-        var failure: String?
         /// The devices of replicas that are not there yet.
         var leases: [GPULease]
         /// To the template of its replicas, if they have one, until it is stopped.
         var template: TemplateClaim?
     }
 
-    /// Between two starts while what runs them cannot be reached.
-    private static let elsewherePause = Duration.seconds(2)
-
     let plan: FunctionPlan
     private let context: SupervisionContext
     private let log: FunctionLog
     private let route: FunctionRoute
+    private let backoff: Backoff
+    private let makeBody: ReplicaBodyMaker
     private let state: Lock<State>
 
-    /// - Parameter leases: the devices of its first replicas, if they need any.
+    /// - Parameters:
+    ///   - backoff: the version's.
+    ///   - leases: the devices of its first replicas, if they need any.
+    ///   - makeBody: what carries its replicas; what the plan asks for, unless a test plays it.
     init(
         plan: FunctionPlan, context: SupervisionContext, log: FunctionLog, route: FunctionRoute, isActive: Bool,
-        leases: [GPULease] = []
+        backoff: Backoff, leases: [GPULease] = [], makeBody: @escaping ReplicaBodyMaker = { $0.makeBody() }
     ) {
         self.plan = plan
         self.context = context
         self.log = log
         self.route = route
+        self.backoff = backoff
+        self.makeBody = makeBody
         let template = plan.templateKey(inherited: context.variables).map { context.templates.claim($0) }
         state = Lock(State(isActive: isActive, leases: leases, template: template), .replicaSet)
     }
@@ -48,9 +47,6 @@ final class ReplicaSet: Sendable {
     /// How many of them are not being stopped.
     var living: Int { state.withLock { $0.replicas }.count { $0.shown.phase != .stopping } }
 
-    /// Why the function is Failed, if it is.
-    var failure: String? { state.withLock { $0.failure } }
-
     /// Starts `count` replicas and returns when all are Ready.
     ///
     /// The first one goes ahead alone, so a constructor that raises runs once.
@@ -58,10 +54,10 @@ final class ReplicaSet: Sendable {
     func start(_ count: Int, progress: (String) -> Void) async throws(ConstructorFailure) {
         progress("starting")
         do throws(ConstructorFailure) {
-            try await ready(add(1))
+            try await ready(add(1), progress)
             if count > 1 {
                 progress("starting \(count - 1) more replica\(count == 2 ? "" : "s")")
-                try await ready(add(count - 1))
+                try await ready(add(count - 1), progress)
             }
             guard !isStopped else { throw ConstructorFailure(summary: "the deploy was given up", traceback: "") }
         } catch {
@@ -71,13 +67,32 @@ final class ReplicaSet: Sendable {
         }
     }
 
-    private func ready(_ replicas: [Replica]) async throws(ConstructorFailure) {
+    private func ready(_ replicas: [Replica], _ progress: (String) -> Void) async throws(ConstructorFailure) {
         for replica in replicas {
-            guard let outcome = await replica.firstOutcome.value() else {
+            guard let outcome = await firstOutcome(of: replica, progress) else {
                 throw ConstructorFailure(summary: "the deploy was given up", traceback: "")
             }
             try outcome.get()
         }
+    }
+
+    /// Waits for it, and tells once if it waits for something itself.
+    private func firstOutcome(of replica: Replica, _ progress: (String) -> Void) async -> Replica.FirstOutcome? {
+        var isTold = false
+        while replica.firstOutcome.current == nil, !Task.isCancelled {
+            let change = context.changes.upcoming
+            if !isTold, let wait = replica.shown.wait {
+                isTold = true
+                progress(wait)
+            }
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { _ = await replica.firstOutcome.value() }
+                group.addTask { _ = await change.value() }
+                await group.next()
+                group.cancelAll()
+            }
+        }
+        return replica.firstOutcome.current
     }
 
     /// Adds replicas and starts them.
@@ -88,38 +103,37 @@ final class ReplicaSet: Sendable {
     }
 
     /// Starts as many replicas as are missing.
-    ///
-    /// - Parameter pause: how long to wait before they are started.
     @discardableResult
-    private func fill(after pause: Duration = .zero) -> [Replica] {
+    private func fill() -> [Replica] {
         let added = state.withLock { state -> [Replica] in
-            guard !state.isStopped, state.failure == nil else { return [] }
+            guard !state.isStopped else { return [] }
             let living = state.replicas.count { $0.shown.phase != .stopping }
             let added = (0..<max(state.wanted - living, 0)).map { offset in
                 let number = state.next + offset
                 let lease = state.leases.isEmpty ? takeDevices(number) : state.leases.removeFirst()
                 return Replica(
                     number: number, plan: plan, context: context, log: log, route: route, isActive: state.isActive,
-                    lease: lease)
+                    lease: lease, makeBody: makeBody)
             }
             state.next += added.count
             state.replicas += added
             return added
         }
-        for replica in added {
-            context.tasks.add { [self] in
-                await replica.supervise(after: pause) { how, hadAnswered, isElsewhere in
-                    // Its owner looks after it; here the next task is waited for.
-                    if plan.isShared { return .zero }
-                    return isElsewhere ? Self.elsewherePause : died(how: how, hadAnswered: hadAnswered)
-                } stuck: { [self] hadAnswered in
-                    replaceStuck(hadAnswered: hadAnswered)
-                }
-                removeEnded(replica)
-            }
-        }
+        for replica in added { context.tasks.add { [self] in await supervise(replica) } }
         context.changes.announce()
         return added
+    }
+
+    private func supervise(_ replica: Replica) async {
+        // Whoever deploys or restarts it wants to know now.
+        let rest = state.withLock { $0.isActive } ? backoff.current : nil
+        await replica.supervise(after: rest) { how, cause, hadAnswered in
+            // Its owner looks after it; here the next task is waited for.
+            plan.isShared ? .zero : backoff.died(cause, hadAnswered: hadAnswered, because: how)
+        } stuck: { [self] in
+            fill()
+        }
+        removeEnded(replica)
     }
 
     /// The devices of a replica, if it needs any and they are free; else it waits for them.
@@ -128,13 +142,14 @@ final class ReplicaSet: Sendable {
         return context.gpus.take(request, for: plan.holder(number))
     }
 
-    /// Its replicas get calls from now on, and are started again when they die.
+    /// Its replicas get calls from now on, and are started again when they die; also those that have died by now.
     func activate() {
         let replicas = state.withLock { state in
             state.isActive = true
             return state.replicas
         }
         for replica in replicas { replica.activate() }
+        fill()
     }
 
     /// Makes the number of replicas `count`, newest ones ending first.
@@ -171,42 +186,12 @@ final class ReplicaSet: Sendable {
     }
 
     private func removeEnded(_ replica: Replica) {
-        state.withLock { state in
-            guard state.failure == nil else { return }
+        let isActive = state.withLock { state in
             state.replicas.removeAll { $0 === replica }
+            return state.isActive
         }
         context.changes.announce()
-    }
-
-    /// A replica is stuck: another one takes its place, at once unless it had never answered. The old one ends by itself.
-    private func replaceStuck(hadAnswered: Bool) {
-        guard !plan.isShared else { return _ = fill() }
-        if let pause = died(how: "a call went on beyond its deadline", hadAnswered: hadAnswered) { fill(after: pause) }
-    }
-
-    /// A process ended that should not have.
-    ///
-    /// - Returns: the pause before the next start; nil when the function is given up.
-    private func died(how: String, hadAnswered: Bool) -> Duration? {
-        let now = Duration.nanoseconds(MonotonicTime.now.nanoseconds)
-        let (pause, failure) = state.withLock { state -> (Duration?, String?) in
-            if state.failure != nil { return (nil, nil) }
-            if hadAnswered { state.policy.answered() }
-            let chance = Double.random(in: 0..<1)
-            switch state.policy.died(hadAnswered: hadAnswered, now: now, chance: chance) {
-            case .restart(let after): return (after, nil)
-            case .giveUp(let deaths, let window):
-                let failure = "\(deaths) deaths within \(Int(window.inSeconds)) s, the last: \(how)"
-                state.failure = failure
-                return (nil, failure)
-            }
-        }
-        if let failure {
-            log.append(text: "dcf: given up: \(failure)", replica: 0, stream: .gateway)
-            context.logger.error("\(plan.name): given up: \(failure)")
-            route.fail(reason: failure)
-            stop()
-        }
-        return pause
+        // One that died just before the activation.
+        if isActive { fill() }
     }
 }

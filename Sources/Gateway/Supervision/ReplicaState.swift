@@ -6,7 +6,7 @@ struct ReplicaState: Sendable {
         case starting = "Starting"
         case ready = "Ready"
         case stopping = "Stopping"
-        /// For its next start.
+        /// For its next start, or for a GPU.
         case waiting = "Waiting"
     }
 
@@ -18,6 +18,23 @@ struct ReplicaState: Sendable {
     var constructorMicros: UInt64 = 0
     /// The devices that it holds.
     var gpus: [GPUDevice] = []
-    /// Why it is not Ready.
+    /// Why its last process ended, or could not be started.
     var reason = ""
+    /// What it waits for, if it does: `waits for a GPU: ...`.
+    var wait: String?
+    /// When it is started again.
+    var nextTry: MonotonicTime?
+
+    /// Why it is not Ready, for people; empty where there is nothing to say.
+    var explanation: String {
+        if phase == .ready { return "" }
+        let next = nextTry.map { Self.nextTry(in: .nanoseconds($0.nanoseconds(since: .now))) }
+        return [reason, wait ?? "", next ?? ""].filter { !$0.isEmpty }.joined(separator: "; ")
+    }
+
+    /// - Parameter pause: until then.
+    static func nextTry(in pause: Duration) -> String {
+        let seconds = Int(pause.inSeconds.rounded(.up))
+        return seconds < 1 ? "next try now" : "next try in \(seconds) s"
+    }
 }

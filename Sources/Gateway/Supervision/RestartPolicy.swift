@@ -1,57 +1,62 @@
-/// When a replica that died is started again, and when its function is given up.
+/// How long a version waits before a replica that died is started again. A pure value: chance comes from outside.
 ///
-/// At once the first time, then after 0.1 s, doubled each time up to 30 s, with jitter; five deaths within 60 s fail the function.
-/// Only a death of a replica that had answered no call since it became Ready counts; an answer clears everything. A value:
-/// time and chance come from outside.
+/// At once the first time, then after 0.1 s, doubled each time up to 30 s, with jitter, for as long as it takes: a function that
+/// was Ready once is never given up. Only a death that the handler's own code caused makes the wait longer, and only that of a
+/// replica that had answered no call since it became Ready; an answer clears everything. What is not the function's fault is
+/// tried again after 0.1 s, doubled up to 2 s, and leaves the other wait as it is.
 package struct RestartPolicy: Sendable, Equatable {
     package struct Limits: Sendable, Equatable {
         package var firstDelay = Duration.milliseconds(100)
         package var delayMax = Duration.seconds(30)
-        /// This many deaths within `window` fail the function.
-        package var deathsMax = 5
-        package var window = Duration.seconds(60)
+        /// The most where the cause is elsewhere: what the machine lacks for a moment is there soon after it is back.
+        package var elsewhereDelayMax = Duration.seconds(2)
         /// A delay is cut by a random part of up to this much of it, so that replicas do not all start together.
         package var jitter = 0.25
 
         package init() {}
     }
 
-    package enum Decision: Sendable, Equatable {
-        case restart(after: Duration)
-        /// The function is Failed.
-        case giveUp(deaths: Int, window: Duration)
-    }
-
     private let limits: Limits
-    /// When the deaths that count were, the oldest first, since some fixed moment.
-    private var deaths: [Duration] = []
-    /// Counted deaths in a row, which the next delay follows from.
+    /// Deaths in a row that the handler's own code caused.
     private var streak = 0
+    /// Deaths in a row with a cause elsewhere.
+    private var elsewhere = 0
 
     package init(limits: Limits = Limits()) {
         self.limits = limits
     }
 
-    /// A replica died.
+    /// A replica died, or could not be started.
+    ///
     /// - Parameters:
     ///   - hadAnswered: whether it had answered a call since it became Ready.
-    ///   - now: the time since some fixed moment, never going back.
     ///   - chance: a random number from 0 up to 1.
-    package mutating func died(hadAnswered: Bool, now: Duration, chance: Double) -> Decision {
-        if hadAnswered { return .restart(after: .zero) }
-        deaths.append(now)
-        deaths.removeAll { now - $0 >= limits.window }
-        if deaths.count >= limits.deathsMax { return .giveUp(deaths: deaths.count, window: limits.window) }
-        defer { streak += 1 }
-        if streak == 0 { return .restart(after: .zero) }
-        var delay = limits.firstDelay
-        for _ in 1..<streak where delay < limits.delayMax { delay *= 2 }
-        return .restart(after: min(delay, limits.delayMax) * (1 - limits.jitter * min(max(chance, 0), 1)))
+    /// - Returns: how long to wait before the next start.
+    package mutating func died(_ cause: DeathCause, hadAnswered: Bool, chance: Double) -> Duration {
+        if hadAnswered {
+            clear()
+            return .zero
+        }
+        switch cause {
+        case .elsewhere:
+            elsewhere += 1
+            return delay(elsewhere, upTo: limits.elsewhereDelayMax, chance)
+        case .handler:
+            elsewhere = 0
+            defer { streak += 1 }
+            return streak == 0 ? .zero : delay(streak, upTo: limits.delayMax, chance)
+        }
     }
 
-    /// A replica answered a call.
-    package mutating func answered() {
-        deaths.removeAll()
+    /// Nothing counts any more.
+    package mutating func clear() {
         streak = 0
+        elsewhere = 0
+    }
+
+    private func delay(_ number: Int, upTo most: Duration, _ chance: Double) -> Duration {
+        var delay = limits.firstDelay
+        for _ in 1..<number where delay < most { delay *= 2 }
+        return min(delay, most) * (1 - limits.jitter * min(max(chance, 0), 1))
     }
 }

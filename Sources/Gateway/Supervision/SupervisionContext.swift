@@ -12,6 +12,8 @@ struct SupervisionContext: Sendable {
     let logger: Logger
     let changes: Changes
     let tasks: TaskPool
+    /// Whose turn it is to start.
+    let starts: StartQueue
     let templates: TemplatePool
     let gpus: GPULeases
     let inventory: GPUInventory

@@ -14,14 +14,18 @@ final class TemplatePool: Sendable {
     private let launcher: String
     private let logs: LogPump
     private let tasks: TaskPool
+    private let starts: StartQueue
     private let logger: Logger
     private let watch: DescriptorWatch
     private let entries = Lock<[TemplateKey: Entry]>([:], .templatePool)
 
-    init(launcher: String, logs: LogPump, tasks: TaskPool, logger: Logger) throws(FileError) {
+    init(
+        launcher: String, logs: LogPump, tasks: TaskPool, starts: StartQueue, logger: Logger
+    ) throws(FileError) {
         self.launcher = launcher
         self.logs = logs
         self.tasks = tasks
+        self.starts = starts
         self.logger = logger
         watch = try DescriptorWatch()
     }
@@ -50,18 +54,18 @@ final class TemplatePool: Sendable {
     ///
     /// - Parameters:
     ///   - log: gets what the imports print, should it be started.
-    ///   - timeout: how long the imports may take then.
+    ///   - timeout: how long the imports may take then, from its turn to start.
+    ///   - isUrgent: whether calls wait for it.
+    ///   - onTurn: whether it waits for its turn, when that begins and when it ends.
     /// - Throws: why it is refused.
     func template(
-        for key: TemplateKey, log: FunctionLog, timeout: Duration
+        for key: TemplateKey, log: FunctionLog, timeout: Duration, isUrgent: @escaping @Sendable () -> Bool,
+        onTurn: @escaping @Sendable (_ waits: Bool) -> Void = { _ in }
     ) async throws(ConstructorFailure) -> TemplateProcess {
         let (template, isNew) = try current(key)
-        if isNew {
-            tasks.add { [self] in await run(template, log) }
-            tasks.add { await template.end(after: timeout) }
-        }
+        if isNew { tasks.add { [self] in await start(template, log, timeout, isUrgent, onTurn) } }
         guard let outcome = await template.outcome.value() else {
-            throw ConstructorFailure(summary: "it was stopped", traceback: "")
+            throw ConstructorFailure(summary: "it was stopped", traceback: "", isElsewhere: true)
         }
         try outcome.get()
         return template
@@ -89,7 +93,27 @@ final class TemplatePool: Sendable {
         do throws(FileError) {
             return try found.get()
         } catch {
-            throw ConstructorFailure(summary: "preload: \(error)", traceback: "")
+            throw ConstructorFailure(summary: "preload: \(error)", traceback: "", isElsewhere: true)
+        }
+    }
+
+    /// The imports are a start like a constructor: they wait for their turn.
+    private func start(
+        _ template: TemplateProcess, _ log: FunctionLog, _ timeout: Duration,
+        _ isUrgent: @escaping @Sendable () -> Bool, _ onTurn: @Sendable (_ waits: Bool) -> Void
+    ) async {
+        let turn = await starts.turn(isUrgent: isUrgent, until: template.stopped) { onTurn(true) }
+        onTurn(false)
+        await withTaskGroup(of: Void.self) { group in
+            if let turn {
+                group.addTask { await turn.endWhenIdle { template.pid } }
+                group.addTask {
+                    await template.end(after: timeout)
+                    turn.end()
+                }
+            }
+            await run(template, log)
+            group.cancelAll()
         }
     }
 
@@ -101,7 +125,7 @@ final class TemplatePool: Sendable {
             let error = try logs.makePipe(to: log, replica: 0, stream: .stderr, &pipes)
             await template.run(launcher: launcher, output: output, error: error)
         } catch {
-            template.end("\(error)")
+            template.end("\(error)", .elsewhere)
         }
         for pipe in pipes { logs.finish(pipe) }
         let isWanted = entries.withLock { entries in

@@ -26,6 +26,8 @@ final class TemplateProcess: Sendable {
     let key: TemplateKey
     /// Settled when the imports are done, or have failed.
     let outcome = Promise<Result<Void, ConstructorFailure>>()
+    /// Settled when it is told to end, or has ended.
+    let stopped = Promise<Void>()
     private let watch: DescriptorWatch
     private let channel: TemplateChannel
     private let state = Lock(State(), .templateProcess)
@@ -39,6 +41,9 @@ final class TemplateProcess: Sendable {
         let number = try watch.add(channel.descriptor) { [self] in readReports() }
         state.withLock { $0.registration = number }
     }
+
+    /// The number of its process; 0 while there is none.
+    var pid: Int32 { state.withLock { $0.process?.pid ?? 0 } }
 
     /// Whether replicas can be had of it.
     var isUsable: Bool { state.withLock { !$0.hasEnded && !$0.isStopping } }
@@ -56,6 +61,7 @@ final class TemplateProcess: Sendable {
         let launch = ReplicaLaunch(
             launcher: launcher, python: key.python, variables: variables, folder: key.folder, isTemplate: true)
         let how: String
+        let cause: DeathCause
         do {
             let exit = try await ReplicaProcess.run(
                 launch, input: channel.takeOtherEnd(), output: output, error: error
@@ -66,12 +72,12 @@ final class TemplateProcess: Sendable {
                 }
                 if isStopping { process.kill() }
             }
-            how = "\(exit)"
+            (how, cause) = ("\(exit)", exit == .unavailable ? .elsewhere : exit.cause)
         } catch {
-            how = "\(error)"
+            (how, cause) = ("\(error)", .elsewhere)
         }
         readReports()
-        end(how)
+        end(how, cause)
     }
 
     /// Ends it when the imports have not ended after this time.
@@ -87,6 +93,7 @@ final class TemplateProcess: Sendable {
             state.isStopping = true
             return state.process
         }
+        stopped.settle(())
         process?.kill()
     }
 
@@ -96,8 +103,9 @@ final class TemplateProcess: Sendable {
     }
 
     /// It has ended, or could not be started.
-    func end(_ how: String) {
+    func end(_ how: String, _ cause: DeathCause) {
         unwatch()
+        stopped.settle(())
         let (forks, reaps) = state.withLock { state in
             state.hasEnded = true
             defer { (state.forks, state.reaps) = ([:], [:]) }
@@ -105,7 +113,10 @@ final class TemplateProcess: Sendable {
         }
         let modules = key.modules.joined(separator: ", ")
         outcome.settle(
-            .failure(ConstructorFailure(summary: "preload: importing \(modules) ended in \(how)", traceback: "")))
+            .failure(
+                ConstructorFailure(
+                    summary: "preload: importing \(modules) ended in \(how)", traceback: "",
+                    isElsewhere: cause == .elsewhere)))
         for fork in forks.values { fork.settle(.failure(Self.failure("the template has ended: \(how)"))) }
         for reap in reaps.values { reap.settle(nil) }
     }

@@ -42,7 +42,7 @@ final class SwarmBody: ReplicaBody {
 
     /// No task of it came to be.
     func fail(_ reason: String) {
-        end.settle(.failure(ConstructorFailure(summary: reason, traceback: "")))
+        end.settle(.failure(ConstructorFailure(summary: reason, traceback: "", isElsewhere: true)))
     }
 
     /// A task that may have been its ended before it dialled.
@@ -132,10 +132,16 @@ final class SwarmBody: ReplicaBody {
     /// The engine keeps its limit.
     func memory() -> UInt64? { nil }
 
-    func tooSlow(_ limit: Duration) -> String {
+    /// Its node is another machine.
+    var takesTurn: Bool { false }
+
+    func tooSlow(_ limit: Duration) -> ConstructorFailure {
         guard state.withLock({ $0.link == nil }) else {
             return constructorTooSlow(limit)
         }
-        return "no task of it had dialled the gateway after \(limit.inSeconds) s (timeout.start): \(service.standing)"
+        return ConstructorFailure(
+            summary:
+                "no task of it had dialled the gateway after \(limit.inSeconds) s (timeout.start): \(service.standing)",
+            traceback: "", isElsewhere: true)
     }
 }

@@ -201,11 +201,13 @@ import Testing
         #expect(exit == .signal(9))
     }
 
-    @Test func whatTheEngineSaysIsTheReason() async throws {
+    /// Whatever it is, the handler's code has not run: it counts against no function.
+    @Test(arguments: [EngineError.Kind.conflict, .failed, .unreachable, .notFound, .diskFull])
+    func whatTheEngineSaysIsTheReason(kind: EngineError.Kind) async throws {
         let (plan, source) = try plan("{}")
-        engine.state.withLock { $0.createFailure = EngineError(.conflict, "the name is taken") }
+        engine.state.withLock { $0.createFailure = EngineError(kind, "it does not want to") }
         let host = host()
-        await #expect(throws: ConstructorFailure(summary: "the name is taken", traceback: "")) {
+        await #expect(throws: ConstructorFailure(summary: "it does not want to", traceback: "", isElsewhere: true)) {
             try await pooled { try await body(plan, source, host).run { _ in } }
         }
     }

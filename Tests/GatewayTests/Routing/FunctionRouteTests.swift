@@ -7,23 +7,38 @@ import Testing
 import WatcherLink
 
 @Suite struct FunctionRouteTests {
-    private func settings(concurrency: Int = 1, queueBound: Int = 1_000) -> RouteSettings {
-        RouteSettings(callTimeout: .seconds(1_000), queueBound: queueBound, concurrency: concurrency)
+    private func settings(
+        concurrency: Int = 1, queueBound: Int = 1_000, callTimeout: Duration = .seconds(1_000)
+    ) -> RouteSettings {
+        RouteSettings(callTimeout: callTimeout, queueBound: queueBound, concurrency: concurrency)
     }
 
     // MARK: The choice of a replica
 
-    @Test func equalReplicasTakeTurns() {
+    @Test func ofIdleReplicasTheOneThatGotACallLastGetsTheNext() {
         let test = RouteTest()
         let watchers = (0..<3).map { _ in test.watcher() }
-        for number in 0..<6 {
+        /// - Parameter wanted: which of them gets it.
+        func call(_ number: Int, wanted: Int) -> [UInt64] {
             test.call("\(number)", at: Int64(number))
-            let watcher = watchers[number % 3]
-            let frames = watcher.received()
+            let frames = watchers[wanted].received()
             #expect(frames.map(\.payload) == ["\(number)"])
-            watcher.reply(frames.map(\.id), at: test.at(Int64(number)))
+            return frames.map(\.id)
         }
+        for number in 0..<5 { watchers[0].reply(call(number, wanted: 0), at: test.at(Int64(number))) }
+        let busy = call(5, wanted: 0)
+        for number in 6..<10 { watchers[1].reply(call(number, wanted: 1), at: test.at(Int64(number))) }
+        watchers[0].reply(busy, at: test.at(10))
+        // The first is idle, too.
+        watchers[1].reply(call(11, wanted: 1), at: test.at(11))
         test.expectEmpty()
+    }
+
+    @Test func equallyBusyReplicasTakeTurns() {
+        let test = RouteTest(settings(concurrency: 8))
+        let watchers = (0..<3).map { _ in test.watcher() }
+        for number in 0..<12 { test.call("\(number)", at: 0) }
+        #expect(watchers.map { $0.calls() } == (0..<3).map { first in (0..<4).map { "\(first + 3 * $0)" } })
     }
 
     @Test func theLoadIsMeasuredByWhatAReplicaCan() {
@@ -170,62 +185,109 @@ import WatcherLink
 
     // MARK: Replicas that are stuck
 
-    @Test func aCallBeyondItsDeadlineClosesTheReplica() {
-        let test = RouteTest(settings(concurrency: 2))
+    private let grace = Duration.seconds(1)
+
+    @Test func aCallBeyondTimeoutCallClosesTheReplica() {
+        let test = RouteTest(settings(concurrency: 2, callTimeout: .seconds(1)))
         let watcher = test.watcher()
-        let stuck = test.call("stuck", at: 0, timeout: 10_000)
-        let live = test.call("live", at: 0, timeout: 3_000_000)
+        let stuck = test.call("stuck", at: 0)
+        let live = test.call("live", at: 1_050_000)
         _ = watcher.received()
 
-        #expect(test.sweep(at: 11_000).overruns.isEmpty)
+        #expect(test.sweep(at: 1_051_000).overruns.isEmpty)
         #expect(stuck.failures == [.deadlinePassed(executed: .maybe)])
         #expect(watcher.received().map(\.kind) == [.cancel])
-        #expect(test.sweep(at: 109_000).overruns.isEmpty)
+        #expect(test.sweep(at: 1_099_000).overruns.isEmpty)
         #expect(watcher.slots.isOpen)
 
-        let found = test.sweep(at: 110_000).overruns
+        let found = test.sweep(at: 1_100_000).overruns
         #expect(found.map(\.isNew) == [true])
         #expect(found.map(\.liveCalls) == [1])
         #expect(!watcher.slots.isOpen)
-        test.call("waits", at: 110_500)
+        test.call("waits", at: 1_100_500)
         #expect(test.route.load.waiting == 1)
-        let replacement = test.watcher(at: 200_000)
+        let replacement = test.watcher(at: 1_200_000)
         #expect(replacement.calls() == ["waits"])
 
         // Not while somebody waits for the other call.
-        let grace = Duration.seconds(1)
-        #expect(test.sweep(at: 1_500_000).overruns.map { $0.mustEnd(grace: grace) } == [false])
-        #expect(test.sweep(at: 3_000_000).overruns.map { $0.mustEnd(grace: grace) } == [true])
+        #expect(test.sweep(at: 2_040_000).overruns.map { $0.mustEnd(grace: grace) } == [false])
+        #expect(test.sweep(at: 2_060_000).overruns.map { $0.mustEnd(grace: grace) } == [true])
         #expect(live.failures == [.deadlinePassed(executed: .maybe)])
     }
 
     @Test func aStuckReplicaAloneEndsAfterTheGrace() {
-        let test = RouteTest()
+        let test = RouteTest(settings(callTimeout: .milliseconds(10)))
         let watcher = test.watcher()
-        test.call("stuck", at: 0, timeout: 10_000)
-        let grace = Duration.seconds(1)
+        test.call("stuck", at: 0)
         #expect(test.sweep(at: 110_000).overruns.map { $0.mustEnd(grace: grace) } == [false])
         #expect(test.sweep(at: 1_009_000).overruns.map { $0.mustEnd(grace: grace) } == [false])
         let end = test.sweep(at: 1_010_000).overruns
         #expect(end.map { $0.mustEnd(grace: grace) } == [true])
-        #expect(end.map(\.hadAnswered) == [false])
         watcher.detach()
         test.expectEmpty()
     }
 
+    /// Whatever a caller wants of its call: it is answered, the call keeps its place, and the replica stays open.
+    @Test func aCallersOwnDeadlineOrItsLeavingClosesNoReplica() {
+        let test = RouteTest(settings(concurrency: 2, callTimeout: .seconds(1)))
+        let watcher = test.watcher()
+        let impatient = test.call("impatient", at: 0, timeout: 10_000)
+        let left = test.call("left", at: 0)
+        test.sweep(at: 5_000)
+        left.leave()
+        test.sweep(at: 11_000)
+        #expect(impatient.failures == [.deadlinePassed(executed: .maybe)])
+        for moment in [120_000, 500_000, 1_099_000] as [Int64] {
+            #expect(test.sweep(at: moment).overruns.isEmpty)
+            #expect(watcher.slots.isOpen)
+            #expect(test.route.load.inFlight == 2)
+        }
+        #expect(test.sweep(at: 1_100_000).overruns.map(\.isNew) == [true])
+        #expect(!watcher.slots.isOpen)
+    }
+
+    @Test func timeInTheQueueIsNotTheHandlers() {
+        let test = RouteTest(settings(callTimeout: .seconds(1)))
+        let watcher = test.watcher()
+        test.call("first", at: 0)
+        let second = test.call("second", at: 0)
+        watcher.reply(watcher.received().map(\.id), at: test.at(900_000))
+        #expect(watcher.calls() == ["second"])
+        #expect(test.sweep(at: 1_500_000).overruns.isEmpty)
+        #expect(second.failures == [.deadlinePassed(executed: .maybe)])
+        #expect(watcher.slots.isOpen)
+        #expect(test.sweep(at: 2_000_000).overruns.map(\.isNew) == [true])
+    }
+
     @Test func whatWasSentAheadNeitherClosesAReplicaNorKeepsItAlive() {
-        let test = RouteTest()
+        let test = RouteTest(settings(callTimeout: .milliseconds(500)))
         let watcher = test.watcher()
         test.warm(watcher, at: 0)
-        test.call("runs", at: 10, timeout: 500_000)
+        test.call("runs", at: 10)
         test.call("short", at: 10, timeout: 1_000)
-        test.call("long", at: 10)
-        #expect(watcher.calls() == ["runs", "short", "long"])
+        test.call("long", at: 400_000)
+        #expect(watcher.calls() == ["runs", "short"])
         #expect(test.sweep(at: 200_000).overruns.isEmpty)
         #expect(watcher.slots.isOpen)
         let found = test.sweep(at: 600_010).overruns
         #expect(found.map(\.isNew) == [true])
         #expect(found.map(\.liveCalls) == [0])
+    }
+
+    @Test func whatWasSentAheadCountsFromItsBeginning() {
+        let test = RouteTest(settings(callTimeout: .milliseconds(500)))
+        let watcher = test.watcher()
+        test.warm(watcher, at: 0)
+        test.call("runs", at: 10)
+        test.call("ahead", at: 10)
+        let ids = watcher.received().map(\.id)
+        #expect(ids.count == 2)
+        test.sweep(at: 400_000)
+        watcher.reply([ids[0]], at: test.at(450_000))
+        test.sweep(at: 455_000)
+        #expect(test.sweep(at: 700_000).overruns.isEmpty)
+        #expect(watcher.slots.isOpen)
+        #expect(test.sweep(at: 1_055_000).overruns.map(\.isNew) == [true])
     }
 
     // MARK: From one route to another
@@ -277,6 +339,39 @@ import WatcherLink
         next.move(waitingTo: test.route)
         test.call("later", at: 4_000)
         #expect(test.route.load.waiting == 1)
+    }
+
+    // MARK: Where no replica is there
+
+    @Test func whoseTimeIsUpIsToldWhyNobodyAnswered() {
+        let test = RouteTest()
+        test.route.explain { "bad weights; next try in 3 s" }
+        let waits = test.call("waits", at: 0, timeout: 10_000)
+        test.sweep(at: 10_000)
+        #expect(waits.failures == [.deadlinePassed(executed: .no, because: "bad weights; next try in 3 s")])
+        // That is said only while it is so.
+        let watcher = test.watcher(at: 20_000)
+        test.call("runs", at: 20_000)
+        let late = test.call("late", at: 20_000, timeout: 10_000)
+        test.sweep(at: 30_000)
+        #expect(late.failures == [.deadlinePassed(executed: .no)])
+        watcher.detach()
+        test.expectEmpty()
+    }
+
+    @Test func aFailedFunctionRefusesAtOnceUntilAReplicaComes() {
+        let test = RouteTest()
+        let waits = test.call("waits", at: 0)
+        test.route.fail(reason: "its config is not YAML")
+        let refused = test.call("refused", at: 1)
+        #expect(
+            (waits.failures + refused.failures).allSatisfy {
+                $0 == .functionFailed("f", reason: "its config is not YAML")
+            })
+        #expect(waits.failures.count == 1 && refused.failures.count == 1)
+        let watcher = test.watcher(at: 2)
+        test.call("runs", at: 3)
+        #expect(watcher.calls() == ["runs"])
     }
 
     // MARK: Replicas that come and go

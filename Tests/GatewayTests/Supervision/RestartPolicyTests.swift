@@ -2,70 +2,69 @@ import Gateway
 import Testing
 
 @Suite struct RestartPolicyTests {
-    private let limits = RestartPolicy.Limits()
+    private static let toTheMost: [Duration] = [
+        .zero, .milliseconds(100), .milliseconds(200), .milliseconds(400), .milliseconds(800), .milliseconds(1600),
+        .milliseconds(3200), .milliseconds(6400), .milliseconds(12800), .milliseconds(25600), .seconds(30),
+        .seconds(30),
+    ]
 
     @Test func delaysDoubleFromAtOnceToTheMost() {
         var policy = RestartPolicy()
-        // Far enough apart that they never fail the function.
-        let wanted: [Duration] = [
-            .zero, .milliseconds(100), .milliseconds(200), .milliseconds(400), .milliseconds(800), .milliseconds(1600),
-            .milliseconds(3200), .milliseconds(6400), .milliseconds(12800), .milliseconds(25600), .seconds(30),
-            .seconds(30),
-        ]
-        for (number, delay) in wanted.enumerated() {
-            #expect(policy.died(hadAnswered: false, now: .seconds(20 * number), chance: 0) == .restart(after: delay))
+        for delay in Self.toTheMost {
+            #expect(policy.died(.handler, hadAnswered: false, chance: 0) == delay)
         }
+        // For as long as it takes.
+        for _ in 0..<10_000 { #expect(policy.died(.handler, hadAnswered: false, chance: 0) == .seconds(30)) }
     }
 
     @Test func jitterOnlyShortens() {
         for (chance, milliseconds) in [(0.0, 100.0), (0.5, 87.5), (1, 75), (7, 75), (-1, 100)] {
             var policy = RestartPolicy()
-            _ = policy.died(hadAnswered: false, now: .zero, chance: 0)
-            guard case .restart(let delay) = policy.died(hadAnswered: false, now: .zero, chance: chance) else {
-                Issue.record("it gave up")
-                return
-            }
+            _ = policy.died(.handler, hadAnswered: false, chance: 0)
+            let delay = policy.died(.handler, hadAnswered: false, chance: chance)
             #expect(abs(delay / .milliseconds(1) - milliseconds) < 0.001)
         }
     }
 
-    /// Each case: the deaths' seconds, and how many of them come before the function fails (nil: it does not).
-    @Test(
-        arguments: [
-            ([0, 0, 0, 0, 0], 5), ([0, 10, 20, 30, 59], 5), ([0, 10, 20, 30, 60], nil),
-            ([0, 15, 30, 45, 60, 75, 90], nil),
-            ([0, 50, 55, 58, 61, 62], 6), ([0, 0, 0, 0], nil),
-        ] as [([Int], Int?)])
-    func fiveDeathsWithinAMinuteFail(seconds: [Int], failsAt: Int?) {
-        var policy = RestartPolicy()
-        var failed: Int?
-        for (index, second) in seconds.enumerated() where failed == nil {
-            if case .giveUp(let deaths, let window) = policy.died(hadAnswered: false, now: .seconds(second), chance: 0)
-            {
-                failed = index + 1
-                #expect(deaths == limits.deathsMax)
-                #expect(window == limits.window)
-            }
-        }
-        #expect(failed == failsAt)
-    }
-
     @Test func aDeathAfterAnAnswerDoesNotCount() {
-        var policy = RestartPolicy()
-        for second in 0..<50 {
-            #expect(policy.died(hadAnswered: true, now: .seconds(second), chance: 0) == .restart(after: .zero))
+        for cause in [DeathCause.handler, .elsewhere] {
+            var policy = RestartPolicy()
+            for _ in 0..<50 { #expect(policy.died(cause, hadAnswered: true, chance: 0) == .zero) }
         }
     }
 
     @Test func anAnswerClearsEverything() {
         var policy = RestartPolicy()
-        for _ in 0..<4 { _ = policy.died(hadAnswered: false, now: .zero, chance: 0) }
-        policy.answered()
+        for _ in 0..<9 { _ = policy.died(.handler, hadAnswered: false, chance: 0) }
+        #expect(policy.died(.handler, hadAnswered: true, chance: 0) == .zero)
         #expect(policy == RestartPolicy())
-        for delay in [Duration.zero, .milliseconds(100), .milliseconds(200), .milliseconds(400)] {
-            #expect(policy.died(hadAnswered: false, now: .seconds(1), chance: 0) == .restart(after: delay))
+        for delay in Self.toTheMost { #expect(policy.died(.handler, hadAnswered: false, chance: 0) == delay) }
+    }
+
+    @Test func whatIsNotTheFunctionsFaultIsWaitedForAndDoesNotCount() {
+        var policy = RestartPolicy()
+        for delay in Self.toTheMost.prefix(4) {
+            #expect(policy.died(.handler, hadAnswered: false, chance: 0) == delay)
         }
-        #expect(
-            policy.died(hadAnswered: false, now: .seconds(1), chance: 0) == .giveUp(deaths: 5, window: .seconds(60)))
+        let wanted: [Duration] = [
+            .milliseconds(100), .milliseconds(200), .milliseconds(400), .milliseconds(800), .milliseconds(1600),
+            .seconds(2), .seconds(2), .seconds(2),
+        ]
+        for delay in wanted { #expect(policy.died(.elsewhere, hadAnswered: false, chance: 0) == delay) }
+        // The function's own wait goes on where it was, and the other begins anew.
+        #expect(policy.died(.handler, hadAnswered: false, chance: 0) == Self.toTheMost[4])
+        #expect(policy.died(.elsewhere, hadAnswered: false, chance: 0) == wanted[0])
+    }
+
+    @Test(
+        arguments: [
+            (.status(0), .handler), (.status(1), .handler), (.container(3, lastLine: ""), .handler),
+            (.signal(11), .handler), (.signal(6), .handler), (.signal(31), .handler),
+            (.outOfMemory(limit: 1 << 20), .handler), (.outOfMemory(limit: nil), .elsewhere),
+            (.signal(9), .elsewhere), (.signal(15), .elsewhere), (.signal(2), .elsewhere),
+            (.task("its node is down"), .elsewhere), (.unknown("EMFILE"), .elsewhere),
+        ] as [(ReplicaExit, DeathCause)])
+    func whatAReplicaDiedOf(exit: ReplicaExit, cause: DeathCause) {
+        #expect(exit.cause == cause)
     }
 }

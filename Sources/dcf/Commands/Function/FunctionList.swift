@@ -23,7 +23,21 @@ struct FunctionList: AsyncParsableCommand {
         } catch {
             throw client.failure(error)
         }
-        try Console.write(Self.table(of: functions).text)
+        try Console.write(Self.text(of: functions))
+    }
+
+    /// The table, and below it why those that are not Ready are not.
+    static func text(of functions: [Pb_Function]) -> String {
+        let reasons = functions.filter { !$0.reason.isEmpty }.map { "\($0.name): \(inOneLine($0.reason))\n" }
+        return table(of: functions).text + (reasons.isEmpty ? "" : "\n" + reasons.joined())
+    }
+
+    /// The first line of a reason, and when the next try is; all of it is what `info` shows.
+    private static func inOneLine(_ reason: String) -> String {
+        let lines = reason.split(separator: "\n")
+        guard lines.count > 1, let first = lines.first, let last = lines.last else { return reason }
+        let next = last.split(separator: ";").last.map(String.init) ?? ""
+        return "\(first) ..." + (next.hasPrefix(" next try") ? ";\(next)" : "")
     }
 
     static func table(of functions: [Pb_Function]) -> Table {
