@@ -84,6 +84,7 @@ let package = Package(
             resources: [.embedInCode("Resources/descriptors.binpb")],
             swiftSettings: strict),
         .target(name: "WatcherLink", swiftSettings: lean),
+        .target(name: "ProcessTree", dependencies: ["CLinux"], swiftSettings: lean),
         .target(
             name: "FunctionConfig",
             dependencies: [.product(name: "Yams", package: "Yams")],
@@ -114,7 +115,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "Locks", "WatcherLink",
+                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "Locks", "ProcessTree",
+                "WatcherLink",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -150,7 +152,7 @@ let package = Package(
         .systemLibrary(name: "CPython", path: "Watcher/CPython"),
         .target(
             name: "PythonWatcher",
-            dependencies: ["CLinux", "CPython", "WatcherLink"],
+            dependencies: ["CLinux", "CPython", "ProcessTree", "WatcherLink"],
             path: "Watcher/PythonWatcher",
             exclude: ["link"],
             resources: [.embedInCode("Runtime")],
@@ -158,12 +160,13 @@ let package = Package(
         .target(
             name: "LinkRelay", dependencies: ["CLinux", "WatcherLink"], path: "Watcher/LinkRelay", swiftSettings: lean),
         .executableTarget(
-            name: "dcf-watcher", dependencies: ["CLinux", "LinkRelay"], path: "Watcher/dcf-watcher",
+            name: "dcf-watcher", dependencies: ["CLinux", "LinkRelay", "ProcessTree"], path: "Watcher/dcf-watcher",
             swiftSettings: lean,
             linkerSettings: launcher),
 
         .testTarget(name: "LocksTests", dependencies: ["Locks"], swiftSettings: strict),
         .testTarget(name: "WatcherLinkTests", dependencies: ["WatcherLink"], swiftSettings: strict),
+        .testTarget(name: "ProcessTreeTests", dependencies: ["ProcessTree"], swiftSettings: strict),
         .testTarget(
             name: "LinkRelayTests", dependencies: ["CLinux", "LinkRelay", "WatcherLink"], swiftSettings: strict),
         .testTarget(
@@ -187,6 +190,7 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol", "Locks",
+                "ProcessTree",
                 "WatcherLink",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),

@@ -229,6 +229,33 @@ static inline int dcf_sched_getaffinity(pid_t pid, unsigned long *mask, size_t b
     return (int)syscall(SYS_sched_getaffinity, pid, bytes, mask);
 }
 
+/// Starts a copy of this process, which must have one thread.
+static inline pid_t dcf_fork(void) { return fork(); }
+
+/// Reads entries of the open folder as the kernel has them (`struct linux_dirent64`), few at a time for a small buffer.
+static inline ssize_t dcf_getdents(int fd, void *buffer, size_t bytes) {
+    return syscall(SYS_getdents64, fd, buffer, bytes);
+}
+
+// The limit of file locks has been without effect since Linux 2.4.25; see ProcessMark. It is RLIMIT_LOCKS of
+// sys/resource.h, which is not included: its types would come from this module then, and not from Glibc.
+enum { dcf_mark_resource = 10 };
+
+/// The soft limit of file locks of a process, 0 for this one; 0 where there is none, or it cannot be seen.
+static inline uint64_t dcf_mark_of(pid_t pid) {
+    uint64_t limits[2];
+    if (syscall(SYS_prlimit64, pid, dcf_mark_resource, (void *)0, limits) != 0) return 0;
+    return limits[0] == ~(uint64_t)0 ? 0 : limits[0];
+}
+
+/// Sets it; the answer is 0, or -1 where that is not allowed.
+static inline int dcf_set_mark(pid_t pid, uint64_t mark) {
+    uint64_t limits[2];
+    if (syscall(SYS_prlimit64, pid, dcf_mark_resource, (void *)0, limits) != 0) return -1;
+    limits[0] = mark;
+    return (int)syscall(SYS_prlimit64, pid, dcf_mark_resource, limits, (void *)0);
+}
+
 /// Gives the calling thread a table of descriptors of its own, a copy of the process's.
 static inline int dcf_unshare_files(void) { return (int)syscall(SYS_unshare, 0x400 /* CLONE_FILES */); }
 

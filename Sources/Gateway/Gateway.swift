@@ -37,6 +37,7 @@ package final class Gateway: Service {
     private let gate = CallGate()
     private let changes = Changes()
     private let tasks = TaskPool()
+    private let containment: Containment
     private let templates: TemplatePool
     private let containers: ContainerHost
     private let swarm: SwarmHost?
@@ -104,8 +105,10 @@ package final class Gateway: Service {
         invokes.register(on: server)
 
         let starts = StartQueue(limit: limits.starts)
+        containment = Containment(launcher: configuration.launcher, logger: logger)
         templates = try TemplatePool(
-            launcher: configuration.launcher, logs: logs, tasks: tasks, starts: starts, logger: logger)
+            launcher: configuration.launcher, containment: containment, logs: logs, tasks: tasks, starts: starts,
+            logger: logger)
         let folders = ContainerFolders(dataFolder: folder.path, link: folder.containerFolder)
         containers = ContainerHost(
             id: folder.gatewayID, folders: folders, tasks: tasks, logger: logger, makeEngine: configuration.makeEngine)
@@ -115,8 +118,8 @@ package final class Gateway: Service {
         }
         let context = SupervisionContext(
             links: links, logs: logs, limits: limits, launcher: configuration.launcher,
-            variables: configuration.variables, logger: logger, changes: changes, tasks: tasks,
-            starts: starts, templates: templates, gpus: gpus,
+            containment: containment, variables: configuration.variables, logger: logger, changes: changes,
+            tasks: tasks, starts: starts, templates: templates, gpus: gpus,
             inventory: GPUInventory(
                 variables: configuration.variables, launcher: configuration.launcher, logger: logger),
             containers: containers, swarm: swarm)
@@ -151,6 +154,7 @@ package final class Gateway: Service {
     /// Serves until it is told to shut down, then drains: accepted calls are finished as far as the limits allow.
     package func run() async throws {
         try await prepareSwarm()
+        await containment.prepareForTheEnd()
         links.start()
         sweeper.start()
         await withTaskGroup(of: Void.self) { group in
@@ -333,6 +337,7 @@ package final class Gateway: Service {
     }
 
     private func finish() async {
+        containment.end()
         sweeper.stop()
         links.stop()
         templates.stop()

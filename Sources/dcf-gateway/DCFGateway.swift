@@ -92,6 +92,7 @@ struct DCFGateway: AsyncParsableCommand {
                 "--log-level: \"\(logLevel)\" is none of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
             )
         }
+        Self.forbidDumps()
         let address = try Self.address(listen, of: "--listen")
         let output = OutputLog(bytesMax: values.ownLogQueueBytes) { dropped in
             OutputLogHandler.line(
@@ -116,6 +117,12 @@ struct DCFGateway: AsyncParsableCommand {
             logger.critical("\(error)")
             Self.end(ExitCode.failure, after: output, values.logFlush)
         }
+    }
+
+    /// What callers sent is not for the disk.
+    private static func forbidDumps() {
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }
 
     /// Ends the process without the destructors of C++ globals, which the gRPC core's threads may be using.

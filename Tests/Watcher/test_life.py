@@ -29,6 +29,8 @@ def launch(*arguments, **options):
     (("--parent", "x"), "--parent needs the number of a process"),
     (("--parent", "1", "--python"), "--python needs the path of an interpreter"),
     (("--child",), "--child needs a command after --"),
+    (("--mark", "8192"), "--mark needs the number of a mark"),
+    (("--sweep", "0"), "--sweep needs the number of a family"),
     (("--verbose",), 'unknown argument "--verbose"'),
 ])
 def test_wrong_arguments(arguments, reason):
@@ -152,6 +154,28 @@ def test_what_a_child_started_dies_with_the_parent_too(folder):
 def test_what_a_child_started_ends_with_it():
     done = launch("--child", "--", "sh", "-c", "sleep 600 & exit 3")
     assert done.returncode == 3  # `launch` has waited for the end of the pipe, which the sleeper held too.
+
+
+AWAY = "setsid sh -c 'setsid sleep 600 & sleep 601' & setsid env -i /bin/sleep 602 & echo started"
+
+
+@pytest.mark.parametrize("end", ["exit 3", "kill -9 $$", "kill -9 $PPID; wait"])
+def test_what_leaves_the_group_ends_too(end):
+    """The pipe ends once the last that holds it is gone, however the child or its guard ended."""
+    child = subprocess.Popen([WATCHER, "--child", "--", "sh", "-c", f"{AWAY}; {end}"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE)
+    assert child.communicate(timeout=PATIENCE)[0] == b"started\n"
+    assert child.wait(PATIENCE) == (3 if "exit" in end else -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end, status", [("return b''", 0), ("os._exit(4)", 4), ("os.kill(os.getpid(), 9)", -9)])
+def test_what_a_trial_leaves_ends_too(folder, python, end, status):
+    (folder / "handler.py").write_text(
+        f"import os, subprocess\ndef Handler(req):\n    subprocess.Popen(['sh', '-c', {AWAY!r}])\n    {end}\n")
+    done = subprocess.run([WATCHER, "--once", "--python", python], input=b"", capture_output=True, timeout=PATIENCE,
+                          env={"PATH": os.environ["PATH"], "HANDLER_DIR": str(folder), "HANDLER_FILE": "handler.py",
+                               "HANDLER_NAME": "Handler"})
+    assert done.returncode == status
 
 
 def receive(link):

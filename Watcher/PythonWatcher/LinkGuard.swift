@@ -1,11 +1,12 @@
 import CLinux
 import Glibc
+import ProcessTree
 
 /// A thread that does what the interpreter's main thread cannot while it is inside the handler; it needs no GIL.
 ///
-/// It ends the watcher's whole process group when the gateway is gone: a handler that keeps the GIL for ever, or closes
-/// every descriptor (the thread has a table of its own), cannot keep the process alive. This is the process's tie to
-/// the gateway from the handshake on; the kernel's parent-death signal, which comes when the *thread* that started
+/// It ends the watcher, and its process group where nobody else would, when the gateway is gone: a handler that keeps
+/// the GIL for ever, or closes every descriptor (the thread has a table of its own), cannot keep the process alive. This
+/// is the process's tie to the gateway from the handshake on; the kernel's parent-death signal, which comes when the *thread* that started
 /// this process ends and spares the handler's own children, is only for the time before.
 ///
 /// And it does what the loop cannot while a call lasts: it writes finished answers, and reads the link, so that
@@ -99,10 +100,11 @@ enum LinkGuard {
         eventfd_write(wakeUp, 1)
     }
 
-    /// Ends this process and all that the handler started.
+    /// Ends this process and all that the handler started. Of one that is marked the rest is looked for by others, who give those
+    /// time that end by themselves.
     static func endGroup() -> Never {
         HealthFile.remove()
-        kill(getpgrp() == getpid() ? 0 : getpid(), SIGKILL)
+        kill(getpgrp() == getpid() && ProcessMark.of(0) == nil ? 0 : getpid(), SIGKILL)
         _exit(137)
     }
 

@@ -1,13 +1,15 @@
 import CLinux
 import Glibc
+import ProcessTree
 
 /// The launcher's command line.
 ///
 ///     dcf-watcher [--python PATH]
-///     dcf-watcher --parent PID --python PATH
-///     dcf-watcher --template --parent PID --python PATH
+///     dcf-watcher --parent PID --python PATH [--mark MARK] [--group PATH]
+///     dcf-watcher --template --parent PID --python PATH [--mark MARK] [--group PATH]
 ///     dcf-watcher --once [--parent PID] [--python PATH]
 ///     dcf-watcher --child [--parent PID] -- COMMAND ARGUMENT...
+///     dcf-watcher --sweep FAMILY [--at-once] [--groups PATH]
 ///
 /// The first is a container's: with nobody named as its parent, a replica stands by itself. `--contained`, which that gives to
 /// the process that it starts, is for nobody else.
@@ -22,14 +24,17 @@ struct Arguments {
         case once
         /// Any other program.
         case child
+        /// None: it ends what others leave behind.
+        case sweep
     }
 
     static let usage = """
         usage: dcf-watcher [--python PATH]
-               dcf-watcher --parent PID --python PATH
-               dcf-watcher --template --parent PID --python PATH
+               dcf-watcher --parent PID --python PATH [--mark MARK] [--group PATH]
+               dcf-watcher --template --parent PID --python PATH [--mark MARK] [--group PATH]
                dcf-watcher --once [--parent PID] [--python PATH]
                dcf-watcher --child [--parent PID] -- COMMAND [ARGUMENT...]
+               dcf-watcher --sweep FAMILY [--at-once] [--groups PATH]
         """
 
     private(set) var mode = Mode.link
@@ -38,6 +43,14 @@ struct Arguments {
     private(set) var python: String?
     /// Whether a container's first process started this one.
     private(set) var isContained = false
+    /// What this process and all that comes from it is to carry.
+    private(set) var mark: ProcessMark?
+    /// The control group that it is to be in.
+    private(set) var group: ControlGroup?
+    /// Whose leavings a sweeper ends, in which folder their control groups are, and whether it gives them time.
+    private(set) var family: UInt32 = 0
+    private(set) var groups: String?
+    private(set) var isPatient = true
     /// The program to become, with its arguments.
     private(set) var command: [String] = []
 
@@ -57,7 +70,7 @@ struct Arguments {
 
     /// Whether this is the first process of a container, or stands in for it.
     var isAlone: Bool {
-        parent == nil && (mode == .link || (mode != .template && getpid() == 1))
+        parent == nil && (mode == .link || ((mode == .once || mode == .child) && getpid() == 1))
     }
 
     /// - Parameters:
@@ -81,6 +94,24 @@ struct Arguments {
                     throw .usage("--python needs the path of an interpreter")
                 }
                 python = path
+            case "--mark":
+                guard let found = rest.popFirst().flatMap({ UInt64($0) }).flatMap({ ProcessMark(rawValue: $0) }) else {
+                    throw .usage("--mark needs the number of a mark")
+                }
+                mark = found
+            case "--group":
+                guard let path = rest.popFirst(), !path.isEmpty else {
+                    throw .usage("--group needs the path of a control group")
+                }
+                group = ControlGroup(path: path)
+            case "--sweep":
+                mode = .sweep
+                guard let found = rest.popFirst().flatMap({ UInt32($0) }), found > 0 else {
+                    throw .usage("--sweep needs the number of a family")
+                }
+                family = found
+            case "--groups": groups = rest.popFirst()
+            case "--at-once": isPatient = false
             case "--":
                 command = Array(rest)
                 rest = []
@@ -100,7 +131,7 @@ struct Arguments {
             if python == nil { throw .usage("--python is missing") }
         case .link:
             if parent != nil && python == nil { throw .usage("--python is missing") }
-        case .once:
+        case .once, .sweep:
             break
         }
     }

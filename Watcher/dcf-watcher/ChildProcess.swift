@@ -7,7 +7,11 @@ enum ChildProcess {
     /// - Parameters:
     ///   - command: a program, by its path or by a name on PATH, and its arguments.
     ///   - output: where its standard output goes, and its standard error nowhere; nil leaves both as they are.
-    static func spawn(_ command: [String], output: Int32? = nil) throws(LaunchError) -> pid_t {
+    ///   - input: becomes its standard input; nil leaves that as it is.
+    ///   - isSilent: whether its standard output and error go nowhere, and it gets no variables.
+    static func spawn(
+        _ command: [String], output: Int32? = nil, input: Int32? = nil, isSilent: Bool = false
+    ) throws(LaunchError) -> pid_t {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         var signals = sigset_t()
@@ -23,11 +27,20 @@ enum ChildProcess {
             posix_spawn_file_actions_adddup2(&actions, output, 1)
             posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
         }
+        if let input { posix_spawn_file_actions_adddup2(&actions, input, 0) }
+        if isSilent {
+            posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+            posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        }
         var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
         defer { for word in words { free(word) } }
         words.append(nil)
         var child: pid_t = 0
-        let failure = posix_spawnp(&child, command[0], &actions, &attributes, words, environ)
+        var nothing: UnsafeMutablePointer<CChar>?
+        let failure =
+            isSilent
+            ? posix_spawnp(&child, command[0], &actions, &attributes, words, &nothing)
+            : posix_spawnp(&child, command[0], &actions, &attributes, words, environ)
         guard failure == 0 else { throw .notRunnable(command[0], String(cString: strerror(failure))) }
         return child
     }

@@ -1,10 +1,13 @@
 import CLinux
 import Glibc
+import ProcessTree
 
 /// Stands between the gateway and a program that starts others, as pip does: whoever ends first, the group ends with.
 ///
 /// The kernel's own tie reaches one process only, so this one stays, as the leader of the group: when its parent ends it kills
 /// the group, itself included; when the program ends it ends the same way. Signals that ask to end are passed on.
+///
+/// What has left the group ends by a sweeper's hand, as soon as this process has ended, in whatever way.
 enum GroupGuard {
     /// What the kernel sends when the parent has ended.
     private static let parentEnded = SIGUSR1
@@ -26,6 +29,9 @@ enum GroupGuard {
         _ = dcf_prctl_pdeathsig(parentEnded)
         // Init is nobody's parent here, unless it was named.
         guard getppid() == parent, parent != 1 || named == 1 else { throw .orphaned }
+        let family = ProcessMark.newFamily()
+        Sweeper.watchThisProcess(family, isPatient: false)
+        ProcessMark(family: family, number: 0).put(on: 0)
         let child = try ChildProcess.spawn(command)
         while true {
             let number = sigwaitinfo(&awaited, nil)

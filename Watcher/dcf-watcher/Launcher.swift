@@ -1,16 +1,24 @@
 import CLinux
 import Glibc
+import ProcessTree
 
-/// Turns this process into the one asked for: first it is tied to its parent's life, then it calls `exec`. Only a program other
-/// than a function's interpreter gets a guard instead, see `GroupGuard`.
+/// Turns this process into the one asked for: first it is tied to its parent's life and marked, then it calls `exec`. Only a
+/// program other than a function's interpreter gets a guard instead, see `GroupGuard`.
 ///
 /// A function's interpreter gets a bootstrap with `-c` that loads libPythonWatcher.so as an extension module: one way for
 /// interpreters with and without a shared libpython, and prefix and site-packages are the interpreter's own.
 enum Launcher {
     /// Runs only as far as `exec`.
     static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
-        if arguments.mode == .child { try GroupGuard.run(arguments.command, parent: arguments.parent) }
+        if arguments.mode == .sweep {
+            Sweeper.run(arguments.family, isPatient: arguments.isPatient, groups: arguments.groups)
+        }
+        if arguments.mode == .child {
+            forbidDumps()
+            try GroupGuard.run(arguments.command, parent: arguments.parent)
+        }
         try tieToParent(arguments)
+        contain(arguments)
         resetSignals()
         if arguments.mode != .once {
             // An interrupt typed at a terminal does not reach this group: it is the gateway's to handle.
@@ -27,6 +35,28 @@ enum Launcher {
         _ = dcf_prctl_pdeathsig(SIGKILL)
         // Init is nobody's parent here, unless it was named.
         guard getppid() == parent, parent != 1 || arguments.parent == 1 else { throw .orphaned }
+    }
+
+    /// So that what comes from this process can be found when it has ended: whoever started it looks for that, unless nobody
+    /// stays who could.
+    private static func contain(_ arguments: Arguments) {
+        if arguments.mode == .once {
+            // In a container all ends with the first process.
+            guard !arguments.isContained else { return }
+            let family = ProcessMark.newFamily()
+            Sweeper.watchThisProcess(family, isPatient: true)
+            ProcessMark(family: family, number: 0).put(on: 0)
+            return
+        }
+        forbidDumps()
+        arguments.group?.take(0)
+        arguments.mark?.put(on: 0)
+    }
+
+    /// A function's memory, with what its callers sent, is not for the disk.
+    private static func forbidDumps() {
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }
 
     /// Dispositions and mask are inherited through `exec`; the next program gets the defaults.

@@ -74,7 +74,7 @@ struct FunctionPlan: Sendable {
 
     private static func passes(_ name: String) -> Bool {
         switch name.lowercased() {
-        case "path", "home", "lang", "tz", "http_proxy", "https_proxy", "no_proxy", "all_proxy": true
+        case "path", "home", "lang", "tz", "tmpdir", "http_proxy", "https_proxy", "no_proxy", "all_proxy": true
         default: name.hasPrefix("CUDA_") || name.hasPrefix("NVIDIA_") || name.hasPrefix("LC_")
         }
     }

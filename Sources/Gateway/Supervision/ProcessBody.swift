@@ -8,9 +8,12 @@ internal import Locks
 final class ProcessBody: ReplicaBody {
     /// Has the watcher print the stacks of its threads to its log, also while C code holds the GIL.
     private static let stackSignal = dcf_stack_signal()
+    /// How old a look at the machine's processes may be that its memory is read after.
+    private static let lookNanos: Int64 = 500_000_000
 
     private struct State {
         var process: ReplicaProcess?
+        var tree: ReplicaTree?
         /// What its process is forked from, if it is, and the claim that keeps it.
         var template: TemplateProcess?
         var claim: TemplateClaim?
@@ -76,9 +79,12 @@ final class ProcessBody: ReplicaBody {
         if !devices.isEmpty {
             variables[FunctionConfig.devicesVariable] = devices.map(\.uuid).joined(separator: ",")
         }
+        await context.containment.prepareForTheEnd()
         let launch = ReplicaLaunch(
             launcher: context.launcher, python: source.python.python, variables: variables, folder: source.folder,
-            cpus: plan.config.limits.wholeCPUs)
+            cpus: plan.config.limits.wholeCPUs, tree: context.containment.makeTree())
+        state.withLock { $0.tree = launch.tree }
+        defer { state.withLock { $0.tree = nil } }
         var pipes: [UInt64] = []
         // Something that it started may still hold them.
         defer { for pipe in pipes { context.logs.finish(pipe) } }
@@ -122,7 +128,8 @@ final class ProcessBody: ReplicaBody {
     }
 
     func memory() -> UInt64? {
-        guard let pid = state.withLock({ $0.process })?.pid else { return nil }
-        return ProcessGroupMemory.resident(of: [pid])[pid]
+        guard let tree = state.withLock({ $0.tree }) else { return nil }
+        let pids = tree.members(since: dcf_monotonic_nanoseconds() - Self.lookNanos)
+        return ProcessMemory.resident(of: pids, limit: plan.config.limits.memory ?? .max)
     }
 }

@@ -12,10 +12,12 @@ package struct ReplicaLaunch: Sendable {
     package var cpus: Int?
     /// Whether it is not a replica but a template of some.
     package var isTemplate: Bool
+    /// What it is the root of; without one only its group ends with it.
+    package var tree: ReplicaTree?
 
     package init(
         launcher: String, python: String, variables: [String: String], folder: String, cpus: Int? = nil,
-        isTemplate: Bool = false
+        isTemplate: Bool = false, tree: ReplicaTree? = nil
     ) {
         self.launcher = launcher
         self.python = python
@@ -23,10 +25,11 @@ package struct ReplicaLaunch: Sendable {
         self.folder = folder
         self.cpus = cpus
         self.isTemplate = isTemplate
+        self.tree = tree
     }
 
     /// The launcher's command line, without its own name.
     package func arguments(parent: Int32) -> [String] {
-        (isTemplate ? ["--template"] : []) + ["--parent", String(parent), "--python", python]
+        (isTemplate ? ["--template"] : []) + ["--parent", String(parent), "--python", python] + (tree?.arguments ?? [])
     }
 }

@@ -14,15 +14,15 @@ extension ReplicaProcess {
         let common = template.key.variables
         let child = try await template.fork(
             variables: launch.variables.filter { common[$0.key] != $0.value },
-            cpus: launch.cpus.map { CPUAffinity.choose($0) } ?? [], output: output, error: error)
-        let process = ReplicaProcess(child: child)
+            cpus: launch.cpus.map { CPUAffinity.choose($0) } ?? [], output: output, error: error, tree: launch.tree)
+        let process = ReplicaProcess(child: child, tree: launch.tree)
         onStart(process)
         await withTaskCancellationHandler {
             _ = await child.end.value()
         } onCancel: {
             process.kill()
         }
-        process.ending()
+        await process.ending()
         let exit = await template.reap(child)
         process.ended(exit)
         return exit

@@ -6,8 +6,8 @@ import SystemPackage
 
 /// The process of one replica while it runs, and how it ended afterwards.
 ///
-/// It leads a process group of its own, which is killed as a whole when it ends, so that nothing it started stays. It is
-/// reaped by `run`, and only after that; until then its number is its own, and signals cannot go astray.
+/// It leads a process group of its own. When it has ended all that came from it is ended too. It is reaped by `run`, and only after
+/// that; until then its number is its own, and signals cannot go astray.
 package final class ReplicaProcess: Sendable {
     private enum State {
         case running([CheckedContinuation<ReplicaExit, Never>])
@@ -20,15 +20,18 @@ package final class ReplicaProcess: Sendable {
     private let state = Lock(State.running([]))
     /// Where a template has made it.
     private let child: TemplateChild?
+    private let tree: ReplicaTree?
 
-    private init(pid: pid_t) {
+    private init(pid: pid_t, tree: ReplicaTree?) {
         self.pid = pid
+        self.tree = tree
         child = nil
     }
 
-    init(child: TemplateChild) {
+    init(child: TemplateChild, tree: ReplicaTree?) {
         pid = child.pid
         self.child = child
+        self.tree = tree
     }
 
     /// Starts a replica and waits for its end; cancelling the task kills it.
@@ -44,7 +47,9 @@ package final class ReplicaProcess: Sendable {
     ) async throws(ReplicaProcessError) -> ReplicaExit {
         var options = PlatformOptions()
         options.processGroupID = 0
-        options.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .seconds(5))]
+        options.teardownSequence = [
+            .send(signal: .kill, toProcessGroup: launch.tree == nil, allowedDurationToNextStep: .seconds(5))
+        ]
         var environment: [Subprocess.Environment.Key: String] = [:]
         for (key, value) in launch.variables { environment[.init(stringLiteral: key)] = value }
         let inputDescriptor = FileDescriptor(rawValue: try inputOrNothing(input).release())
@@ -69,12 +74,12 @@ package final class ReplicaProcess: Sendable {
                 error: .fileDescriptor(errorDescriptor, closeAfterSpawningProcess: false)
             ) { execution in
                 closePipes()
-                let process = ReplicaProcess(pid: execution.processIdentifier.value)
+                let process = ReplicaProcess(pid: execution.processIdentifier.value, tree: launch.tree)
                 started = process
                 if let cpus = launch.cpus { CPUAffinity.restrict(process.pid, toCPUs: cpus) }
                 onStart(process)
                 await execution.waitForExit()
-                process.ending()
+                await process.ending()
             }
             let exit: ReplicaExit =
                 switch result.terminationStatus {
@@ -115,8 +120,9 @@ package final class ReplicaProcess: Sendable {
         }
     }
 
-    /// Ends it and all it started, at once.
+    /// Ends it at once; what it started follows.
     package func kill() {
+        if tree != nil { return signal(SIGKILL) }
         whileRunning { _ = Glibc.kill(-pid, SIGKILL) }
     }
 
@@ -133,8 +139,9 @@ package final class ReplicaProcess: Sendable {
         }
     }
 
-    /// It is a zombie now: its number is still its own, and so its group's.
-    func ending() {
+    /// It is a zombie now: its number is still its own, and so its group's. Ends what it left.
+    func ending() async {
+        if let tree { await tree.end(root: pid) }
         state.withLock { state in
             if case .running(let waiters) = state {
                 _ = Glibc.kill(-pid, SIGKILL)

@@ -7,6 +7,7 @@ struct SupervisionContext: Sendable {
     let limits: Limits
     /// The path of `dcf-watcher`.
     let launcher: String
+    let containment: Containment
     /// The gateway's own environment.
     let variables: [String: String]
     let logger: Logger

@@ -12,6 +12,7 @@ final class TemplatePool: Sendable {
     }
 
     private let launcher: String
+    private let containment: Containment
     private let logs: LogPump
     private let tasks: TaskPool
     private let starts: StartQueue
@@ -20,9 +21,10 @@ final class TemplatePool: Sendable {
     private let entries = Lock<[TemplateKey: Entry]>([:], .templatePool)
 
     init(
-        launcher: String, logs: LogPump, tasks: TaskPool, starts: StartQueue, logger: Logger
+        launcher: String, containment: Containment, logs: LogPump, tasks: TaskPool, starts: StartQueue, logger: Logger
     ) throws(FileError) {
         self.launcher = launcher
+        self.containment = containment
         self.logs = logs
         self.tasks = tasks
         self.starts = starts
@@ -123,7 +125,7 @@ final class TemplatePool: Sendable {
         do throws(FileError) {
             let output = try logs.makePipe(to: log, replica: 0, stream: .stdout, &pipes)
             let error = try logs.makePipe(to: log, replica: 0, stream: .stderr, &pipes)
-            await template.run(launcher: launcher, output: output, error: error)
+            await template.run(launcher: launcher, output: output, error: error, tree: containment.makeTree())
         } catch {
             template.end("\(error)", .elsewhere)
         }

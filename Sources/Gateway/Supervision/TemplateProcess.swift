@@ -55,11 +55,15 @@ final class TemplateProcess: Sendable {
     /// - Parameters:
     ///   - launcher: the path of `dcf-watcher`.
     ///   - output, error: become its standard output and standard error.
-    func run(launcher: String, output: consuming OwnedDescriptor, error: consuming OwnedDescriptor) async {
+    ///   - tree: what it is the root of. Its replicas are not in that; each has a tree of its own.
+    func run(
+        launcher: String, output: consuming OwnedDescriptor, error: consuming OwnedDescriptor, tree: ReplicaTree? = nil
+    ) async {
         var variables = key.variables
         variables["DCF_PRELOAD"] = key.modules.joined(separator: ",")
         let launch = ReplicaLaunch(
-            launcher: launcher, python: key.python, variables: variables, folder: key.folder, isTemplate: true)
+            launcher: launcher, python: key.python, variables: variables, folder: key.folder, isTemplate: true,
+            tree: tree)
         let how: String
         let cause: DeathCause
         do {
@@ -139,8 +143,10 @@ final class TemplateProcess: Sendable {
     ///   - variables: what it gets beyond the template's own.
     ///   - cpus: those that it may use; empty is no restriction.
     ///   - output, error: become its standard output and standard error.
+    ///   - tree: what it is the root of.
     func fork(
-        variables: [String: String], cpus: [Int], output: consuming OwnedDescriptor, error: consuming OwnedDescriptor
+        variables: [String: String], cpus: [Int], output: consuming OwnedDescriptor, error: consuming OwnedDescriptor,
+        tree: ReplicaTree? = nil
     ) async throws(ReplicaProcessError) -> TemplateChild {
         let gate = try Gate()
         let answer = Promise<Forked>()
@@ -160,6 +166,7 @@ final class TemplateProcess: Sendable {
             throw Self.failure("the template does not answer")
         }
         let child = try forked.get()
+        tree?.adopt(child.pid)
         gate.open()
         return child
     }

@@ -29,7 +29,7 @@ struct OnceCall {
     /// What a watcher gets from a gateway as well, so that a trial tells how the function will fare there.
     func variables(inherited: [String: String], folder: String) -> [String: String] {
         var variables = inherited.filter { name, _ in
-            ["PATH", "HOME", "LANG", "TZ"].contains(name) || name.lowercased().hasSuffix("_proxy")
+            ["PATH", "HOME", "LANG", "TZ", "TMPDIR"].contains(name) || name.lowercased().hasSuffix("_proxy")
                 || name.hasPrefix("CUDA_") || name.hasPrefix("NVIDIA_")
         }
         for variable in function.environment { variables[variable.name] = variable.value }

@@ -134,11 +134,4 @@ import Testing
         }
         #expect(allowed.count == 1)
     }
-
-    @Test func theMemoryOfAGroupIsSeen() async throws {
-        let own = ProcessGroupMemory.resident(of: [getpgrp()])
-        #expect(own[getpgrp()] ?? 0 > 1 << 20)
-        #expect(ProcessGroupMemory.resident(of: []).isEmpty)
-        #expect(ProcessGroupMemory.resident(of: [Int32.max]).isEmpty)
-    }
 }

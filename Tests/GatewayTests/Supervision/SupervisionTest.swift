@@ -63,10 +63,12 @@ struct SupervisionTest {
             invoker: invoker, logger: logger)
         let (logs, tasks, changes) = (try LogPump(), TaskPool(), Changes())
         let queue = StartQueue(limit: starts)
+        let containment = Containment(launcher: "/none", logger: logger)
         context = SupervisionContext(
-            links: links, logs: logs, limits: Limits(), launcher: "/none", variables: [:], logger: logger,
-            changes: changes, tasks: tasks, starts: queue,
-            templates: try TemplatePool(launcher: "/none", logs: logs, tasks: tasks, starts: queue, logger: logger),
+            links: links, logs: logs, limits: Limits(), launcher: "/none", containment: containment, variables: [:],
+            logger: logger, changes: changes, tasks: tasks, starts: queue,
+            templates: try TemplatePool(
+                launcher: "/none", containment: containment, logs: logs, tasks: tasks, starts: queue, logger: logger),
             gpus: GPULeases(), inventory: GPUInventory(variables: [:], launcher: "/none", logger: logger),
             containers: ContainerHost(
                 id: "", folders: ContainerFolders(dataFolder: folder.path, link: folder.path), tasks: tasks,
