@@ -170,7 +170,13 @@ let package = Package(
         .testTarget(
             name: "LinkRelayTests", dependencies: ["CLinux", "LinkRelay", "WatcherLink"], swiftSettings: strict),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine", .product(name: "NIOCore", package: "swift-nio")],
+            name: "EngineTests",
+            dependencies: [
+                "Engine",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             swiftSettings: strict),
         .testTarget(name: "GRPCTests", dependencies: ["CLinux", "GRPC"], swiftSettings: strict),
         .testTarget(

@@ -5,6 +5,7 @@ package struct BuildOptions: Sendable, Equatable {
     /// The Dockerfile's path in the context.
     package var dockerfile = "Dockerfile"
     package var arguments: [String: String] = [:]
+    package var labels: [String: String] = [:]
     /// Whether steps that were made before may be taken.
     package var usesCache = true
     /// The network of the steps; nil is the engine's.

@@ -3,6 +3,8 @@ package import FunctionConfig
 extension ContainerSpec {
     /// Nobody, on every system that matters.
     package static let nobody = "65534:65534"
+    /// What /tmp holds where the config does not say, in bytes.
+    private static let temporaryBytes: UInt64 = 1 << 30
 
     /// The container of a function: no rights but those that its config names, on a gateway and in a trial alike.
     ///
@@ -17,7 +19,9 @@ extension ContainerSpec {
         capabilities = container.capabilities
         mayGainPrivileges = container.mayGainPrivileges
         hasReadOnlyRoot = container.hasReadOnlyRoot
-        temporary = ["/tmp": "rw,exec,nosuid,nodev,mode=1777"]
+        let size = container.temporaryBytes ?? function.limits.memory ?? Self.temporaryBytes
+        temporary = ["/tmp": "rw,exec,nosuid,nodev,mode=1777,size=\(size)"]
+        temporaryBytes = size
         processesMax = container.pidsMax
         network = container.network
         memory = function.limits.memory

@@ -29,6 +29,8 @@ package struct ContainerSpec: Sendable, Equatable {
     package var mounts: [Mount] = []
     /// Paths in memory, each with the options of a tmpfs.
     package var temporary: [String: String] = [:]
+    /// What each of them holds, in bytes, for those who do not read the options.
+    package var temporaryBytes: UInt64?
     package var user: String?
     /// The Linux capabilities that it has; nil is what Docker gives.
     package var capabilities: [String]?

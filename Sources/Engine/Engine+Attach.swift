@@ -15,9 +15,10 @@ extension Engine {
     ) async throws(EngineError) {
         let what = "cannot follow what container \(id.prefix(12)) writes"
         let flags = "stream=1&stdout=1&stderr=1" + (input == nil ? "" : "&stdin=1")
+        let version = try await version(doing: what)
         // The connection leaves HTTP with the answer, for raw bytes both ways.
         let head = """
-            POST \(Self.version)/containers/\(id)/attach?\(flags) HTTP/1.1\r
+            POST /v\(version)/containers/\(id)/attach?\(flags) HTTP/1.1\r
             Host: docker\r
             Connection: Upgrade\r
             Upgrade: tcp\r
@@ -59,10 +60,11 @@ extension Engine {
                     while await group.nextResult() != nil {}
                 }
                 guard answer.isComplete else {
-                    throw EngineError(.failed, "\(what): the engine closed the connection")
+                    throw EngineError(.broken, "\(what): the engine closed the connection")
                 }
             }
         } catch let error as EngineError {
+            if Self.isAboutVersion(error.description) { forgetVersion() }
             throw error
         } catch is CancellationError {
             throw EngineError(.failed, "\(what): cancelled")

@@ -61,6 +61,22 @@ extension Engine {
         try await inspect(id).State.Pid
     }
 
+    /// Whether it runs, and how it ended if it does not. Throws `notFound` where there is none.
+    package func state(of id: String) async throws(EngineError) -> ContainerState {
+        let state = try await inspect(id).State
+        return ContainerState(
+            isRunning: state.Running ?? (state.Pid > 0),
+            exit: ContainerExit(status: state.ExitCode ?? 0, isOutOfMemory: state.OOMKilled))
+    }
+
+    /// What it has from outside, by its id, the beginning of that, or its name. Throws `notFound` where there is none.
+    package func mounts(of id: String) async throws(EngineError) -> [ContainerMount] {
+        try await inspect(id).Mounts?.compactMap { mount in
+            guard let source = mount.Source, !source.isEmpty else { return nil }
+            return ContainerMount(source: source, target: mount.Destination)
+        } ?? []
+    }
+
     /// Those with all of these labels, also those that do not run.
     package func containers(labels: [String: String]) async throws(EngineError) -> [EngineContainer] {
         let answer = try await ask(
@@ -90,9 +106,17 @@ extension Engine {
         struct StateAnswer: Decodable {
             var Pid: Int32
             var OOMKilled: Bool
+            var Running: Bool?
+            var ExitCode: Int32?
+        }
+
+        struct MountAnswer: Decodable {
+            var Source: String?
+            var Destination: String
         }
 
         var State: StateAnswer
+        var Mounts: [MountAnswer]?
     }
 
     private struct Listed: Decodable {

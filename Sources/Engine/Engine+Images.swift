@@ -15,9 +15,27 @@ extension Engine {
             throw error
         }
         return EngineImage(
-            id: answer.Id, architecture: answer.Architecture, os: answer.Os, user: answer.Config?.User ?? "",
+            id: answer.Id, architecture: answer.Architecture ?? "", os: answer.Os ?? "",
+            user: answer.Config?.User ?? "",
             environment: answer.Config?.Env ?? [], labels: answer.Config?.Labels ?? [:],
-            digests: answer.RepoDigests ?? [], size: answer.Size ?? 0)
+            digests: answer.RepoDigests ?? [], tags: answer.RepoTags ?? [], size: answer.Size ?? 0)
+    }
+
+    /// The ids of images without a name that carry all of these labels.
+    package func unnamedImages(labels: [String: String]) async throws(EngineError) -> [String] {
+        let words = labels.map { "\($0.key)=\($0.value)" }.sorted()
+        return try await listImages(["dangling": ["true"], "label": words]).map(\.Id)
+    }
+
+    /// All names of images that fit a pattern, as `name/*`.
+    package func imageNames(like pattern: String) async throws(EngineError) -> [String] {
+        try await listImages(["reference": [pattern]]).flatMap { $0.RepoTags ?? [] }
+    }
+
+    private func listImages(_ filters: [String: [String]]) async throws(EngineError) -> [Listed] {
+        let text = (try? JSONEncoder().encode(filters)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+        return try await ask(
+            [Listed].self, .GET, "/images/json", query: [("filters", text)], doing: "cannot list images")
     }
 
     /// Gets an image from its registry.
@@ -74,6 +92,9 @@ extension Engine {
         if let arguments = try? JSONEncoder().encode(options.arguments), !options.arguments.isEmpty {
             query.append(("buildargs", String(decoding: arguments, as: UTF8.self)))
         }
+        if let labels = try? JSONEncoder().encode(options.labels), !options.labels.isEmpty {
+            query.append(("labels", String(decoding: labels, as: UTF8.self)))
+        }
         let parts = context.map { ByteBuffer(bytes: $0) }
         let length: HTTPClientRequest.Body.Length = bytes.map { .known($0) } ?? .unknown
         try await stream(
@@ -92,7 +113,9 @@ extension Engine {
             doing: "cannot tag \(image) as \(reference)")
     }
 
-    /// Nothing where there is none.
+    /// Takes a name away, and the image with its last one; by its id an image without a name. Nothing where there is none.
+    ///
+    /// - Throws: `conflict` where a container is made of it, or other names are left.
     package func removeImage(_ name: String) async throws(EngineError) {
         do throws(EngineError) {
             try await ask(.DELETE, "/images/\(Self.path(name))", doing: "cannot remove image \(name)")
@@ -105,6 +128,11 @@ extension Engine {
         EngineEndpoint.escaped(name, keeping: ["/", ":", "@"])
     }
 
+    private struct Listed: Decodable {
+        var Id: String
+        var RepoTags: [String]?
+    }
+
     private struct Inspected: Decodable {
         struct ConfigAnswer: Decodable {
             var User: String?
@@ -113,10 +141,11 @@ extension Engine {
         }
 
         var Id: String
-        var Architecture: String
-        var Os: String
+        var Architecture: String?
+        var Os: String?
         var Config: ConfigAnswer?
         var RepoDigests: [String]?
+        var RepoTags: [String]?
         var Size: UInt64?
     }
 }

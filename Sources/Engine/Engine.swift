@@ -3,15 +3,17 @@ internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import Synchronization
 
-/// A Docker engine, asked over its HTTP API (https://docs.docker.com/reference/api/engine/, version 1.41: Docker 20.10 and
-/// later).
+/// A Docker engine, asked over its HTTP API (https://docs.docker.com/reference/api/engine/): Docker 20.10 and later.
 ///
+/// Which version of the API it is spoken to in is asked for before the first question, and again when another engine answers.
 /// Safe from any thread. `shutdown` ends it: nothing may be asked after that.
 package final class Engine: Sendable {
     package let endpoint: EngineEndpoint
-    private let client: HTTPClient
-    static let version = "/v1.41"
+    let client: HTTPClient
+    /// Nil until the engine was asked.
+    let spoken = Mutex<Spoken?>(nil)
     /// What an engine says in an error, at most, in bytes.
     private static let errorBytesMax = 1 << 20
     /// What it answers to a question, at most, in bytes.
@@ -55,7 +57,7 @@ package final class Engine: Sendable {
         } catch is CancellationError {
             throw EngineError(.failed, "\(what): cancelled")
         } catch {
-            throw EngineError(.failed, "\(what): the engine's answer broke off: \(error)")
+            throw brokenOff(error, doing: what)
         }
     }
 
@@ -69,8 +71,10 @@ package final class Engine: Sendable {
             method, path, query: query, body: body, contentType: contentType, headers: headers, doing: what)
         do {
             return Array((try await response.body.collect(upTo: Self.answerBytesMax)).readableBytesView)
+        } catch is CancellationError {
+            throw EngineError(.failed, "\(what): cancelled")
         } catch {
-            throw EngineError(.failed, "\(what): the engine's answer broke off: \(error)")
+            throw brokenOff(error, doing: what)
         }
     }
 
@@ -85,7 +89,7 @@ package final class Engine: Sendable {
         do {
             return try JSONDecoder().decode(type, from: Data(bytes))
         } catch {
-            throw EngineError(.failed, "\(what): the engine's answer cannot be understood: \(error)")
+            throw EngineError(.broken, "\(what): the engine's answer cannot be understood: \(error)")
         }
     }
 
@@ -104,27 +108,37 @@ package final class Engine: Sendable {
     ) async throws(EngineError) -> HTTPClientResponse {
         let parts = query.map { "\($0.0)=\(EngineEndpoint.escaped($0.1, keeping: []))" }
         let suffix = parts.isEmpty ? "" : "?" + parts.joined(separator: "&")
-        var request = HTTPClientRequest(url: endpoint.url(Self.version + path + suffix))
-        request.method = method
-        request.headers.add(name: "host", value: "docker")
-        if let contentType { request.headers.add(name: "content-type", value: contentType) }
-        for (name, value) in headers { request.headers.add(name: name, value: value) }
-        request.body = body
-        let response: HTTPClientResponse
-        do {
-            response = try await client.execute(request, deadline: .distantFuture)
-        } catch {
-            throw failure(error, doing: what)
+        var isSecond = false
+        while true {
+            let version = try await version(doing: what)
+            var request = HTTPClientRequest(url: endpoint.url("/v\(version)\(path)\(suffix)"))
+            request.method = method
+            request.headers.add(name: "host", value: "docker")
+            if let contentType { request.headers.add(name: "content-type", value: contentType) }
+            for (name, value) in headers { request.headers.add(name: name, value: value) }
+            request.body = body
+            let response: HTTPClientResponse
+            do {
+                response = try await client.execute(request, deadline: .distantFuture)
+            } catch {
+                forgetVersion()
+                throw failure(error, doing: what)
+            }
+            compare(server: response.headers.first(name: "server"))
+            guard response.status.code >= 400 else { return response }
+            let said = try? await response.body.collect(upTo: Self.errorBytesMax)
+            let bytes = said.map { Array($0.readableBytesView) } ?? []
+            let message =
+                Self.message(in: bytes)
+                ?? "HTTP status \(response.status.code) \(String(decoding: bytes.prefix(200), as: UTF8.self))"
+            // Refused before anything was done: by another engine than the one that was asked for its version.
+            if response.status.code == 400, !isSecond, Self.isAboutVersion(message) {
+                isSecond = true
+                forgetVersion()
+                continue
+            }
+            throw EngineError(status: response.status.code, message: message, doing: what)
         }
-        guard response.status.code >= 400 else { return response }
-        let said = try? await response.body.collect(upTo: Self.errorBytesMax)
-        let bytes = said.map { Array($0.readableBytesView) } ?? []
-        let message = Self.message(in: bytes)
-        throw EngineError(
-            status: response.status.code,
-            message: message
-                ?? "HTTP status \(response.status.code) \(String(decoding: bytes.prefix(200), as: UTF8.self))",
-            doing: what)
     }
 
     /// What an engine's error says; nil when it is none.
@@ -134,6 +148,11 @@ package final class Engine: Sendable {
 
     private struct Said: Decodable {
         var message: String
+    }
+
+    private func brokenOff(_ error: any Error, doing what: String) -> EngineError {
+        forgetVersion()
+        return EngineError(.broken, "\(what): the engine's answer broke off: \(error)")
     }
 
     func failure(_ error: any Error, doing what: String) -> EngineError {

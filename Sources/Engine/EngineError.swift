@@ -3,6 +3,10 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
     package enum Kind: Sendable {
         /// Nobody answers at the socket.
         case unreachable
+        /// Something answers, and it is not an engine that can be spoken to in a version of the API that both know.
+        case incompatible
+        /// The engine or its machine is at fault: it starts or stops, something below it does not answer, its answer broke off.
+        case broken
         /// This user may not ask the engine.
         case notAllowed
         /// There is no such image, container or network.
@@ -19,6 +23,14 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
     package let kind: Kind
     package let description: String
 
+    /// Whether it is the trouble of the engine or its machine, and not of what was asked for: the same may do later.
+    package var isEngines: Bool {
+        switch kind {
+        case .unreachable, .incompatible, .broken, .notAllowed, .diskFull: true
+        case .notFound, .conflict, .registry, .failed: false
+        }
+    }
+
     package init(_ kind: Kind, _ description: String) {
         self.kind = kind
         self.description = description
@@ -33,6 +45,7 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
             switch status {
             case 404: .notFound
             case 409: .conflict
+            case 500...: Self.kind(ofFailure: message)
             default: Self.kind(of: message)
             }
         self.init(kind, "\(what): \(message)\(Self.hint(kind, message))")
@@ -46,9 +59,21 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// What to do, where the engine's words leave that open.
     private static func hint(_ kind: Kind, _ message: String) -> String {
-        if kind == .diskFull { return "; the engine's disk is full: \"docker system prune\" frees what nobody uses" }
+        if kind == .diskFull {
+            return
+                "; the engine's disk is full: \"docker system prune\" frees what nobody uses, and takes nothing that a function needs"
+        }
         return message.contains(noGPUs)
             ? "; it has no GPUs to give: install nvidia-container-toolkit on this machine, or remove limits.gpu" : ""
+    }
+
+    /// What an engine says with a status of 500 and more is its own trouble, unless it is known for something else.
+    private static func kind(ofFailure message: String) -> Kind {
+        if message.contains(noGPUs) { return .failed }
+        // It has lost what runs its containers.
+        if message.contains("containerd.sock") { return .broken }
+        let kind = kind(of: message)
+        return kind == .failed ? .broken : kind
     }
 
     private static func kind(of message: String) -> Kind {

@@ -11,6 +11,8 @@ package struct EngineImage: Sendable, Equatable {
     package var labels: [String: String]
     /// As registries know it: `registry/name@sha256:...`.
     package var digests: [String]
+    /// Its names: `name:tag`.
+    package var tags: [String]
     /// Names of the variables that it sets.
     package var variableNames: Set<String> { Set(environment.map { String($0.prefix { $0 != "=" }) }) }
     /// In bytes.
@@ -18,7 +20,7 @@ package struct EngineImage: Sendable, Equatable {
 
     package init(
         id: String, architecture: String, os: String, user: String, environment: [String], labels: [String: String],
-        digests: [String], size: UInt64
+        digests: [String], tags: [String] = [], size: UInt64
     ) {
         self.id = id
         self.architecture = architecture
@@ -27,6 +29,7 @@ package struct EngineImage: Sendable, Equatable {
         self.environment = environment
         self.labels = labels
         self.digests = digests
+        self.tags = tags
         self.size = size
     }
 }

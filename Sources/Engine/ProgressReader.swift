@@ -36,7 +36,8 @@ struct ProgressReader {
         } else if let status = event.status {
             let isUpdate = event.id != nil && layers[event.id ?? ""] == status
             if let id = event.id { layers[id] = status }
-            let numbers = event.progress.map { " \($0)" } ?? ""
+            // Newer engines tell the numbers alone.
+            let numbers = (event.progress ?? event.progressDetail?.text).map { " \($0)" } ?? ""
             tell(EngineProgress(text: "\(status)\(numbers)", layer: event.id, isUpdate: isUpdate))
         }
     }
@@ -44,6 +45,18 @@ struct ProgressReader {
     private struct Event: Decodable {
         struct Detail: Decodable {
             var message: String?
+        }
+
+        struct Numbers: Decodable {
+            var current: Int64?
+            var total: Int64?
+
+            var text: String? {
+                guard let current, current > 0 else { return nil }
+                let megabytes = { (bytes: Int64) in "\(Double(bytes / 100_000) / 10) MB" }
+                guard let total, total > 0 else { return megabytes(current) }
+                return "\(megabytes(current))/\(megabytes(total))"
+            }
         }
 
         struct Aux: Decodable {
@@ -54,6 +67,7 @@ struct ProgressReader {
         var stream: String?
         var status: String?
         var progress: String?
+        var progressDetail: Numbers?
         var id: String?
         var error: String?
         var errorDetail: Detail?

@@ -26,11 +26,12 @@ struct ServiceBody: Encodable {
         struct Options: Encodable {
             // 1777
             var Mode = 0o1777
+            var SizeBytes: UInt64?
         }
 
         var `Type` = "tmpfs"
         var Target: String
-        var TmpfsOptions = Options()
+        var TmpfsOptions: Options
     }
 
     /// The watcher says when it is ready; an image's own check would end those that take their time.
@@ -126,7 +127,9 @@ struct ServiceBody: Encodable {
                 Labels: container.labels, User: container.user, ReadOnly: container.hasReadOnlyRoot,
                 CapabilityDrop: container.capabilities == nil ? nil : ["ALL"], CapabilityAdd: container.capabilities,
                 StopGracePeriod: Self.nanoseconds(spec.stopGrace),
-                Mounts: container.temporary.keys.sorted().map { Mount(Target: $0) },
+                Mounts: container.temporary.keys.sorted().map {
+                    Mount(Target: $0, TmpfsOptions: Mount.Options(SizeBytes: container.temporaryBytes))
+                },
                 Secrets: spec.secrets.map { secret in
                     Secret(
                         File: Secret.Target(

@@ -10,6 +10,8 @@ package struct ContainerConfig: Sendable, Equatable {
     package var mayGainPrivileges = false
     /// Processes and threads at a time: `pids`.
     package var pidsMax = 1_024
+    /// How much /tmp holds, in bytes; it lies in memory. Nil: `limits.memory`, else 1 GiB.
+    package var temporaryBytes: UInt64?
     /// A network of the engine, `none` or `host`; nil is the engine's default.
     package var network: String?
 

@@ -23,7 +23,7 @@ extension FunctionConfig {
     static let batchKeys = ["max_size", "max_wait", "retry"]
     static let timeoutKeys = ["build", "start", "call", "idle"]
     static let warmupKeys = ["input", "file"]
-    static let containerKeys = ["user", "read_only", "capabilities", "new_privileges", "pids", "network"]
+    static let containerKeys = ["user", "read_only", "capabilities", "new_privileges", "pids", "tmp", "network"]
 
     private static let nestedKeys: [String] =
         handlerKeys.map { "handler.\($0)" } + limitsKeys.map { "limits.\($0)" }
@@ -260,6 +260,7 @@ extension FunctionConfig {
                 }
             case "new_privileges": container.mayGainPrivileges = try entry.value.boolean()
             case "pids": container.pidsMax = try entry.value.integer(in: 16...4_194_304)
+            case "tmp": container.temporaryBytes = try entry.value.size(in: (1 << 20)...(16 << 40))
             default: container.network = try entry.value.optionalText()
             }
         }

@@ -178,6 +178,24 @@ import Testing
         }
     }
 
+    @Test func oneConfigServesBothKinds() throws {
+        let yaml = "runtime: python3\nbuild_args: [A=1]\nbuild_packages: [libgl1, curl]\ntimeout: {call: 5s}\n"
+        let function = try FunctionConfig.parse(yaml: yaml, name: try FunctionName("f"))
+        #expect(!function.unsupportedKeys(as: .process).isEmpty)
+        let (process, ignored) = function.asProcess()
+        #expect(ignored == ["functions.f.build_args", "functions.f.build_packages"])
+        #expect(process.unsupportedKeys(as: .process).isEmpty)
+        let sent = try FunctionConfig.parse(yaml: process.yaml, name: try FunctionName("f"))
+        #expect(sent.buildPackages == [] && sent.buildArguments == [] && sent.timeout.call == .seconds(5))
+        // One that says what it is gets an error for the rest.
+        let said = try FunctionConfig.parse(yaml: yaml + "deploy: process\n", name: try FunctionName("f"))
+        #expect(said.asProcess().ignored == [] && !said.asProcess().function.unsupportedKeys(as: .process).isEmpty)
+        let only = try FunctionConfig.parse(yaml: "build_packages: [curl]\n", name: try FunctionName("f"))
+        #expect(
+            try FunctionConfig.parse(yaml: only.asProcess().function.yaml, name: try FunctionName("f")).replicas.max
+                == 1)
+    }
+
     @Test func anotherPythonIsWrittenToo() throws {
         let file = try ConfigFile.parse(yaml: Self.everything, fileName: "config.yaml")
         let changed = try #require(file.function(named: "echo")).withPython("/a b/venv")
