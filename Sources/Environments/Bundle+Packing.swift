@@ -4,13 +4,13 @@ import SystemPackage
 extension Bundle {
     /// Packs a folder into a new file, which is removed again on an error.
     package static func pack(
-        folder: String, toFile path: String, limits: BundleLimits = BundleLimits()
+        folder: String, toFile path: String, forImage: Bool = false, limits: BundleLimits = BundleLimits()
     ) throws(BundleError) -> Summary {
         do throws(BundleError) {
             let file = try bundling { () throws(FileError) in
                 try OwnedDescriptor(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
             }
-            return try pack(folder: folder, limits: limits) { piece throws(BundleError) in
+            return try pack(folder: folder, forImage: forImage, limits: limits) { piece throws(BundleError) in
                 try bundling { () throws(FileError) in try file.write(piece, path: path) }
             }
         } catch {
@@ -22,13 +22,15 @@ extension Bundle {
     /// Packs a folder, handing out the archive in pieces of at most 256 KiB, in order; `sink` may throw to end it.
     @discardableResult
     package static func pack(
-        folder: String, limits: BundleLimits = BundleLimits(), sink: ([UInt8]) throws(BundleError) -> Void
+        folder: String, forImage: Bool = false, limits: BundleLimits = BundleLimits(),
+        sink: ([UInt8]) throws(BundleError) -> Void
     ) throws(BundleError) -> Summary {
         guard let top = Folder.resolved(folder) else {
             throw .file(FileError("open the folder", folder, Errno(rawValue: errno)))
         }
         return try withoutActuallyEscaping(sink) { sink throws(BundleError) in
             var packer = FolderPacker(top: top, limits: limits, sink: sink)
+            if forImage { try packer.readDockerIgnore() }
             return try packer.pack()
         }
     }
@@ -47,6 +49,8 @@ private struct FolderPacker {
     let limits: BundleLimits
     let sink: ([UInt8]) throws(BundleError) -> Void
     var rules = IgnoreRules()
+    /// For the build of an image.
+    var imageRules: DockerIgnoreRules?
     var digest = Digest()
     var archiveBytes: UInt64 = 0
     var contentBytes: UInt64 = 0
@@ -65,6 +69,13 @@ private struct FolderPacker {
         self.top = top
         self.limits = limits
         self.sink = sink
+    }
+
+    mutating func readDockerIgnore() throws(BundleError) {
+        let file = top + "/" + DockerIgnoreRules.fileName
+        guard Folder.holds(file) else { return }
+        imageRules = try DockerIgnoreRules(
+            bundling { () throws(FileError) in try WholeFile.read(file, limit: 1 << 20) })
     }
 
     mutating func pack() throws(BundleError) -> Bundle.Summary {
@@ -107,6 +118,13 @@ private struct FolderPacker {
         guard lstat(place, &status) == 0 else { throw .file(FileError("look at", place, Errno(rawValue: errno))) }
         var place = place
         let wasLink = status.isLink
+        if imageRules?.leavesOut(path) == true {
+            // What is taken back in from a folder makes that folder again where it is unpacked.
+            if status.isFolder, imageRules?.hasExceptions == true, !rules.leavesOut(path, isFolder: true) {
+                try walk(path, at: place)
+            }
+            return
+        }
         if wasLink {
             // A rule for the link's own name may leave it out, wherever it leads.
             if rules.leavesOut(path, isFolder: false) || rules.leavesOut(path, isFolder: true) { return }

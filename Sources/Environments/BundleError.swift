@@ -10,6 +10,8 @@ package enum BundleError: Error, Sendable, Hashable, CustomStringConvertible {
     case tooLarge(String)
     /// `.dcfignore` cannot be read as patterns.
     case ignoreFile(line: Int, reason: String)
+    /// `.dockerignore` cannot be read as patterns.
+    case dockerIgnoreFile(line: Int, reason: String)
     /// The file system said no.
     case file(FileError)
 
@@ -30,6 +32,8 @@ package enum BundleError: Error, Sendable, Hashable, CustomStringConvertible {
             what
         case .ignoreFile(let line, let reason):
             ".dcfignore, line \(line): \(reason)"
+        case .dockerIgnoreFile(let line, let reason):
+            ".dockerignore, line \(line): \(reason)"
         case .file(let error):
             error.description
         }

@@ -57,6 +57,28 @@ import Testing
         #expect(FunctionList.text(of: [functions[2]]) == FunctionList.table(of: [functions[2]]).text)
     }
 
+    @Test func aDigestDoesNotWidenTheTable() {
+        var function = Pb_Function()
+        function.name = "f"
+        function.image = "registry.example:5000/me/f@sha256:" + String(repeating: "0123456789abcdef", count: 4)
+        let text = FunctionList.table(of: [function]).text
+        #expect(text.contains(" registry.example:5000/me/f@sha256:0123456789ab "))
+        #expect(!text.contains("0123456789abcdef"))
+        #expect(FunctionSheet(function).text.contains(function.image))
+    }
+
+    @Test(arguments: [
+        ("plain", "plain"), ("\u{1B}[91mred\u{1B}[0m", "red"), ("a\u{1B}[2K\u{1B}[1;31mb", "ab"), ("\u{1B}", ""),
+        ("\u{1B}[", ""), ("\u{1B}[91", ""),
+    ])
+    func aFileGetsNoColours(text: String, plain: String) {
+        #expect(text.withoutTerminalCodes == plain)
+        let written = Mutex("")
+        let line = ProgressLine(isTerminal: false) { text in written.withLock { $0 += text } }
+        line.line(text)
+        #expect(written.withLock { $0 } == plain + "\n")
+    }
+
     @Test func infoShowsWhatIsKnown() throws {
         var function = Pb_Function()
         function.name = "echo"

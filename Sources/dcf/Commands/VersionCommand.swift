@@ -23,7 +23,7 @@ struct VersionCommand: AsyncParsableCommand {
             info = try await client.unary(GatewayMethod.info, Pb_Empty(), timeout: GatewayClient.timeoutShort)
         } catch {
             // This program's own version was the question too, and is answered.
-            return Console.note("gateway: \(client.failure(error))")
+            throw client.failure(error)
         }
         try Console.write("gateway at \(client.location.address): \(info.msg)\n")
     }

@@ -5,6 +5,14 @@ extension LoadedConfig {
     /// that is not there.
     func check(_ functions: [FunctionConfig], as kinds: DeployKinds) throws(CommandFailure) {
         for function in functions {
+            var function = function
+            if kinds[function] == .process {
+                let process = function.asProcess()
+                function = process.function
+                for key in process.ignored {
+                    Console.note("\(key) is for images; \(function.name) runs as a process, and it is not looked at")
+                }
+            }
             do {
                 try function.requireSupported(as: kinds[function])
             } catch {

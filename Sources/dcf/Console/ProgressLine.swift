@@ -26,6 +26,8 @@ final class ProgressLine: Sendable {
 
     /// A line that stays, such as one of pip's.
     func line(_ text: String) {
+        // A file is no place for colours.
+        let text = isTerminal ? text : text.withoutTerminalCodes
         isShown.withLock { isShown in
             write(isShown ? "\(Self.erase)\(text)\n" : text + "\n")
             isShown = false

@@ -4,6 +4,22 @@ extension String {
         String(String.UnicodeScalarView(unicodeScalars.map { $0.isControlCharacter ? "?" : $0 }))
     }
 
+    /// Without the sequences that colour a terminal's text or move its cursor: `ESC [ 91 m`.
+    var withoutTerminalCodes: String {
+        guard unicodeScalars.contains("\u{1B}") else { return self }
+        var result = String.UnicodeScalarView()
+        var rest = unicodeScalars[...]
+        while let scalar = rest.popFirst() {
+            guard scalar == "\u{1B}" else {
+                result.append(scalar)
+                continue
+            }
+            guard rest.first == "[" else { continue }
+            rest = rest.dropFirst().drop { !(0x40...0x7E).contains($0.value) }.dropFirst()
+        }
+        return String(result)
+    }
+
     /// How many columns a terminal gives the text.
     var width: Int {
         unicodeScalars.reduce(0) { $0 + $1.width }

@@ -8,6 +8,8 @@ struct DeployKinds {
     private static let timeout = Duration.seconds(2)
 
     private let standard: DeployKind
+    /// Whether no gateway has said so.
+    private var isGuess = false
 
     /// - Parameter standard: what functions are whose config does not say.
     init(standard: DeployKind) {
@@ -22,6 +24,17 @@ struct DeployKinds {
         }
         let info: Pb_Message? = try? await client.unary(GatewayMethod.info, Pb_Empty(), timeout: Self.timeout)
         standard = info?.deploy == .asImage ? .image : .process
+        isGuess = info == nil
+    }
+
+    /// Says what is taken for a process because nobody said what it is: for commands that do without a gateway.
+    func noteGuesses(of functions: [FunctionConfig], _ client: GatewayClient) {
+        guard isGuess else { return }
+        for function in functions where function.deploy == nil {
+            Console.note(
+                "\(function.name): no gateway at \(client.location.address) says whether functions are processes or images, so "
+                    + "this is a process; \"deploy: image\" in the config makes it an image")
+        }
     }
 
     subscript(function: FunctionConfig) -> DeployKind { function.deploy ?? standard }

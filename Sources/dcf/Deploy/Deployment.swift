@@ -22,7 +22,9 @@ struct Deployment {
         for function in functions {
             defer { line.clear() }
             switch kinds[function] {
-            case .process: try await deploy(config.withFullPath(function), from: config.directory(of: function), line)
+            case .process:
+                let process = function.asProcess().function
+                try await deploy(config.withFullPath(process), from: config.directory(of: function), line)
             case .image: try await deployImage(of: function, from: config.directory(of: function), line)
             }
         }
@@ -47,7 +49,7 @@ struct Deployment {
         let image = try FunctionImage(function, registry: registry)
         var request = request(for: function)
         request.deploy = .asImage
-        request.image = "\(image.reference)"
+        request.image = "\(image.isPushed ? image.reference : image.local)"
         let credentials =
             image.isPushed ? try await RegistryLogin.credentials(for: image.reference.registry) : nil
         // Who only names an image that a registry has needs no engine here.
@@ -60,8 +62,12 @@ struct Deployment {
                     ).run(isAnew: false)
                 }
                 guard isSent else { return nil }
-                return try await ImagePush(image: image, engine: engine, credentials: credentials, isVerbose: isVerbose)
-                    .run(line, function: function.name)
+                let pinned = try await ImagePush(
+                    image: image, engine: engine, credentials: credentials, isVerbose: isVerbose
+                ).run(line, function: function.name)
+                // What had the registry's name before has none any more.
+                if builds { await ImageBuild.removeReplaced(of: function.name, on: engine) }
+                return pinned
             }
             if let pinned { request.image = "\(pinned)" }
         }

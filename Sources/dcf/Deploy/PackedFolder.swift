@@ -10,10 +10,11 @@ final class PackedFolder: Sendable {
     let size: Int
     private let file: FileDescriptor
 
-    init(_ directory: FilePath) throws(CommandFailure) {
+    /// - Parameter forImage: whether `.dockerignore` counts, too.
+    init(_ directory: FilePath, forImage: Bool = false) throws(CommandFailure) {
         let temporary = FilePath(ProcessEnvironment["TMPDIR"] ?? "/var/tmp").appending("dcf-\(getpid()).tar")
         do throws(BundleError) {
-            let summary = try Bundle.pack(folder: directory.string, toFile: temporary.string)
+            let summary = try Bundle.pack(folder: directory.string, toFile: temporary.string, forImage: forImage)
             sha256 = summary.sha256
             size = Int(summary.bytes)
         } catch {

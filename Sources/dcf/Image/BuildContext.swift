@@ -3,8 +3,8 @@ import FunctionConfig
 import GRPC
 import SystemPackage
 
-/// What the engine builds a function's image from: its folder as an archive, with the template's files where it has none of
-/// its own.
+/// What the engine builds a function's image from: its folder as an archive, less what `.dcfignore` and `.dockerignore`
+/// name, with the template's files where it has none of its own.
 struct BuildContext: AsyncSequence, Sendable {
     private static let pieceBytes = 1 << 18
 
@@ -13,7 +13,7 @@ struct BuildContext: AsyncSequence, Sendable {
 
     /// - Throws: when the folder cannot be packed.
     init(_ directory: FilePath, _ template: FunctionTemplate) throws(CommandFailure) {
-        folder = try PackedFolder(directory)
+        folder = try PackedFolder(directory, forImage: true)
         first = template.files
             .filter { $0.name != "handler.py" && FileKind(at: directory.appending($0.name)) == nil }
             .flatMap { Bundle.entry(path: $0.name, content: Array($0.text.utf8)) }

@@ -23,11 +23,7 @@ struct ImageTrial {
     }
 
     private func spec() async throws(EngineError) -> ContainerSpec {
-        guard let found = try await engine.image("\(image.reference)") else {
-            throw EngineError(
-                .notFound,
-                "there is no image \(image.reference); \"dcf function build \(function.name)\" makes it")
-        }
+        let found = try await newest()
         var spec = ContainerSpec(
             image: found.id, imageUser: found.user, imageVariables: found.variableNames, of: function)
         spec.environment["DCF_ONCE"] = "1"
@@ -36,6 +32,14 @@ struct ImageTrial {
         spec.takesInput = true
         spec.keepsLogs = false
         return spec
+    }
+
+    /// What the last build made; else what has the name that it has in its registry.
+    private func newest() async throws(EngineError) -> EngineImage {
+        if let found = try await engine.image("\(image.local)") { return found }
+        if image.reference != image.local, let found = try await engine.image("\(image.reference)") { return found }
+        throw EngineError(
+            .notFound, "there is no image \(image.local); \"dcf function build \(function.name)\" makes it")
     }
 
     private func attempt(_ id: String, _ input: [UInt8]) async -> Result<Int32, EngineError> {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Engine
 import Environments
 import FunctionConfig
 import SystemPackage
@@ -26,7 +27,7 @@ struct FunctionBuild: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The registry that images are named for, instead of the config's docker_registry.", valueName: "host"))
+            "A registry that images get a name for, too, instead of the config's docker_registry.", valueName: "host"))
     var registry: String?
 
     @Argument(help: "The functions (default: all of the config).")
@@ -35,7 +36,9 @@ struct FunctionBuild: AsyncParsableCommand {
     func run() async throws {
         let config = try LoadedConfig(path: connection.configPath)
         let functions = try config.functions(named: names)
-        let kinds = await DeployKinds(of: functions, try connection.client(of: config))
+        let client = try connection.client(of: config)
+        let kinds = await DeployKinds(of: functions, client)
+        kinds.noteGuesses(of: functions, client)
         try config.check(functions, as: kinds)
         for function in functions {
             switch kinds[function] {
@@ -62,7 +65,12 @@ struct FunctionBuild: AsyncParsableCommand {
             try await ImageBuild(
                 function: function, directory: directory, image: image, engine: engine, isVerbose: isVerbose
             ).run(isAnew: isAnew)
+            guard image.local != image.reference else { return }
+            do throws(EngineError) { try await engine.tag("\(image.local)", as: image.reference) } catch {
+                throw CommandFailure("\(function.name): \(error)")
+            }
         }
-        Console.note("\(function.name): built \(image.reference)")
+        let other = image.local == image.reference ? "" : ", which is \(image.reference), too"
+        Console.note("\(function.name): built \(image.local)\(other)")
     }
 }

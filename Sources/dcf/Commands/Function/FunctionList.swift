@@ -40,6 +40,13 @@ struct FunctionList: AsyncParsableCommand {
         return "\(first) ..." + (next.hasPrefix(" next try") ? ";\(next)" : "")
     }
 
+    /// A digest is as long as all the rest: its beginning tells images apart, and "info" shows the whole.
+    private static func short(_ image: String) -> String {
+        let mark = "@sha256:"
+        guard let at = image.firstRange(of: mark)?.upperBound, image[at...].count > 12 else { return image }
+        return String(image[..<at] + image[at...].prefix(12))
+    }
+
     static func table(of functions: [Pb_Function]) -> Table {
         // Shown where there is something to show.
         let hasGPUs = functions.contains { !$0.gpus.isEmpty }
@@ -51,7 +58,7 @@ struct FunctionList: AsyncParsableCommand {
             let gpus = function.gpus.map(\.number).joined(separator: ",")
             table.add(
                 [
-                    function.name, function.image, function.maintainer, String(function.invocationCount),
+                    function.name, Self.short(function.image), function.maintainer, String(function.invocationCount),
                     isWhole ? String(function.replicas) : "\(function.availableReplicas)/\(function.replicas)",
                 ] + (hasGPUs ? [gpus] : []) + [function.status, function.description_p])
         }

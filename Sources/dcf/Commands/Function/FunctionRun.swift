@@ -26,7 +26,9 @@ struct FunctionRun: AsyncParsableCommand {
     func run() async throws {
         let config = try LoadedConfig(path: connection.configPath)
         let functions = try config.functions(named: [name])
-        let kinds = await DeployKinds(of: functions, try connection.client(of: config))
+        let client = try connection.client(of: config)
+        let kinds = await DeployKinds(of: functions, client)
+        kinds.noteGuesses(of: functions, client)
         try config.check(functions, as: kinds)
         for function in functions {
             switch kinds[function] {
