@@ -208,6 +208,12 @@ def test_without_a_gateway():
                            "(dcf function deploy); to try it here: dcf function run\n")
 
 
+def test_without_a_token():
+    done = launch(env={"PATH": os.environ["PATH"], "DCF_LINK": "tcp:127.0.0.1:1"})
+    assert done.returncode == 1
+    assert done.stderr.startswith("dcf-watcher: DCF_TOKEN is not set, and neither is DCF_TOKEN_FILE: "), done.stderr
+
+
 def test_without_a_python():
     done = launch(env={"PATH": "/no/such", "DCF_LINK": "/x", "DCF_TOKEN": "t"})
     assert done.returncode == 1

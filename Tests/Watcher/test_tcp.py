@@ -86,6 +86,16 @@ def test_a_gateway_that_does_not_know_the_token(start, listener, proof):
                                  b"function's gateway\n")
 
 
+def test_a_token_that_the_gateway_does_not_know(start, listener):
+    """It closes the link without a word; that is no kill without a reason."""
+    replica = start(ECHO, tcp=listener, contained=True)
+    replica.accept()
+    replica.link.close()
+    assert replica.status() == 69
+    assert replica.err.all().startswith(
+        b"dcf-watcher: the gateway closed the link before it said Welcome: DCF_TOKEN is not the token of a replica")
+
+
 def test_a_gateway_that_begins_with_something_else(start, listener):
     replica = start(ECHO, tcp=listener, contained=True)
     replica.link, _ = listener.accept()

@@ -49,6 +49,8 @@ enum LinkGuard {
     nonisolated(unsafe) private(set) static var loopEvent: Int32 = -1
     /// Set before the first wake after a handshake; taken away by this thread when the link is lost.
     nonisolated(unsafe) private static var service: Service?
+    /// Whether the gateway has not said Welcome yet: the main thread waits for that, sees the link's end itself, and says why.
+    nonisolated(unsafe) static var isGreeting = false
     /// Since when there is no gateway; 0 while there is one.
     nonisolated(unsafe) private static var lostNanos: Int64 = 0
     nonisolated(unsafe) private static var complainedNanos: Int64 = 0
@@ -164,6 +166,10 @@ enum LinkGuard {
                 let isDraining = dcf_atomic_load(&WatcherState.isDraining) != 0
                 let isOver = entries.0.revents & ~Int16(POLLIN) != 0
                 if entries.1.revents != 0 { endGroup() }
+                if isOver && isGreeting {
+                    usleep(1_000)
+                    continue
+                }
                 if isOver && !isDraining { lose() }
                 if entries.0.revents & Int16(POLLIN) != 0, let service { read(service) }
                 // A gateway that drains closes the link when it has every answer; what is left is atexit.

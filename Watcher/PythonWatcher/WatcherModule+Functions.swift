@@ -29,9 +29,17 @@ extension WatcherModule {
                 isRemote
                 ? LinkSocket(remote: open) : open >= 0 ? LinkSocket(inherited: open) : try LinkSocket(path: path)
             WatcherState.descriptor = socket.descriptor
+            LinkGuard.isGreeting = true
             try LinkGuard.start(link: socket.descriptor, gatewayPid: gateway)
             let handshake = Handshake(socket: socket, isRemote: isRemote)
-            return Python.bytes(try handshake.greet(token: token, task: task, pythonVersion: version))
+            let settings = try handshake.greet(token: token, task: task, pythonVersion: version)
+            LinkGuard.isGreeting = false
+            return Python.bytes(settings)
+        } catch .ended {
+            return raise(
+                .unreachable(
+                    "the gateway closed the link before it said Welcome: DCF_TOKEN is not the token of a replica that it waits "
+                        + "for"))
         } catch {
             return raise(error)
         }

@@ -15,7 +15,10 @@ enum ContainerInit {
 
     static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
         let isReplica = arguments.mode != .child
-        if arguments.mode == .link && !hasGateway { throw .noGateway }
+        if arguments.mode == .link {
+            guard Environment["DCF_LINK"] != nil else { throw .noGateway }
+            guard hasToken else { throw .noToken }
+        }
         if Environment["DCF_NO_NEW_PRIVS"] == "1" { _ = dcf_prctl_no_new_privileges() }
         takeDevices()
         let python = isReplica ? try interpreter(arguments) : ""
@@ -34,8 +37,8 @@ enum ContainerInit {
         attend(child, awaited, interrupt: arguments.mode == .link ? SIGTERM : SIGINT, relay)
     }
 
-    private static var hasGateway: Bool {
-        Environment["DCF_LINK"] != nil && (Environment["DCF_TOKEN"] != nil || Environment["DCF_TOKEN_FILE"] != nil)
+    private static var hasToken: Bool {
+        Environment["DCF_TOKEN"] != nil || Environment["DCF_TOKEN_FILE"] != nil
     }
 
     /// A cluster's engine says in a variable of its own which of the machine's GPUs are this task's.

@@ -9,6 +9,8 @@ enum LaunchError: Error {
     case pythonNotRunnable(String, String)
     /// A container that was not started by a gateway.
     case noGateway
+    /// It knows where the gateway is, and has nothing to show there.
+    case noToken
     /// A list of gateways that is none, or what shows whose task this is cannot be read.
     case relay(String)
     /// An image without the interpreter: its name, and where it was looked for.
@@ -19,7 +21,7 @@ enum LaunchError: Error {
         case .usage: 64
         case .orphaned, .libraryMissing, .pythonNotRunnable, .relay: 69
         case .notRunnable: 127
-        case .noGateway, .noPython: 1
+        case .noGateway, .noToken, .noPython: 1
         }
     }
 
@@ -36,6 +38,11 @@ enum LaunchError: Error {
             """
             DCF_LINK is not set: this is the image of a function, which a gateway starts \
             (dcf function deploy); to try it here: dcf function run
+            """
+        case .noToken:
+            """
+            DCF_TOKEN is not set, and neither is DCF_TOKEN_FILE: DCF_LINK says where the gateway is, and the token shows whose \
+            replica this is; the gateway that starts a container sets both
             """
         case .relay(let reason): reason
         case .noPython(let name, let places):
