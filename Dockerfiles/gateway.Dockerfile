@@ -2,6 +2,8 @@
 #
 #     docker run -d --name dcf -p 127.0.0.1:32222:32222 -v dcf:/var/lib/dcf dcf/gateway:VERSION
 #
+# or with Dockerfiles/compose.yaml.
+#
 # `make images` builds it: the context has what `make install` installs. docs/images.md says more.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
@@ -20,6 +22,8 @@ COPY gateway /usr/local
 USER dcf
 VOLUME /var/lib/dcf
 EXPOSE 32222
+# A gateway that is told to listen elsewhere wants a health check of its own, with that --listen.
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s CMD ["dcf-gateway", "--healthy"]
 
 # A container's loopback is its own: nobody outside could reach a gateway that listens there. So this one listens on every
 # address of the container, without TLS, and says so at each start. Who can reach it is the choice of whoever publishes

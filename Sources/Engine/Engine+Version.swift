@@ -2,7 +2,7 @@ internal import AsyncHTTPClient
 internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
-internal import Synchronization
+internal import Locks
 
 extension Engine {
     /// Which version of the API the engine at the socket is spoken to in.

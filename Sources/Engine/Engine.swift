@@ -3,7 +3,7 @@ internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
-internal import Synchronization
+internal import Locks
 
 /// A Docker engine, asked over its HTTP API (https://docs.docker.com/reference/api/engine/): Docker 20.10 and later.
 ///
@@ -13,7 +13,7 @@ package final class Engine: Sendable {
     package let endpoint: EngineEndpoint
     let client: HTTPClient
     /// Nil until the engine was asked.
-    let spoken = Mutex<Spoken?>(nil)
+    let spoken = Lock<Spoken?>(nil)
     /// What an engine says in an error, at most, in bytes.
     private static let errorBytesMax = 1 << 20
     /// What it answers to a question, at most, in bytes.

@@ -2,6 +2,7 @@ internal import Engine
 internal import Environments
 internal import FunctionConfig
 internal import GRPC
+internal import Glibc
 package import Logging
 internal import ServiceLifecycle
 internal import Synchronization
@@ -111,10 +112,13 @@ package final class Gateway: Service {
             logger: logger)
         let folders = ContainerFolders(dataFolder: folder.path, link: folder.containerFolder)
         containers = ContainerHost(
-            id: folder.gatewayID, folders: folders, tasks: tasks, logger: logger, makeEngine: configuration.makeEngine)
+            id: folder.gatewayID, folders: folders, tasks: tasks, logger: logger, container: OwnContainer.id(),
+            makeEngine: configuration.makeEngine)
+        let place = "\(HostAddress(host: Self.hostName, port: acceptor.port))"
         swarm = try configuration.swarm.map { [folder, links, tasks] in
             try SwarmHost(
-                id: folder.gatewayID, configuration: $0, links: links, folders: folders, tasks: tasks, logger: logger)
+                id: folder.gatewayID, place: place, configuration: $0, links: links, folders: folders, tasks: tasks,
+                logger: logger)
         }
         let context = SupervisionContext(
             links: links, logs: logs, limits: limits, launcher: configuration.launcher,
@@ -193,6 +197,13 @@ package final class Gateway: Service {
             await swarm.shutdown()
             throw GatewayError.component("\(error)")
         }
+    }
+
+    /// What this machine is called.
+    private static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "localhost" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private func listen() {

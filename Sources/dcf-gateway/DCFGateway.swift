@@ -28,6 +28,12 @@ struct DCFGateway: AsyncParsableCommand {
             "Everything the gateway keeps (default: $XDG_DATA_HOME/dcf, else ~/.local/share/dcf).", valueName: "dir"))
     var dataDir: String?
 
+    @Flag(
+        help:
+            "Asks the gateway that listens at --listen whether it serves, and ends: with 0 where it does, else with 1 and why."
+    )
+    var healthy = false
+
     @Option(help: ArgumentHelp("Sets a limit; may be given several times.", valueName: "name=value"))
     var limit: [String] = []
 
@@ -94,6 +100,7 @@ struct DCFGateway: AsyncParsableCommand {
         }
         Self.forbidDumps()
         let address = try Self.address(listen, of: "--listen")
+        if healthy { return try await probe(address) }
         let output = OutputLog(bytesMax: values.ownLogQueueBytes) { dropped in
             OutputLogHandler.line(
                 .warning, "dcf-gateway", " [Gateway] \(dropped) lines dropped: standard error was not read")
@@ -123,6 +130,19 @@ struct DCFGateway: AsyncParsableCommand {
     private static func forbidDumps() {
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+    }
+
+    private func probe(_ address: HostAddress) async throws {
+        guard address.port != 0 else {
+            throw ValidationError("--healthy: name the gateway's port, as --listen 127.0.0.1:32222")
+        }
+        guard let problem = await HealthProbe.problem(at: address) else {
+            print("serving")
+            Self.end(ExitCode.success)
+        }
+        let line = Array("\(problem)\n".utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+        Self.end(ExitCode.failure)
     }
 
     /// Ends the process without the destructors of C++ globals, which the gRPC core's threads may be using.

@@ -323,6 +323,128 @@ def test_an_update_pins_the_new_image(host, images):
     assert gateway.client.invoke("two", b"x") == "x" and gateway.client.meta("two").ImageID == first
 
 
+# Images that come and go.
+
+
+def label(name):
+    return f"label=io.dcf.function={name}"
+
+
+def test_build_then_deploy_to_a_registry(registry, host, images):
+    gateway = host()
+    done = create(gateway, images, "steps", ECHO, command="build")
+    assert "built test/steps" in done.error, done.error
+    gateway.dcf("function", "deploy", "-f", str(done.path), "--registry", registry, environment=images.environment)
+    assert gateway.client.invoke("steps", b"x") == "x"
+    # What runs here without a gateway is what was built last, whatever its registry.
+    path = create(gateway, images, "steps", "def Handler(req):\n    return 'new'\n", "--update", "--registry", registry).path
+    done = gateway.dcf("function", "run", "steps", "-f", str(path), input=b"", environment=images.environment)
+    assert done.stdout == b"new", done
+
+
+def test_a_pruned_image_is_got_again(registry, host, images):
+    """While its function is idle, and before a rollback; the gateway's own restart changes nothing."""
+    gateway = host("--limit", "idle=500ms")
+    create(gateway, images, "pruned", ECHO, "--registry", registry, replicas={"min": 0, "max": 1})
+    wait_until(lambda: gateway.client.meta("pruned").Status == "Idle", 20, "idle")
+
+    def prune():
+        for name in images("images", "--quiet", "--no-trunc", "--filter", label("pruned")).stdout.split():
+            images("rmi", "--force", name)
+        assert images("images", "--quiet", "--filter", label("pruned")).stdout == ""
+
+    prune()
+    assert gateway.client.invoke("pruned", b"x") == "x"
+    create(gateway, images, "pruned", "def Handler(req):\n    return 'new'\n", "--update", "--registry", registry)
+    old = gateway.client.meta("pruned").ImageID
+    gateway.stop()
+    prune()
+    gateway.start()
+    gateway.dcf("function", "rollback", "pruned")
+    assert gateway.client.invoke("pruned", b"x") == "x" and gateway.client.meta("pruned").ImageID != old
+
+
+def test_a_pruned_image_that_no_registry_has(host, images):
+    """Said at once, and again by a rollback and a restart."""
+    gateway = host("--limit", "idle=500ms")
+    create(gateway, images, "lost", ECHO, replicas={"min": 0, "max": 1})
+    wait_until(lambda: gateway.client.meta("lost").Status == "Idle", 20, "idle")
+    wait_until(lambda: containers(images) == [], 10, "no container")
+    # What nobody uses and has no name goes; what is kept has one.
+    images("image", "prune", "--force")
+    assert gateway.client.invoke("lost", b"x") == "x"
+    wait_until(lambda: gateway.client.meta("lost").Status == "Idle", 20, "idle again")
+    wait_until(lambda: containers(images) == [], 10, "no container")
+    images("rmi", "--force", gateway.client.meta("lost").ImageID)
+    begun = time.monotonic()
+    error = refused(gateway.client.invoke, "lost", b"x", timeout=20)
+    assert error.name == "FAILED_PRECONDITION" and "never sent to a registry" in str(error), error
+    assert "dcf function create lost --update" in str(error) and time.monotonic() - begun < 5
+    done = gateway.dcf("function", "restart", "lost", check=False)
+    assert done.returncode == 1 and "never sent to a registry" in done.error, done.error
+    create(gateway, images, "lost", ECHO, "--update", replicas={"min": 0, "max": 1})
+    assert gateway.client.invoke("lost", b"x") == "x"
+
+
+def test_images_go_with_their_versions(host, images):
+    gateway = host("--limit", "versions=2")
+    before = set(images("images", "--quiet", "--no-trunc").stdout.split())
+
+    def made():
+        return images("images", "--quiet", "--no-trunc", "--filter", label("many")).stdout.split()
+
+    for number in range(4):
+        create(gateway, images, "many", f"def Handler(req):\n    return '{number}'\n", *(["--update"] if number else []))
+    wait_until(lambda: len(set(made())) == 2, 20, f"two images of two versions: {made()}")
+    assert images("images", "--quiet", "--filter", "dangling=true", "--filter", label("many")).stdout == ""
+    gateway.dcf("function", "rollback", "many")
+    assert gateway.client.invoke("many") == "2"
+    # Somebody else's name keeps it.
+    images("tag", gateway.client.meta("many").ImageID, "somebody/else:1")
+    gateway.delete("many")
+    wait_until(lambda: images("images", "--format", "{{.Repository}}", "--filter", label("many")).stdout.split()
+               == ["somebody/else"], 20, "none is left of a function that is gone")
+    images("rmi", "somebody/else:1")
+    assert set(images("images", "--quiet", "--no-trunc").stdout.split()) <= before
+    # Builds that nobody deploys replace one another.
+    for number in range(3):
+        create(gateway, images, "many", f"def Handler(req):\n    return '{number}'\n", command="build")
+    assert len(made()) == 1
+
+
+def test_what_dockerignore_names_is_not_in_the_image(images, tmp_path):
+    (tmp_path / "f/data").mkdir(parents=True)
+    for name, text in {"handler.py": ECHO, "Dockerfile": Docker.FUNCTION, "key.pem": "secret", "data/large": "x", "data/kept": "x",
+                       ".dockerignore": "**/*.pem\ndata\n!data/kept\nDockerfile\n.dockerignore\n", ".dcfignore": "notes\n",
+                       "notes": "x"}.items():
+        (tmp_path / "f" / name).write_text(text)
+    (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/ignoring"}}}))
+    dcf("function", "build", "-f", str(tmp_path / "config.yaml"), environment=images.environment)
+    found = images.run("test/ignoring", "-c", "find /dcf/handler -type f", flags=("--entrypoint", "sh")).stdout.split()
+    assert sorted(found) == [f"/dcf/handler/{name}" for name in (
+        ".dcfignore", "data/kept", "handler.py", "requirements.txt")]
+
+
+def test_without_the_watchers_image(images, tmp_path):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/handler.py").write_text(ECHO)
+    (tmp_path / "f/Dockerfile").write_text(Docker.FUNCTION)
+    config = {"deploy": "image", "image": "test/none", "build_args": ["REGISTRY=127.0.0.1:1/dcf"]}
+    (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": config}}))
+    done = dcf("function", "build", "-f", str(tmp_path / "config.yaml"), check=False, environment=images.environment)
+    assert done.returncode == 1 and '"make images"' in done.error, done.error
+    assert f"no image 127.0.0.1:1/dcf/watcher:{Docker.version()}, the watcher's" in done.error
+
+
+def test_files_get_no_colours(images, tmp_path):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/handler.py").write_text(ECHO)
+    (tmp_path / "f/Dockerfile").write_text("FROM dcf-test/bookworm\nRUN echo warned >&2\n")
+    (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/none"}}}))
+    done = dcf("function", "build", "-v", "-f", str(tmp_path / "config.yaml"), environment=images.environment)
+    assert "warned" in done.error and "\x1b" not in done.error, done.error
+
+
 COUNTED = """
 import os, uuid
 
@@ -353,6 +475,7 @@ def test_kill_9_of_the_gateway(host, images, code):
         images("kill", gone)
         gateway.start()
         gateway.wait_ready("echo")
+        wait_until(lambda: "the gateway was away" in gateway.client.log("echo"), 10, "what may be lost is said")
         # One that died meanwhile is made anew.
         wait_until(lambda: set(containers(images)) >= before - {gone} and len(containers(images)) == 4, 20, "all there")
         assert gateway.client.invoke("gone") != ""

@@ -435,7 +435,33 @@ def test_the_gateways_image(docker, gateway_image, tmp_path):
         docker("exec", container, "dcf", "function", "create", "-f", "/tmp/config.yaml")
         done = docker("exec", "--interactive", container, "dcf", "function", "call", "echo", input="hello")
         assert done.stdout == "hello"
+        wait_until(lambda: docker.inspect(container)["State"]["Health"]["Status"] == "healthy", 30, "healthy")
+        asked = docker("exec", container, "dcf-gateway", "--healthy", "--listen", "127.0.0.1:9", check=False)
+        assert asked.returncode == 1 and "no gateway answers at 127.0.0.1:9" in asked.stderr, asked
         docker("stop", "--time", "30", container)
         assert docker.inspect(container)["State"]["ExitCode"] == 0
     finally:
         docker.remove(container)
+
+
+def test_a_gateway_in_a_container_runs_images_on_its_own_engine(docker, watcher, gateway_image):
+    """With its data in a volume, of which only the engine knows where it lies."""
+    path = docker.host.removeprefix("unix://")
+    container = docker("run", "--detach", "--network", "none", "--volume", f"{path}:/var/run/docker.sock", "--volume",
+                       "dcf-test-data:/var/lib/dcf", "--group-add", os.stat(path).st_gid, gateway_image, "--engine",
+                       "docker").stdout.strip()
+    try:
+        wait_until(lambda: "listening on 0.0.0.0:32222" in docker.log(container), 30, "listening")
+        assert "cannot see its folder" not in docker.log(container)
+        config = json.dumps({"functions": {"boxed": {"image": "dcf-test/boxed"}}})
+        files = {"config.yaml": config, "boxed/handler.py": PLAIN, "boxed/Dockerfile": docker.FUNCTION}
+        docker("exec", container, "mkdir", "/tmp/boxed")
+        for name, text in files.items():
+            docker("exec", "--interactive", container, "sh", "-c", f"cat >/tmp/{name}", input=text)
+        docker("exec", container, "dcf", "function", "create", "-f", "/tmp/config.yaml")
+        done = docker("exec", "--interactive", container, "dcf", "function", "call", "boxed", input="hello")
+        assert done.stdout == "hello"
+        docker("stop", "--time", "30", container)
+    finally:
+        docker.remove(container)
+        docker("volume", "rm", "dcf-test-data", check=False)

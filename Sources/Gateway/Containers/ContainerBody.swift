@@ -12,10 +12,21 @@ final class ContainerBody: ReplicaBody {
         var id: String?
         var isRunning = false
         var isCondemned = false
+        /// It was told to end when it has nothing to do.
+        var isDrained = false
+        /// Whether its watcher has dialled.
+        var isLinked = false
+        /// Whether it has come to its end; an engine may start it again all the same.
+        var hasEnded = false
         /// The last line that it wrote to its standard error.
         var lastLine = LastLine()
     }
 
+    /// How long nothing takes the place of a container that somebody else told to end. An engine that stops does that to all,
+    /// and what it is asked to start meanwhile it starts and forgets.
+    private static let stoppedTime = Duration.seconds(1)
+    /// How often an engine that is away is asked for.
+    private static let engineTime = Duration.milliseconds(500)
     /// How long the last output may take to come after the end.
     private static let outputTime = Duration.seconds(2)
 
@@ -31,6 +42,8 @@ final class ContainerBody: ReplicaBody {
     private let logs: LogPump
     private let log: FunctionLog
     private let state = Lock(State())
+    /// It was killed, or its link has ended: where the engine does not say more, it is over.
+    private let isOver = Promise<Void>()
 
     init(
         plan: FunctionPlan, source: ImageSource, number: Int, devices: [GPUDevice], host: ContainerHost, logs: LogPump,
@@ -52,14 +65,14 @@ final class ContainerBody: ReplicaBody {
             let engine = try host.engine()
             if let left {
                 defer { host.discard(left.name, id: left.id) }
-                return exit(try await run(left.id, on: engine, onStart))
+                return try await run(left.id, on: engine, onStart)
             }
             let spec = try host.spec(plan, source, replica: number, devices: devices, token: token)
             var id: String?
             defer { host.discard(spec.name ?? "", id: id) }
-            let made = try await engine.createContainer(spec)
+            let made = try await host.make(spec, of: source, function: plan.name)
             id = made
-            return exit(try await run(made, on: engine, onStart))
+            return try await run(made, on: engine, onStart)
         } catch {
             // Whatever the engine says, the handler has not run, or goes on as far as anybody knows.
             throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: true)
@@ -69,68 +82,159 @@ final class ContainerBody: ReplicaBody {
     /// Starts it, and has its output go to the log until it ends.
     private func run(
         _ id: String, on engine: any ContainerEngine, _ onStart: @Sendable (Int32) -> Void
-    ) async throws(EngineError) -> ContainerExit {
+    ) async throws(EngineError) -> ReplicaExit {
         var pipes: [UInt64] = []
         defer { for pipe in pipes { logs.finish(pipe) } }
         let output = try makePipe(.stdout, &pipes)
         let error = try makePipe(.stderr, &pipes)
-        let (outputNumber, errorNumber) = (output.rawValue, error.rawValue)
         defer {
             withExtendedLifetime(output) {}
             withExtendedLifetime(error) {}
         }
+        let pipe = Pipe(output: output.rawValue, error: error.rawValue)
         let end = await withTaskGroup(of: Step.self) { group in
-            let attached = Promise<Void>()
-            group.addTask { [self] in
-                do throws(EngineError) {
-                    try await engine.attach(id, input: nil, onAttached: { attached.settle(()) }) {
-                        [self] stream, bytes in
-                        if stream == .standardError { state.withLock { $0.lastLine.add(bytes) } }
-                        Self.write(bytes, to: stream == .standardError ? errorNumber : outputNumber)
-                    }
-                } catch {
-                    attached.settle(())
-                    return .output(error)
-                }
-                return .output(nil)
-            }
-            _ = await attached.value()
+            defer { group.cancelAll() }
+            await follow(id, on: engine, pipe, &group)
             do throws(EngineError) {
                 guard begin(id) else { throw EngineError(.failed, "it was stopped") }
-                if left == nil { try await engine.start(id) }
+                if left == nil { try await start(id, on: engine) }
                 if isRunning() { host.signal(id, SIGKILL) }
                 onStart((try? await engine.pid(of: id)) ?? 0)
             } catch {
-                group.cancelAll()
-                return Result<ContainerExit, EngineError>.failure(error)
+                return Result<ReplicaExit, EngineError>.failure(error)
             }
-            group.addTask {
-                do throws(EngineError) { return .ended(.success(try await engine.wait(id))) } catch {
-                    return .ended(.failure(error))
-                }
-            }
-            var end: Result<ContainerExit, EngineError>?
-            var hasOutput = true
-            while end == nil || hasOutput, let step = await group.next() {
-                switch step {
-                case .ended(let result):
-                    end = result
-                    state.withLock { $0.isRunning = false }
-                    group.addTask {
-                        try? await Task.sleep(for: Self.outputTime)
-                        return .late
-                    }
-                case .output(let failure):
-                    hasOutput = false
-                    if let failure, end == nil { note("its output cannot be read: \(failure)") }
-                case .late:
-                    hasOutput = false
-                }
-            }
-            group.cancelAll()
-            return end ?? .failure(EngineError(.failed, "it was stopped"))
+            if let left, let lastLine = left.lastLine { noteGap(since: lastLine, "the gateway was away") }
+            wait(id, on: engine, &group)
+            return await follow(toItsEnd: id, on: engine, pipe, &group)
         }
         return try end.get()
+    }
+
+    /// Has its output go to the log; returns when nothing is missed any more, or it cannot be had.
+    private func follow(
+        _ id: String, on engine: any ContainerEngine, _ pipe: Pipe, _ group: inout TaskGroup<Step>
+    ) async {
+        let attached = Promise<Void>()
+        group.addTask { [self] in
+            do throws(EngineError) {
+                try await engine.attach(id, input: nil, onAttached: { attached.settle(()) }) { [self] stream, bytes in
+                    if stream == .standardError { state.withLock { $0.lastLine.add(bytes) } }
+                    Self.write(bytes, to: stream == .standardError ? pipe.error : pipe.output)
+                }
+            } catch {
+                attached.settle(())
+                return .output(error)
+            }
+            return .output(nil)
+        }
+        _ = await attached.value()
+    }
+
+    private func wait(_ id: String, on engine: any ContainerEngine, _ group: inout TaskGroup<Step>) {
+        group.addTask {
+            do throws(EngineError) { return .ended(.success(try await engine.wait(id))) } catch {
+                return .ended(.failure(error))
+            }
+        }
+    }
+
+    /// How it ends, as the engine says, or, where the engine goes away and it does not, as its link does.
+    private func follow(
+        toItsEnd id: String, on engine: any ContainerEngine, _ pipe: Pipe, _ group: inout TaskGroup<Step>
+    ) async -> Result<ReplicaExit, EngineError> {
+        var end: Result<ReplicaExit, EngineError>?
+        var hasOutput = true
+        // Whether the engine was away since its output was last followed.
+        var wasAway = false
+        var deafSince: Int64?
+        while end == nil || hasOutput, let step = await group.next() {
+            switch step {
+            case .ended(.failure(let error)) where error.isEngines || error.kind == .notFound:
+                group.addTask { [self] in await askAgain(id, on: engine, after: error) }
+            case .ended(let result):
+                end = finish(result.map { exit($0) }, &group)
+                if case .success(let exit) = result, isStoppedByOthers(exit) {
+                    try? await Task.sleep(for: Self.stoppedTime)
+                }
+            case .gone(let result):
+                end = finish(result, &group)
+            case .back:
+                wasAway = true
+                wait(id, on: engine, &group)
+                // The engine was not there to be told.
+                if isOver.current != nil { host.signal(id, SIGKILL) }
+            case .output(let failure):
+                hasOutput = false
+                deafSince = LogTime.now()
+                if let failure, !failure.isEngines, end == nil { note("its output cannot be read: \(failure)") }
+            case .late:
+                hasOutput = false
+            }
+            if wasAway, !hasOutput, end == nil {
+                await follow(id, on: engine, pipe, &group)
+                if let since = deafSince { noteGap(since: since, "the Docker engine was away") }
+                (wasAway, hasOutput) = (false, true)
+            }
+        }
+        return end ?? .failure(EngineError(.failed, "it was stopped"))
+    }
+
+    /// Whether it ended as after a SIGTERM that did not come from here.
+    private func isStoppedByOthers(_ exit: ContainerExit) -> Bool {
+        guard exit.status == 0 || exit.status == 128 + SIGTERM else { return false }
+        return state.withLock { $0.isLinked && !$0.isCondemned && !$0.isDrained }
+    }
+
+    private func start(_ id: String, on engine: any ContainerEngine) async throws(EngineError) {
+        do throws(EngineError) { try await engine.start(id) } catch {
+            // Somebody has removed it since it was made a moment ago.
+            guard error.description.contains("No such container") else { throw error }
+            throw EngineError(.broken, error.description)
+        }
+    }
+
+    private func finish(
+        _ end: Result<ReplicaExit, EngineError>, _ group: inout TaskGroup<Step>
+    ) -> Result<ReplicaExit, EngineError> {
+        state.withLock { state in
+            state.isRunning = false
+            state.hasEnded = true
+        }
+        group.addTask {
+            try? await Task.sleep(for: Self.outputTime)
+            return .late
+        }
+        return end
+    }
+
+    /// The engine has lost what it was asked: it was stopped, killed or started anew. Its containers may have gone on, and
+    /// one whose link is there has.
+    private func askAgain(_ id: String, on engine: any ContainerEngine, after failure: EngineError) async -> Step {
+        var failure = failure
+        while !Task.isCancelled {
+            await pause()
+            do throws(EngineError) {
+                let found = try await engine.state(of: id)
+                return found.isRunning ? .back : .ended(.success(found.exit))
+            } catch { failure = error }
+            let (isLinked, isCondemned) = state.withLock { ($0.isLinked, $0.isCondemned) }
+            // Nobody will ever say more of it.
+            if isOver.current != nil {
+                let how = "its link ended, and the Docker engine does not say more: \(failure)"
+                return .gone(.success(isCondemned ? .signal(SIGKILL) : .lost(how)))
+            }
+            guard isLinked else { return .gone(.failure(failure)) }
+        }
+        return .gone(.failure(failure))
+    }
+
+    private func pause() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: Self.engineTime) }
+            group.addTask { [isOver] in _ = await isOver.value() }
+            await group.next()
+            group.cancelAll()
+        }
     }
 
     /// Whether it may start.
@@ -157,19 +261,40 @@ final class ContainerBody: ReplicaBody {
     ) throws(EngineError) -> OwnedDescriptor {
         do throws(FileError) {
             return try logs.makePipe(to: log, replica: number, stream: stream, &pipes)
-        } catch let failure { throw EngineError(.failed, "\(failure)") }
+        } catch let failure { throw EngineError(.broken, "\(failure)") }
+    }
+
+    /// Where its output goes: descriptors of the log's pipes.
+    private struct Pipe: Sendable {
+        let output: Int32
+        let error: Int32
     }
 
     private enum Step: Sendable {
         case ended(Result<ContainerExit, EngineError>)
+        /// It is over, whatever the engine says.
+        case gone(Result<ReplicaExit, EngineError>)
+        /// The engine answers again, and it runs.
+        case back
         case output(EngineError?)
         case late
     }
 
     private func exit(_ end: ContainerExit) -> ReplicaExit {
         if end.isOutOfMemory { return .outOfMemory(limit: plan.config.limits.memory) }
+        // Not every engine says what the kernel did.
+        if end.status == 128 + SIGKILL, let memory = plan.config.limits.memory, !state.withLock({ $0.isCondemned }) {
+            return .lost(
+                "\(ReplicaExit.signal(SIGKILL)), maybe by the memory limit: limits.memory is \(ByteSize.text(memory))")
+        }
         if end.status > 128, end.status <= 128 + 64 { return .signal(end.status - 128) }
         return .container(end.status, lastLine: state.withLock { $0.lastLine.text })
+    }
+
+    private func noteGap(since: Int64, _ reason: String) {
+        note(
+            "output between \(LogTime.text(since)) and \(LogTime.text(LogTime.now())) is lost, if there was any: \(reason)"
+        )
     }
 
     private func note(_ text: String) {
@@ -188,11 +313,43 @@ final class ContainerBody: ReplicaBody {
         }
     }
 
+    // MARK: The link
+
+    func drain(_ link: ReplicaLink) {
+        state.withLock { $0.isDrained = true }
+        link.drain()
+    }
+
+    /// An engine that starts a container again, as "docker restart" does, has nobody for it here.
+    func linkIsKnown(_ link: ReplicaLink) {
+        if !isDialled() { link.end("its container was started again by somebody else") }
+    }
+
+    /// Its watcher has dialled.
+    ///
+    /// - Returns: whether that is this run's.
+    func isDialled() -> Bool {
+        state.withLock { state in
+            state.isLinked = true
+            return !state.hasEnded
+        }
+    }
+
+    func linkEnded(_ reason: String, isStopping: Bool) {
+        guard isStopping else { return kill(isCondemned: false) }
+        isOver.settle(())
+    }
+
     func kill() {
+        kill(isCondemned: true)
+    }
+
+    private func kill(isCondemned: Bool) {
         let id = state.withLock { state in
-            state.isCondemned = true
+            if isCondemned { state.isCondemned = true }
             return state.isRunning ? state.id : nil
         }
+        isOver.settle(())
         if let id { host.signal(id, SIGKILL) }
     }
 

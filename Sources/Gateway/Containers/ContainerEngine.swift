@@ -12,6 +12,17 @@ package protocol ContainerEngine: Sendable {
         _ reference: ImageReference, credentials: RegistryCredentials?, onProgress: (EngineProgress) -> Void
     ) async throws(EngineError)
 
+    /// Gives an image one more name.
+    func tag(_ image: String, as reference: ImageReference) async throws(EngineError)
+
+    /// All names of images that fit a pattern, as `name/*`.
+    func imageNames(like pattern: String) async throws(EngineError) -> [String]
+
+    /// Takes a name away, and the image with its last one; by its id an image without a name. Nothing where there is none.
+    ///
+    /// - Throws: `conflict` where a container is made of it, or other names are left.
+    func removeImage(_ name: String) async throws(EngineError)
+
     /// Makes a container, which does not run yet.
     ///
     /// - Returns: its id.
@@ -21,6 +32,12 @@ package protocol ContainerEngine: Sendable {
 
     /// The number of its first process on this machine; 0 where it does not run.
     func pid(of id: String) async throws(EngineError) -> Int32
+
+    /// Whether it runs, and how it ended if it does not. Throws `notFound` where there is none.
+    func state(of id: String) async throws(EngineError) -> ContainerState
+
+    /// What it has from outside. Throws `notFound` where there is none.
+    func mounts(of id: String) async throws(EngineError) -> [ContainerMount]
 
     /// Follows what it writes until it ends; nothing is missed after `onAttached`.
     func attach(

@@ -9,6 +9,7 @@ struct ContainerFolders: Sendable {
     private let running: String
     /// The token of each container, for a gateway that comes after this one.
     private let tokens: String
+    private let logs: String
     /// Holds the socket that watchers in containers dial, and nothing else.
     let link: String
 
@@ -16,6 +17,7 @@ struct ContainerFolders: Sendable {
         secrets = "\(dataFolder)/secrets"
         running = "\(dataFolder)/run/secrets"
         tokens = "\(dataFolder)/run/tokens"
+        logs = "\(dataFolder)/logs"
         self.link = link
     }
 
@@ -61,6 +63,13 @@ struct ContainerFolders: Sendable {
     func remove(for container: String) throws(FileError) {
         try Folder.remove("\(running)/\(container)")
         try Folder.remove("\(tokens)/\(container)")
+    }
+
+    /// When a function's log was last written to, in milliseconds since 1970; nil where there is none.
+    func lastLine(of function: String) -> Int64? {
+        var status = stat()
+        guard stat("\(logs)/\(function)/log", &status) == 0 else { return nil }
+        return Int64(status.st_mtim.tv_sec) * 1_000 + Int64(status.st_mtim.tv_nsec) / 1_000_000
     }
 
     /// The first of these that there is no file for.

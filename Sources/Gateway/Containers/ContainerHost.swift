@@ -23,16 +23,16 @@ final class ContainerHost: Sendable {
     /// Where the folder with the socket is seen.
     static let linkTarget = "/dcf/link"
     private static let secretsTarget = "/run/secrets"
-    private static let retry = Duration.seconds(5)
     /// How long the first look may take: functions wait for it.
     private static let lookTime = Duration.seconds(5)
     /// How long a container goes on without a gateway, in seconds.
     private static let returnSeconds = 30
+    /// How long the end of a function may wait for the end of its images.
+    private static let releaseTime = Duration.seconds(5)
     /// How long those that are left may wait for a replica to take them over.
     private static let adoptionTime = Duration.seconds(10)
 
     private struct State {
-        var engine: Result<any ContainerEngine, EngineError>?
         var removals: [String: Promise<Void>] = [:]
         /// Those of a gateway before this one that still run, until a replica takes them over.
         var left: [LeftContainer] = []
@@ -42,82 +42,38 @@ final class ContainerHost: Sendable {
     }
 
     let folders: ContainerFolders
+    let images: ContainerImages
+    private let lazyEngine: LazyEngine
+    private let paths: EnginePaths
     private let id: String
     private let run = LinkToken().text
     private let tasks: TaskPool
+    /// Between two tries to take something away.
+    private let retry: Duration
     private let logger: Logger
-    private let makeEngine: ContainerEngineMaker
     private let state = Lock(State())
 
     /// - Parameters:
     ///   - id: the gateway's.
+    ///   - container: the id of the container that this gateway runs in; nil where it runs in none.
     ///   - makeEngine: called when the engine is first needed.
     init(
-        id: String, folders: ContainerFolders, tasks: TaskPool, logger: Logger,
+        id: String, folders: ContainerFolders, tasks: TaskPool, logger: Logger, container: String? = nil,
+        retry: Duration = .seconds(5),
         makeEngine: @escaping ContainerEngineMaker
     ) {
         self.id = id
         self.folders = folders
         self.tasks = tasks
+        self.retry = retry
         self.logger = logger
-        self.makeEngine = makeEngine
+        lazyEngine = LazyEngine(tasks: tasks, makeEngine)
+        paths = EnginePaths(own: container)
+        images = ContainerImages(gateway: id, engine: lazyEngine, tasks: tasks, logger: logger)
     }
 
     /// The engine; made once.
-    func engine() throws(EngineError) -> any ContainerEngine {
-        if let known = state.withLock({ $0.engine }) { return try known.get() }
-        assertNoLockIsHeld()
-        let made: Result<any ContainerEngine, EngineError>
-        do throws(EngineError) { made = .success(try makeEngine()) } catch { made = .failure(error) }
-        let (kept, isOurs) = state.withLock { state in
-            if let other = state.engine { return (other, false) }
-            state.engine = made
-            return (made, true)
-        }
-        // Somebody else was quicker.
-        if !isOurs, case .success(let unused) = made { tasks.add { await unused.shutdown() } }
-        return try kept.get()
-    }
-
-    // MARK: Images
-
-    /// Finds an image by its name, getting it from its registry where the engine has none of that name, and checks that it can run here.
-    ///
-    /// - Parameter isForThisMachine: whether this very machine must be able to run it.
-    func resolve(
-        _ name: String, credentials: RegistryCredentials?, isForThisMachine: Bool = true,
-        progress: @escaping @Sendable (DeployProgress) -> Void
-    ) async throws(EngineError) -> ImageSource {
-        let engine = try engine()
-        let info = try await engine.info()
-        var found = try await engine.image(name)
-        if found == nil {
-            progress(.step("pulling \(name)"))
-            try await engine.pull(try ImageReference(name), credentials: credentials) { event in
-                if !event.isUpdate { progress(.output(event.line)) }
-            }
-            found = try await engine.image(name)
-        }
-        guard let image = found else { throw EngineError(.notFound, "the Docker engine has no image \"\(name)\"") }
-        guard image.os == "linux" || image.os.isEmpty else {
-            throw EngineError(.failed, "image \"\(name)\" is for \(image.os); functions run on linux")
-        }
-        guard !isForThisMachine || image.architecture.isEmpty || image.architecture == info.architecture else {
-            throw EngineError(
-                .failed,
-                "image \"\(name)\" is for \(image.architecture), and this machine is \(info.architecture); build it for "
-                    + "linux/\(info.architecture)")
-        }
-        return ImageSource(
-            id: image.id, name: name, reference: Self.reference(to: image, name), architecture: image.architecture,
-            user: image.user, variables: image.variableNames)
-    }
-
-    /// What names the very image in the registry that its name is of; its id where that has none.
-    private static func reference(to image: EngineImage, _ name: String) -> String {
-        guard let repository = try? ImageReference(name).repository else { return image.id }
-        return image.digests.first { (try? ImageReference($0).repository) == repository } ?? image.id
-    }
+    func engine() throws(EngineError) -> any ContainerEngine { try lazyEngine.get() }
 
     // MARK: Containers
 
@@ -128,17 +84,17 @@ final class ContainerHost: Sendable {
         let config = plan.config
         let name = "dcf-\(plan.name)-\(plan.record.version)-\(replica)-\(LinkToken().text.prefix(8))"
         var mounts = [ContainerSpec.Mount(source: folders.link, target: Self.linkTarget, isReadOnly: true)]
-        do throws(FileError) { try folders.keep(token, of: name) } catch { throw EngineError(.failed, "\(error)") }
+        do throws(FileError) { try folders.keep(token, of: name) } catch { throw EngineError(.broken, "\(error)") }
         let secrets = plan.record.secrets
         if !secrets.isEmpty {
             if let missing = folders.missing(of: secrets) { throw .noSecret(missing, folder: folders.secrets) }
             do throws(FileError) {
                 let folder = try folders.copySecrets(secrets, for: name)
                 mounts.append(ContainerSpec.Mount(source: folder, target: Self.secretsTarget, isReadOnly: true))
-            } catch { throw EngineError(.failed, "secrets: \(error)") }
+            } catch { throw EngineError(.broken, "secrets: \(error)") }
         }
         var spec = ContainerSpec(
-            image: source.id, imageUser: source.user, imageVariables: source.variables, of: config)
+            image: images.id(of: source), imageUser: source.user, imageVariables: source.variables, of: config)
         spec.name = name
         spec.environment.merge(plan.record.environment) { own, _ in own }
         spec.environment["DCF_LINK"] = "unix:\(Self.linkTarget)/link.sock"
@@ -153,6 +109,48 @@ final class ContainerHost: Sendable {
         // The function's log has it.
         spec.keepsLogs = false
         return spec
+    }
+
+    /// Makes a container; its image is got again where somebody has removed it.
+    func make(_ spec: ContainerSpec, of source: ImageSource, function: String) async throws(EngineError) -> String {
+        let engine = try engine()
+        var spec = spec
+        for index in spec.mounts.indices {
+            spec.mounts[index].source = try await paths.seen(spec.mounts[index].source, by: engine)
+        }
+        do throws(EngineError) { return try await engine.createContainer(spec) } catch {
+            guard error.kind == .notFound, try await engine.image(spec.image) == nil else { throw error }
+            spec.image = try await images.restore(source, of: function)
+            return try await engine.createContainer(spec)
+        }
+    }
+
+    /// A version is not kept any more: its image goes after its containers.
+    ///
+    /// - Parameters:
+    ///   - isLast: whether its function is gone, too.
+    ///   - isUsed: whether a version that is kept is of the same image.
+    /// - Returns: settled when it is done.
+    @discardableResult
+    func releaseImage(of record: VersionRecord, isLast: Bool, isUsed: Bool) -> Promise<Void> {
+        images.release(record, isLast: isLast, isUsed: isUsed) { [self] in await waitForRemovals() }
+    }
+
+    /// Waits for what is given up, as far as the engine is quick.
+    func wait(for releases: [Promise<Void>]) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: Self.releaseTime) }
+            group.addTask { for release in releases { _ = await release.value() } }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// Whether containers are being taken away.
+    var isRemoving: Bool { state.withLock { !$0.removals.isEmpty } }
+
+    private func waitForRemovals() async {
+        for removal in state.withLock({ Array($0.removals.values) }) { _ = await removal.value() }
     }
 
     /// Takes a container away, soon: nobody has to wait for it but `finish`. Tried until the engine answers.
@@ -178,9 +176,9 @@ final class ContainerHost: Sendable {
                 if !hasFailed { logger.warning("container \(name) is not removed: \(error)") }
                 hasFailed = true
                 // What is left at the end is removed by the gateway's next life.
-                guard error.kind == .unreachable, !state.withLock({ $0.isStopped }) else { return }
+                guard error.isEngines, !state.withLock({ $0.isStopped }) else { return }
             }
-            do { try await Task.sleep(for: Self.retry) } catch { return }
+            do { try await Task.sleep(for: retry) } catch { return }
         }
     }
 
@@ -215,11 +213,19 @@ final class ContainerHost: Sendable {
             else { return nil }
             return LeftContainer(
                 id: container.id, name: container.name, function: function, version: version, replica: replica,
-                token: token)
+                token: token, lastLine: folders.lastLine(of: function))
         }
         state.withLock { $0.left = left }
+        await checkPaths()
         do throws(FileError) { try folders.remove(except: Set(left.map(\.name))) } catch {
             logger.warning("what earlier containers had is not removed: \(error)")
+        }
+    }
+
+    /// Says at once what would keep every function from starting.
+    private func checkPaths() async {
+        do throws(EngineError) { _ = try await paths.seen(folders.link, by: try engine()) } catch {
+            if error.kind == .failed { logger.error("\(error)") }
         }
     }
 
@@ -266,7 +272,7 @@ final class ContainerHost: Sendable {
             } catch {
                 if !hasFailed { logger.warning("containers that may be left behind are not removed yet: \(error)") }
                 hasFailed = true
-                do { try await Task.sleep(for: Self.retry) } catch { return }
+                do { try await Task.sleep(for: retry) } catch { return }
             }
         }
     }
@@ -282,8 +288,7 @@ final class ContainerHost: Sendable {
 
     /// The engine is not needed any more.
     func shutdown() async {
-        guard case .success(let engine) = state.withLock({ $0.engine }) else { return }
-        await engine.shutdown()
+        await lazyEngine.shutdown()
     }
 }
 

@@ -6,4 +6,6 @@ struct LeftContainer: Sendable {
     var version: Int
     var replica: Int
     var token: LinkToken
+    /// When the last line of its function's log was written, in milliseconds since 1970; nil where there is none.
+    var lastLine: Int64?
 }

@@ -17,7 +17,9 @@ enum FunctionError: Error {
     case busy(String)
     case draining
     /// Another gateway of the group has deployed it.
-    case shared(String, owner: String)
+    case shared(String, GatewayOwner)
+    /// The same, asked for its log.
+    case logElsewhere(String, GatewayOwner)
     case bundle(BundleStoreError)
     case registry(RegistryError)
     case environment(EnvironmentError)
@@ -51,8 +53,13 @@ enum FunctionError: Error {
         case .shared(let name, let owner):
             Self.status(
                 .failedPrecondition,
-                "function \"\(name)\" belongs to another gateway of the group, \(owner.prefix(8)), which alone can change it"
-            )
+                "function \"\(name)\" belongs to another gateway of the group, \(owner), which alone can change it; ask that one "
+                    + "with -g HOST:PORT; \(owner.farewell(of: name))")
+        case .logElsewhere(let name, let owner):
+            Self.status(
+                .failedPrecondition,
+                "function \"\(name)\" belongs to another gateway of the group, \(owner), which has its log; ask that one with "
+                    + "-g HOST:PORT, or \"docker service logs\" on a manager of the Swarm")
         case .bundle(let error): Self.status(Self.code(error), "\(error)")
         case .registry(let error): Self.status(Self.code(error), "\(error)")
         case .environment(let error):

@@ -5,7 +5,7 @@ internal import Glibc
 
 /// Turns what is asked for into what can be started: checks the config, unpacks the bundle, prepares the environment.
 final class FunctionPlanner: Sendable {
-    static let replicasMax: UInt64 = 256
+    static let replicasMax: UInt64 = 1_024
 
     private let bundles: BundleStore
     private let interpreters: InterpreterFinder
@@ -103,7 +103,7 @@ final class FunctionPlanner: Sendable {
         do throws(EngineError) {
             let credentials = authorization.isEmpty ? nil : RegistryCredentials(header: authorization)
             if let credentials { swarm?.keep(credentials, for: record.image) }
-            let image = try await containers.resolve(
+            let image = try await containers.images.resolve(
                 record.image, credentials: credentials, isForThisMachine: swarm == nil, progress: progress)
             var record = record
             record.imageID = image.id
@@ -111,8 +111,24 @@ final class FunctionPlanner: Sendable {
             record.imageVariables = image.variables.sorted()
             record.imageReference = image.reference
             record.imageArchitecture = image.architecture
+            await containers.images.keep(record)
             return record
         } catch { throw .container(error) }
+    }
+
+    /// Has the engine get a version's image again where somebody has removed it.
+    ///
+    /// - Parameter isPatient: whether a registry that does not give it is waited for, by the version's replicas.
+    /// - Throws: where that cannot be; not where the engine is away, as replicas wait for that.
+    func restoreImage(
+        of record: VersionRecord, isPatient: Bool = false, progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) {
+        guard record.deploy == .image, swarm == nil else { return }
+        do throws(EngineError) {
+            _ = try await containers.images.restore(Self.source(record), of: record.name, progress: progress)
+        } catch {
+            if !error.isEngines, !(isPatient && error.kind == .registry) { throw .container(error) }
+        }
     }
 
     /// What callers and lists see of a version, from its config alone.

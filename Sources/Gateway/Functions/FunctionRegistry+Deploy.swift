@@ -90,6 +90,8 @@ extension FunctionRegistry {
             context.logger.warning("files of \(name) are not removed: \(error)")
         }
         for bundle in Set(function.versions.map(\.record.bundle)) { removeUnused(bundle) }
+        // A build that follows at once finds either the image or nothing of it.
+        await context.containers.wait(for: function.versions.map { releaseImage(of: $0.record, isLast: true) })
     }
 
     /// Starts new replicas of the versions that get calls; also of a function that is Failed. With `strategy: replace` those
@@ -131,6 +133,7 @@ extension FunctionRegistry {
         _ progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(FunctionError) -> ReplicaSet {
         let plan = try await plan(version, progress: progress)
+        try await planner.restoreImage(of: version.record, progress: progress)
         let leases = try await reserveDevices(for: version, count: count)
         let set = makeSet(plan, version, log, isActive: false, leases: leases ?? [])
         let count = leases?.count ?? count
@@ -173,6 +176,14 @@ extension FunctionRegistry {
             context.logger.warning("files of \(record.name)@\(record.version) are not removed: \(error)")
         }
         removeUnused(record.bundle)
+        releaseImage(of: record, isLast: false)
+    }
+
+    /// - Parameter isLast: whether its function is gone.
+    @discardableResult
+    private func releaseImage(of record: VersionRecord, isLast: Bool) -> Promise<Void> {
+        let isUsed = functions.values.contains { $0.versions.contains { $0.record.imageID == record.imageID } }
+        return context.containers.releaseImage(of: record, isLast: isLast, isUsed: isUsed)
     }
 
     private func removeUnused(_ bundle: String) {

@@ -13,7 +13,16 @@ extension FunctionRegistry {
     }
 
     /// The gateway that a function belongs to, where that is not this one.
-    func owner(of name: String) -> String? { sharedServices[name]?.first?.owner }
+    func owner(of name: String) -> GatewayOwner? {
+        sharedServices[name]?.first.map { GatewayOwner(id: $0.owner, place: $0.place) }
+    }
+
+    /// The log of a function of this gateway.
+    func log(of name: String) throws(FunctionError) -> FunctionLog {
+        let function = try function(named: name)
+        if let owner = owner(of: name) { throw .logElsewhere(name, owner) }
+        return function.log
+    }
 
     private func share(_ name: String, _ services: [SharedService]) {
         // Two of the group that have deployed the same name at once: all take the same one of them.
@@ -26,7 +35,7 @@ extension FunctionRegistry {
             }
             return
         }
-        if let before = self.owner(of: name), before != owner { unshare(name) }
+        if let before = self.owner(of: name), before.id != owner { unshare(name) }
         let known = functions[name]
         guard known == nil || services != sharedServices[name] else { return }
         let weights = services.map { (version: $0.record.version, weight: UInt64(clamping: $0.record.traffic)) }
@@ -57,7 +66,7 @@ extension FunctionRegistry {
                 record, versions: versions, traffic: traffic, current: current, log: logs.log(of: name))
             functions[name] = function
             publish(function)
-            context.logger.info("\(name): shared by gateway \(owner.prefix(8))")
+            context.logger.info("\(name): shared by gateway \(self.owner(of: name)?.description ?? owner)")
         }
         for version in before
         where traffic.weight(of: version.number) == 0 || !versions.contains(where: { $0 === version }) {

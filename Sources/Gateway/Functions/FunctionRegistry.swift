@@ -88,6 +88,12 @@ actor FunctionRegistry {
             publish(function)
             settle(function)
         }
+        let images = all.flatMap(\.versions).filter { $0.deploy == .image }
+        if !images.isEmpty {
+            context.tasks.add { [images = context.containers.images, records = images] in
+                await images.keep(only: records)
+            }
+        }
     }
 
     private func makeFunction(_ stored: StoredFunction) -> DeployedFunction? {
@@ -166,7 +172,7 @@ actor FunctionRegistry {
     /// Marks a function as being changed; `end` must follow.
     func begin(_ name: String) throws(FunctionError) -> DeployedFunction? {
         guard !isDraining else { throw .draining }
-        if let owner = owner(of: name) { throw .shared(name, owner: owner) }
+        if let owner = owner(of: name) { throw .shared(name, owner) }
         guard busy.insert(name).inserted else { throw .busy(name) }
         return functions[name]
     }
@@ -230,6 +236,7 @@ actor FunctionRegistry {
                 function.log.append(text: "dcf: \(line)", replica: 0, stream: .gateway)
             }
         }
+        try await planner.restoreImage(of: version.record, isPatient: true) { _ in }
         let set = makeSet(plan, version, function.log, isActive: true)
         guard !isStopped, version.endStart(set) else { return nil }
         running[ObjectIdentifier(version)] = version

@@ -73,7 +73,7 @@ final class LogService: Sendable {
     }
 
     private func log(_ name: String) async throws(Status) -> FunctionLog {
-        do throws(FunctionError) { return try await registry.function(named: name).log } catch { throw error.status }
+        do throws(FunctionError) { return try await registry.log(of: name) } catch { throw error.status }
     }
 
     private func send(_ text: String, _ call: ServerCall) async throws(Status) {

@@ -8,6 +8,8 @@ package enum ReplicaExit: Sendable, Hashable, CustomStringConvertible {
     case container(CInt, lastLine: String)
     /// A container's that the kernel killed for want of memory.
     case outOfMemory(limit: UInt64?)
+    /// A container's whose engine is away and does not say.
+    case lost(String)
     /// A task's of a Swarm, as far as it is known.
     case task(String)
     /// The system did not say; the process is gone all the same.
@@ -20,7 +22,7 @@ package enum ReplicaExit: Sendable, Hashable, CustomStringConvertible {
         case .container(let status, _): "exit status \(status)"
         case .outOfMemory(let limit?): "killed by the memory limit: limits.memory is \(ByteSize.text(limit))"
         case .outOfMemory(nil): "killed because the machine had no memory left"
-        case .task(let how): how
+        case .task(let how), .lost(let how): how
         case .unknown(let reason): "unknown (\(reason))"
         }
     }
@@ -47,6 +49,7 @@ package enum ReplicaExit: Sendable, Hashable, CustomStringConvertible {
             "the container ended before the handler was constructed: exit status \(status)"
                 + (line.isEmpty ? "" : ": \(line)")
         case .task(let how): "the task ended before the handler was constructed: \(how)"
+        case .lost(let how): "the container ended before the handler was constructed: \(how)"
         case .outOfMemory: "the container ended before the handler was constructed: \(self)"
         default: "the process ended before the handler was constructed: \(self)"
         }

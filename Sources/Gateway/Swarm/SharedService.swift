@@ -9,12 +9,15 @@ struct SharedService: Sendable, Equatable {
         static let nonce = "io.dcf.nonce"
         static let record = "io.dcf.record"
         static let traffic = "io.dcf.traffic"
+        static let place = "io.dcf.place"
     }
 
     /// The service's.
     let id: String
     /// The id of the gateway that it belongs to.
     let owner: String
+    /// Where that gateway listens, `HOST:PORT`; empty where it does not say.
+    let place: String
     /// With the traffic that it has now, and as many replicas as there are.
     let record: VersionRecord
     let token: LinkToken
@@ -41,22 +44,27 @@ struct SharedService: Sendable, Equatable {
         self.nonce = nonce
         self.group = group.id
         self.owner = owner
+        place = labels[Label.place] ?? ""
         self.record = record
         token = group.token(of: record.name, version: record.version, nonce: nonce)
     }
 
     /// The labels that it was made with, less the traffic.
-    var groupLabels: [String: String] { [Label.group: group, Label.nonce: nonce] }
+    var groupLabels: [String: String] { [Label.group: group, Label.nonce: nonce, Label.place: place] }
 
     /// What finds the services of a group.
     static func labels(of group: SwarmGroup) -> [String: String] { [Label.group: group.id] }
 
     /// What the others of the group need to know of a service.
-    static func labels(of record: VersionRecord, nonce: String, group: SwarmGroup) -> [String: String] {
+    ///
+    /// - Parameter place: where its gateway listens.
+    static func labels(
+        of record: VersionRecord, nonce: String, group: SwarmGroup, place: String
+    ) -> [String: String] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let text = (try? encoder.encode(record)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        return labels(of: group).merging([Label.nonce: nonce, Label.record: text]) { $1 }
+        return labels(of: group).merging([Label.nonce: nonce, Label.record: text, Label.place: place]) { $1 }
     }
 
     /// Its share of the function's calls.

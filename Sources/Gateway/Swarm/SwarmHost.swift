@@ -66,16 +66,21 @@ final class SwarmHost: Sendable {
     let tasks: TaskPool
     let logger: Logger
     private let id: String
+    private let place: String
     private let configuration: SwarmConfiguration
     private let folders: ContainerFolders
     private let state = Lock(State(), .swarmHost)
 
-    /// - Parameter id: the gateway's.
+    /// - Parameters:
+    ///   - id: the gateway's.
+    ///   - place: where others of its group can tell people that it listens, `HOST:PORT`.
     init(
-        id: String, configuration: SwarmConfiguration, links: LinkServer, folders: ContainerFolders, tasks: TaskPool,
+        id: String, place: String, configuration: SwarmConfiguration, links: LinkServer, folders: ContainerFolders,
+        tasks: TaskPool,
         logger: Logger
     ) throws(EngineError) {
         self.id = id
+        self.place = place
         self.configuration = configuration
         self.links = links
         self.folders = folders
@@ -296,7 +301,7 @@ final class SwarmHost: Sendable {
         let nonce = LinkToken().text
         return (
             group.token(of: plan.name, version: plan.record.version, nonce: nonce),
-            SharedService.labels(of: plan.record, nonce: nonce, group: group)
+            SharedService.labels(of: plan.record, nonce: nonce, group: group, place: place)
         )
     }
 

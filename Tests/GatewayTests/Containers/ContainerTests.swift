@@ -127,7 +127,7 @@ import Testing
     @Test func anImageIsGotWhereTheEngineDoesNotHaveIt() async throws {
         let image = self.image("sha256:2", "amd64", "linux", user: "7")
         engine.state.withLock { $0.remote = ["r/f": image] }
-        let source = try await host().resolve("r/f", credentials: RegistryCredentials(header: "abc")) { _ in }
+        let source = try await host().images.resolve("r/f", credentials: RegistryCredentials(header: "abc")) { _ in }
         #expect(
             source
                 == ImageSource(
@@ -147,7 +147,7 @@ import Testing
             ("none", "has no image"),
         ] {
             await #expect {
-                _ = try await host().resolve(name, credentials: nil) { _ in }
+                _ = try await host().images.resolve(name, credentials: nil) { _ in }
             } throws: { "\($0)".contains(words) }
         }
     }

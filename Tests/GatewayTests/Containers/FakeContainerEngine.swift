@@ -14,6 +14,16 @@ final class FakeContainerEngine: ContainerEngine {
         var calls: [String] = []
         var others: [EngineContainer] = []
         var createFailure: EngineError?
+        var startFailure: EngineError?
+        /// Told to who asks anything, while there is one: the engine is away.
+        var outage: EngineError?
+        /// Whether a container whose wait broke off still runs.
+        var isRunning = true
+        var mounts: [ContainerMount]?
+        var attachments = 0
+        /// Whether a container's image must be among those that there are.
+        var checksImages = false
+        var pullFailure: EngineError?
         /// What the next container writes before it ends.
         var output: [(ContainerOutput, String)] = []
         var end = ContainerExit(status: 0, isOutOfMemory: false)
@@ -38,21 +48,77 @@ final class FakeContainerEngine: ContainerEngine {
             isInSwarm: false)
     }
 
+    /// It stops, or is killed: what waits for it breaks off.
+    func goAway(_ failure: EngineError) {
+        let waiting = state.withLock { state in
+            state.outage = failure
+            defer { state.killed = [] }
+            return state.killed
+        }
+        for each in waiting { each.resume() }
+    }
+
+    func comeBack(isRunning: Bool) {
+        state.withLock { state in
+            state.outage = nil
+            state.isRunning = isRunning
+            if !isRunning { state.runsOn = false }
+        }
+    }
+
+    private func requireEngine() throws(EngineError) {
+        if let outage = state.withLock({ $0.outage }) { throw outage }
+    }
+
     func image(_ name: String) async throws(EngineError) -> EngineImage? {
-        state.withLock { $0.images[name] }
+        try requireEngine()
+        return state.withLock { state in
+            state.images[name] ?? state.images.values.first { $0.id == name || $0.tags.contains(name) }
+        }
+    }
+
+    func tag(_ image: String, as reference: ImageReference) async throws(EngineError) {
+        note("tag \(image) \(reference)")
+        state.withLock { state in
+            guard let key = state.images.first(where: { $0.key == image || $0.value.id == image })?.key else { return }
+            state.images[key]?.tags.append("\(reference)")
+        }
+    }
+
+    func imageNames(like pattern: String) async throws(EngineError) -> [String] {
+        let start = pattern.prefix { $0 != "*" }
+        return state.withLock { $0.images.values.flatMap(\.tags).filter { $0.hasPrefix(start) }.sorted() }
+    }
+
+    func removeImage(_ name: String) async throws(EngineError) {
+        note("rmi \(name)")
+        state.withLock { state in
+            for (key, image) in state.images {
+                let tags = image.tags.filter { $0 != name }
+                if tags.count < image.tags.count { state.images[key]?.tags = tags }
+                if image.id == name || (tags.isEmpty && !image.tags.isEmpty && image.digests.isEmpty) {
+                    state.images[key] = nil
+                }
+            }
+        }
     }
 
     func pull(
         _ reference: ImageReference, credentials: RegistryCredentials?, onProgress: (EngineProgress) -> Void
     ) async throws(EngineError) {
         note("pull \(reference) \(credentials == nil ? "-" : "credentials")")
+        if let failure = state.withLock({ $0.pullFailure }) { throw failure }
         onProgress(EngineProgress(text: "layer 1 of 1"))
         let name = "\(reference)"
         state.withLock { $0.images[name] = $0.remote[name] }
     }
 
     func createContainer(_ spec: ContainerSpec) async throws(EngineError) -> String {
+        try requireEngine()
         if let failure = state.withLock({ $0.createFailure }) { throw failure }
+        guard state.withLock({ !$0.checksImages || $0.images.values.contains { $0.id == spec.image } }) else {
+            throw EngineError(.notFound, "No such image: \(spec.image)")
+        }
         return state.withLock { state in
             state.made.append(spec)
             state.calls.append("create")
@@ -60,7 +126,22 @@ final class FakeContainerEngine: ContainerEngine {
         }
     }
 
-    func start(_ id: String) async throws(EngineError) { note("start \(id)") }
+    func start(_ id: String) async throws(EngineError) {
+        note("start \(id)")
+        if let failure = state.withLock({ $0.startFailure }) { throw failure }
+        try requireEngine()
+    }
+
+    func state(of id: String) async throws(EngineError) -> ContainerState {
+        note("state \(id)")
+        try requireEngine()
+        return state.withLock { ContainerState(isRunning: $0.isRunning, exit: $0.end) }
+    }
+
+    func mounts(of id: String) async throws(EngineError) -> [ContainerMount] {
+        guard let mounts = state.withLock({ $0.mounts }) else { throw EngineError(.notFound, "No such container") }
+        return mounts
+    }
 
     func pid(of id: String) async throws(EngineError) -> Int32 { 4_711 }
 
@@ -68,6 +149,8 @@ final class FakeContainerEngine: ContainerEngine {
         _ id: String, input: (any AsyncSequence<[UInt8], Never> & Sendable)?, onAttached: () -> Void,
         _ receive: (ContainerOutput, [UInt8]) -> Void
     ) async throws(EngineError) {
+        try requireEngine()
+        state.withLock { $0.attachments += 1 }
         onAttached()
         for (stream, text) in state.withLock({ $0.output }) { receive(stream, Array(text.utf8)) }
     }
@@ -82,11 +165,13 @@ final class FakeContainerEngine: ContainerEngine {
                 if isKilled { continuation.resume() }
             }
         }
+        try requireEngine()
         return state.withLock { $0.end }
     }
 
     func kill(_ id: String, signal: Int32) async throws(EngineError) {
         note("signal \(id) \(signal)")
+        try requireEngine()
         guard signal == 9 else { return }
         let waiting = state.withLock { state in
             state.isKilled = true
@@ -96,7 +181,10 @@ final class FakeContainerEngine: ContainerEngine {
         for each in waiting { each.resume() }
     }
 
-    func remove(_ id: String) async throws(EngineError) { note("remove \(id)") }
+    func remove(_ id: String) async throws(EngineError) {
+        try requireEngine()
+        note("remove \(id)")
+    }
 
     func containers(labels: [String: String]) async throws(EngineError) -> [EngineContainer] {
         state.withLock { $0.others }

@@ -33,7 +33,7 @@ import Testing
 
     private func host(allowsPlaintextOverlay: Bool = false) throws -> SwarmHost {
         try SwarmHost(
-            id: Self.id,
+            id: Self.id, place: "node1:32222",
             configuration: SwarmConfiguration(
                 address: HostAddress(host: "127.0.0.1", port: 0), advertised: [HostAddress(host: "10.0.0.9", port: 7)],
                 allowsPlaintextOverlay: allowsPlaintextOverlay

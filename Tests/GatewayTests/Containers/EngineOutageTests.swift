@@ -1,0 +1,140 @@
+@testable import Gateway
+import Engine
+import FunctionConfig
+import Glibc
+import Logging
+import Synchronization
+import Testing
+
+/// Engines that are stopped, killed and started anew while containers run, played.
+@Suite struct EngineOutageTests {
+    private static let broken = EngineError(.broken, "the engine's answer broke off")
+    private static let away = EngineError(.unreachable, "there is no Docker engine")
+
+    let played: PlayedReplica
+
+    init() throws {
+        played = try PlayedReplica()
+        played.engine.state.withLock {
+            $0.runsOn = true
+            $0.end = ContainerExit(status: 3, isOutOfMemory: false)
+        }
+    }
+
+    /// Runs a replica up to where its watcher has dialled, then `work`, and to its end.
+    private func run(
+        dials: Bool = true, _ work: @escaping @Sendable (ContainerBody) async -> Void
+    ) async throws -> ReplicaExit {
+        let body = played.body()
+        return try await played.pooled {
+            try await withThrowingTaskGroup(of: ReplicaExit?.self) { group in
+                let started = Promise<Void>()
+                group.addTask { try await body.run { _ in started.settle(()) } }
+                group.addTask {
+                    _ = await started.value()
+                    if dials { #expect(body.isDialled()) }
+                    await work(body)
+                    return nil
+                }
+                var exit: ReplicaExit?
+                for try await each in group { exit = each ?? exit }
+                return try #require(exit)
+            }
+        }
+    }
+
+    /// Until the engine was asked so often.
+    private func asked(_ call: String, times: Int) async {
+        while played.engine.calls.count(where: { $0 == call }) < times { await Task.yield() }
+    }
+
+    @Test(arguments: [broken, away, EngineError(.notFound, "No such container")])
+    func whatRunsOnIsKept(failure: EngineError) async throws {
+        let engine = played.engine
+        let exit = try await run { body in
+            engine.goAway(failure)
+            await asked("state 1", times: 2)
+            engine.comeBack(isRunning: true)
+            while engine.state.withLock({ $0.attachments }) < 2 { await Task.yield() }
+            engine.state.withLock { $0.end = ContainerExit(status: 137, isOutOfMemory: false) }
+            body.kill()
+        }
+        #expect(exit == .signal(9))
+        #expect(engine.calls.filter { $0.hasPrefix("start") || $0.hasPrefix("create") } == ["create", "start 1"])
+        #expect(played.log.tail(lines: 10).contains("is lost, if there was any: the Docker engine was away"))
+    }
+
+    @Test func howItEndedMeanwhileIsAskedFor() async throws {
+        let engine = played.engine
+        let exit = try await run { _ in
+            engine.goAway(Self.away)
+            await asked("state 1", times: 1)
+            engine.comeBack(isRunning: false)
+        }
+        #expect(exit == .container(3, lastLine: ""))
+    }
+
+    @Test func itsLinkTellsOfItsEndWhileTheEngineIsAway() async throws {
+        let engine = played.engine
+        let exit = try await run { body in
+            engine.goAway(Self.away)
+            await asked("state 1", times: 1)
+            body.linkEnded("closed", isStopping: false)
+            // What is left of it goes when the engine is back.
+            while !played.host.isRemoving { await Task.yield() }
+            engine.comeBack(isRunning: false)
+        }
+        guard case .lost(let how) = exit else {
+            Issue.record("it ended with \(exit)")
+            return
+        }
+        #expect(how.contains("there is no Docker engine"))
+        #expect(engine.calls.last == "remove 1")
+    }
+
+    @Test func oneThatIsKilledWhileTheEngineIsAwayIsOver() async throws {
+        let engine = played.engine
+        let exit = try await run { body in
+            engine.goAway(Self.away)
+            await asked("state 1", times: 1)
+            body.kill()
+            while !played.host.isRemoving { await Task.yield() }
+            engine.comeBack(isRunning: true)
+        }
+        #expect(exit == .signal(9))
+        #expect(engine.calls.last == "remove 1")
+    }
+
+    @Test func anEngineThatGoesBeforeTheWatcherDialsIsNoFaultOfTheFunctions() async throws {
+        let engine = played.engine
+        await #expect {
+            _ = try await run(dials: false) { _ in
+                engine.goAway(Self.away)
+                while !played.host.isRemoving { await Task.yield() }
+                engine.comeBack(isRunning: false)
+            }
+        } throws: { ($0 as? ConstructorFailure)?.isElsewhere == true }
+    }
+
+    @Test(arguments: [
+        (EngineError(.broken, "failed to update store for object type *libnetwork.endpoint"), true),
+        (EngineError(.unreachable, "no engine"), true), (EngineError(.diskFull, "no space left on device"), true),
+        (EngineError(.notFound, "cannot start: No such container: 1"), true),
+        (EngineError(.failed, "no such device"), false), (EngineError(.conflict, "the name is taken"), false),
+    ])
+    func whatCountsAgainstTheFunction(failure: EngineError, isElsewhere: Bool) async throws {
+        played.engine.state.withLock { $0.startFailure = failure }
+        await #expect {
+            _ = try await played.pooled { try await played.body().run { _ in } }
+        } throws: { ($0 as? ConstructorFailure)?.isElsewhere == isElsewhere }
+        #expect(played.engine.calls == ["create", "start 1", "remove 1"])
+    }
+
+    @Test func aContainerThatIsStartedAgainIsNotThisReplica() async throws {
+        let engine = played.engine
+        let body = played.body()
+        engine.state.withLock { $0.runsOn = false }
+        _ = try await played.pooled { try await body.run { _ in } }
+        #expect(!body.isDialled())
+    }
+}

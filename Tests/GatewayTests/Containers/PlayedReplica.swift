@@ -1,0 +1,62 @@
+@testable import Gateway
+import Engine
+import FunctionConfig
+import Logging
+
+/// A replica in a container of an engine that is played, and what it needs.
+struct PlayedReplica {
+    static let gateway = String(repeating: "a", count: 32)
+
+    let work: TemporaryFolder
+    let engine = FakeContainerEngine()
+    let tasks = TaskPool()
+    let pump: LogPump
+    let log: FunctionLog
+    let host: ContainerHost
+    private let config: FunctionConfig
+
+    init() throws {
+        work = try TemporaryFolder()
+        pump = try LogPump()
+        config = try FunctionConfig.parse(yaml: "{}", name: try FunctionName("f"))
+        log = FunctionLog(folder: work.path + "/log")
+        host = ContainerHost(
+            id: Self.gateway, folders: ContainerFolders(dataFolder: work.path, link: work.path + "/run/docker"),
+            tasks: tasks, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, retry: .milliseconds(1)
+        ) { [engine] () throws(EngineError) in engine }
+    }
+
+    /// A version of an image that the engine knows by `sha256:VERSION`.
+    static func record(
+        _ name: String = "f", version: Int = 3, image: String = "me/f", config: String = "{}"
+    ) -> VersionRecord {
+        var record = VersionRecord(
+            name: name, version: version, deploy: .image, image: image, config: config, bundle: "",
+            replicas: ReplicaRange(min: 1, max: 1), createdAt: 0)
+        record.imageID = "sha256:\(version)"
+        return record
+    }
+
+    func body(_ source: ImageSource = ImageSource(id: "sha256:3", name: "me/f")) -> ContainerBody {
+        let plan = FunctionPlan(
+            record: Self.record(), config: config, source: .image(source), callTimeout: .seconds(60),
+            startTimeout: .seconds(10), queueBound: 10)
+        return ContainerBody(plan: plan, source: source, number: 1, devices: [], host: host, logs: pump, log: log)
+    }
+
+    /// Runs `work` while the pool does, and returns when all that it added is done.
+    func pooled<Result: Sendable>(_ work: @Sendable () async throws -> Result) async throws -> Result {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { [tasks] in await tasks.run() }
+            defer { pump.stop() }
+            let result: Result
+            do { result = try await work() } catch {
+                tasks.finish()
+                throw error
+            }
+            tasks.finish()
+            try await group.waitForAll()
+            return result
+        }
+    }
+}
