@@ -20,6 +20,10 @@ import Testing
         var milliseconds: Int64 { 1_767_323_045_678 + Int64(now / .milliseconds(1)) }
     }
 
+    private final class Flag: Sendable {
+        let isSet = Atomic<Bool>(false)
+    }
+
     private static let start = "2026-01-02T03:04:05.678Z"
 
     private func log(_ change: (inout FunctionLogLimits) -> Void = { _ in }) -> FunctionLog {
@@ -267,11 +271,11 @@ import Testing
 
     @Test func followersThatComeAndGoNeverStopTheLog() async {
         let log = log { $0.followerLines = 4 }
-        let isOver = Atomic<Bool>(false)
+        let over = Flag()
         await withTaskGroup(of: Void.self) { group in
             for replica in 0..<4 {
                 group.addTask {
-                    while !isOver.load(ordering: .relaxed) {
+                    while !over.isSet.load(ordering: .relaxed) {
                         log.append(text: "line", replica: replica, stream: .stdout)
                         await Task.yield()
                     }
@@ -296,7 +300,7 @@ import Testing
                     }
                 }
             }
-            isOver.store(true, ordering: .relaxed)
+            over.isSet.store(true, ordering: .relaxed)
         }
         #expect(log.followers == 0)
         log.append(text: "the last", replica: 1, stream: .stdout)

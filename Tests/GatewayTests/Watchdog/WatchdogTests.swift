@@ -13,7 +13,7 @@ import Testing
         let came: AsyncStream<String>
         private let feed: AsyncStream<String>.Continuation
 
-        init() { (came, feed) = AsyncStream.makeStream() }
+        init() { (came, feed) = AsyncStream.makeStream(of: String.self) }
 
         func add(_ line: String) {
             all.withLock { $0.append(line) }
@@ -37,30 +37,35 @@ import Testing
     @Test func whatComesRoundOrWaitsHasNotStalled() {
         let heartbeat = Heartbeat("a thread")
         var subject = Watchdog.Subject(heartbeat)
+        var changes: [Watchdog.Subject.Change?] = []
         for _ in 0..<10 {
-            #expect(subject.look(atMost: 3) == nil)
+            changes.append(subject.look(atMost: 3))
             heartbeat.begin()
-            #expect(subject.look(atMost: 3) == nil)
+            changes.append(subject.look(atMost: 3))
             heartbeat.end()
         }
         heartbeat.begin()
         for _ in 0..<10 {
-            #expect(subject.look(atMost: 3) == nil)
+            changes.append(subject.look(atMost: 3))
             heartbeat.beat()
         }
+        #expect(changes.allSatisfy { $0 == nil })
     }
 
     @Test func aStallIsToldOnceAndSoIsItsEnd() {
         let heartbeat = Heartbeat("a thread")
         var subject = Watchdog.Subject(heartbeat)
         heartbeat.begin()
-        #expect((0..<9).map { _ in subject.look(atMost: 3) } == [nil, nil, nil, .stalled, nil, nil, nil, nil, nil])
+        let first = (0..<9).map { _ in subject.look(atMost: 3) }
+        #expect(first == [nil, nil, nil, .stalled, nil, nil, nil, nil, nil])
         #expect(subject.isStalled)
         heartbeat.end()
-        #expect(subject.look(atMost: 3) == .moves)
+        let end = subject.look(atMost: 3)
+        #expect(end == .moves)
         #expect(!subject.isStalled)
         heartbeat.begin()
-        #expect((0..<4).map { _ in subject.look(atMost: 3) } == [nil, nil, nil, .stalled])
+        let second = (0..<4).map { _ in subject.look(atMost: 3) }
+        #expect(second == [nil, nil, nil, .stalled])
     }
 
     @Test func aStallWritesTheStacksOfAllThreads() async throws {
@@ -75,12 +80,12 @@ import Testing
         holder.settle(watchdog)
         // Waits for this test.
         let release = Semaphore()
-        #expect(
-            BlockingThread.start {
-                heartbeat.begin()
-                release.wait()
-                heartbeat.end()
-            })
+        let isStarted = BlockingThread.start {
+            heartbeat.begin()
+            release.wait()
+            heartbeat.end()
+        }
+        #expect(isStarted)
         watchdog.start()
         var told = changes.stream.makeAsyncIterator()
         #expect(await told.next() == true)
