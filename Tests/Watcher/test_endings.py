@@ -9,6 +9,7 @@ import frames
 from replica import once, settings
 from templates import Template
 from test_calls import handler
+from test_life import gateway_with_watcher, is_gone, receive
 
 
 def ended(replica, data=b"x"):
@@ -335,3 +336,48 @@ return "%s %s %s" % (spawned, [int(line.split()[1], 16) & ~(3 << 31) for line in
         os.kill(template.pid, signal.SIGINT)
         os.kill(forked.pid, signal.SIGINT)
         assert forked.reply(id=2) == wanted
+
+
+# The end of the gateway.
+
+GONE = """
+import atexit, tempfile
+def note(text):
+    with open("notes", "a") as file: file.write(text + "\\n")
+kept = tempfile.TemporaryDirectory()
+open("left", "w").write(kept.name)
+atexit.register(note, "exit")
+class Handler:
+    {prefix}def __call__(self, req): return b"done"
+    def close(self): note("close")
+"""
+
+
+@pytest.mark.parametrize("prefix, others", [("", {}), ("async ", {}), ("", {"concurrency": 2})], ids=["plain", "async", "threads"])
+def test_an_idle_replica_that_loses_its_link_ends_in_good_order(start, folder, prefix, others):
+    replica = start(GONE.format(prefix=prefix), settings=settings(**others)).started()
+    assert replica.reply() == b"done"
+    replica.link.close()
+    assert replica.status() == -signal.SIGKILL
+    assert (folder / "notes").read_text() == "close\nexit\n"
+    assert not os.path.exists((folder / "left").read_text())
+
+
+def test_an_idle_replica_of_a_killed_gateway_ends_in_good_order(folder, python):
+    gateway, pid, link = gateway_with_watcher(folder, python, GONE.format(prefix=""))
+    assert receive(link) == frames.READY
+    link.sendall(frames.call(1))
+    assert receive(link) == frames.REPLY
+    gateway.kill()
+    gateway.wait()
+    assert is_gone(pid)
+    assert (folder / "notes").read_text() == "close\nexit\n"
+    link.close()
+
+
+def test_one_that_does_not_end_is_ended(start, folder):
+    source = GONE.format(prefix="") + "import time\natexit.register(time.sleep, 600)\n"
+    replica = start(source).started()
+    assert replica.reply() == b"done"
+    replica.link.close()
+    assert replica.status() == -signal.SIGKILL

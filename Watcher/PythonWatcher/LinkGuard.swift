@@ -26,6 +26,9 @@ enum LinkGuard {
     private static let heartbeatMillis: Int32 = 250
     /// How often it looks whether there has been no gateway for too long.
     private static let lostTickMillis: Int32 = 500
+    /// What a replica that has nothing to do may take for its exit handlers once its gateway is gone, and how often is looked.
+    private static let lastNanos: Int64 = 500_000_000
+    private static let lastTickMillis: Int32 = 50
     /// An event loop that has been told of something, and did not look for so long, is blocked.
     private static let blockedNanos: Int64 = 500_000_000
     /// How often that is said at most.
@@ -53,6 +56,8 @@ enum LinkGuard {
     nonisolated(unsafe) static var isGreeting = false
     /// Since when there is no gateway; 0 while there is one.
     nonisolated(unsafe) private static var lostNanos: Int64 = 0
+    /// When the process ends at the latest; 0 while it has no reason to.
+    nonisolated(unsafe) private static var endNanos: Int64 = 0
     nonisolated(unsafe) private static var complainedNanos: Int64 = 0
 
     /// - Parameters:
@@ -158,14 +163,18 @@ enum LinkGuard {
             let isAwake = service != nil && idleTicks < idleTicksMax
             let (isReader, sleepMillis) = service.map { outlook($0) } ?? (false, -1)
             entries.0.events = isReader ? hangUp | Int16(POLLIN) : hangUp
-            let timeout = isAwake ? tickMillis : lostNanos != 0 ? lostTickMillis : sleepMillis
+            let timeout =
+                endNanos != 0 ? lastTickMillis : isAwake ? tickMillis : lostNanos != 0 ? lostTickMillis : sleepMillis
             let count = withUnsafeMutableBytes(of: &entries) { raw in
                 poll(raw.baseAddress?.assumingMemoryBound(to: pollfd.self), 4, timeout)
             }
             if count > 0 {
                 let isDraining = dcf_atomic_load(&WatcherState.isDraining) != 0
                 let isOver = entries.0.revents & ~Int16(POLLIN) != 0
-                if entries.1.revents != 0 { endGroup() }
+                if entries.1.revents != 0 {
+                    entries.1.fd = -1
+                    endSoon()
+                }
                 if isOver && isGreeting {
                     usleep(1_000)
                     continue
@@ -185,6 +194,7 @@ enum LinkGuard {
                     idleTicks = 0
                 }
             }
+            if endNanos != 0, MonotonicClock.nowNanos() > endNanos { endGroup() }
             if lostNanos != 0, MonotonicClock.nowNanos() - lostNanos > Int64(WatcherState.returnSeconds) * 1_000_000_000
             {
                 endGroup()
@@ -210,11 +220,28 @@ enum LinkGuard {
 
     /// The link has ended: so does the process, unless it may wait for another gateway.
     private static func lose() {
-        guard WatcherState.returnSeconds > 0 else { endGroup() }
+        guard WatcherState.returnSeconds > 0 else { return endSoon() }
         HealthFile.remove()
         lostNanos = MonotonicClock.nowNanos()
         if let service { service.inbox.withLock { service.inbox.lose() } }
         service = nil
+    }
+
+    /// Nobody is there to work for. A replica that works on nothing has a moment for its end; any other ends now.
+    private static func endSoon() {
+        guard endNanos == 0 else { return }
+        guard let service, isIdle(service) else { endGroup() }
+        HealthFile.remove()
+        endNanos = MonotonicClock.nowNanos() + lastNanos
+        // Wakes whoever waits for the link.
+        shutdown(link, Int32(SHUT_RDWR))
+        service.inbox.withLock { service.inbox.lose() }
+    }
+
+    private static func isIdle(_ service: Service) -> Bool {
+        let state = service.inbox.state
+        let isAtWork = service.inbox.withLock { state.pointee.calls.count > 0 || state.pointee.running.count > 0 }
+        return !isAtWork && service.activity.busySinceNanos == 0
     }
 
     /// The new link, under the number that it has for the main thread; nil when none will come.

@@ -97,6 +97,11 @@ extension WatcherModule {
         return PyLong_FromLong(Int(LinkSocket.copyUp(Int32(clamping: PyLong_AsLong(number)))))
     }
 
+    /// `end_group()`: ends this process and all that the handler started.
+    static func endGroup() -> PythonObject? {
+        LinkGuard.endGroup()
+    }
+
     /// `flush_stdio()`: what C code has printed and not yet written.
     static func flushStdio() -> PythonObject? {
         fflush(nil)

@@ -65,7 +65,8 @@ extension WatcherModule {
                 try body()
             } catch .ended {
                 if WatcherState.isDraining != 0 { return }
-                guard WatcherState.returnSeconds > 0 else { LinkGuard.endGroup() }
+                // The end of the link is the replica's, for which the guard leaves it a moment.
+                guard WatcherState.returnSeconds > 0 else { throw .ended }
                 WatcherState.isLost = true
             }
         }

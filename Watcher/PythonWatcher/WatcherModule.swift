@@ -61,6 +61,7 @@ enum WatcherModule {
             ("keep_health_file", { _, _ in WatcherModule.keepHealthFile() }, Int(METH_NOARGS)),
             ("set_info", { _, info in WatcherModule.setInfo(info) }, Int(METH_O)),
             ("line_is_partial", { _, _ in WatcherModule.lineIsPartial() }, Int(METH_NOARGS)),
+            ("end_group", { _, _ in WatcherModule.endGroup() }, Int(METH_NOARGS)),
             ("flush_stdio", { _, _ in WatcherModule.flushStdio() }, Int(METH_NOARGS)),
             ("copy_descriptor", { _, number in WatcherModule.copyDescriptor(number) }, Int(METH_O)),
         ]

@@ -52,7 +52,7 @@ def prepare():
     for name in _NEEDED:
         try:
             load(name)
-        except BaseException:
+        except Exception:
             # No descriptor is left, or no memory.
             pass
 

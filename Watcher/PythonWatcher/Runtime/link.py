@@ -97,8 +97,11 @@ class Replica:
         self._is_served = True
         try:
             self._serve(serving, path, token, version)
-        finally:
+        except (ConnectionError, SystemExit):
+            # The gateway has gone, or a signal handler of the author's ends the process.
             serving.close()
+            raise
+        serving.close()
 
     @staticmethod
     def _serve(serving, path, token, version):
