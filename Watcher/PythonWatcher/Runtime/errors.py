@@ -28,6 +28,8 @@ class Error(Exception):
     the other function fails, with the status that it ended with; raised on, it becomes the caller's.
     """
 
+    __module__ = "dcf"
+
     def __init__(self, code, message=""):
         number = _number(code)
         self.number = number
@@ -44,6 +46,8 @@ class Cancelled(BaseException):
 
     Not an Exception, so that `except Exception` does not hold it up.
     """
+
+    __module__ = "dcf"
 
 
 def _number(code):

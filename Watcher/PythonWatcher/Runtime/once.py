@@ -5,12 +5,13 @@ Everything the handler prints goes to standard error. Whatever else there is, is
 
 import faulthandler
 import os
-from posix import dup2, read, write
+from _signal import ITIMER_REAL, SIGALRM, setitimer, signal
+from posix import _exit, dup2, read, write
 
 import _dcf_chains
 import _dcf_ending
 import _dcf_watcher
-from _dcf_faults import Fault
+from _dcf_faults import Fault, FaultReporter
 from _dcf_info import make_info, read_settings
 from _dcf_link import EXIT_HANDLER, warm_up
 from _dcf_loading import LoadFailure, Location, load
@@ -54,7 +55,7 @@ class Trial:
 
     def _call(self, settings):
         timeout = settings.get("timeout") or {}
-        with _Limit(timeout.get("start")):
+        with _Limit("the constructor", timeout.get("start"), "timeout.start", self._log):
             self._location.enter()
             handler = load(self._location, settings.get("parameters") or {})
             batch = settings.get("batch")
@@ -67,7 +68,7 @@ class Trial:
         seconds = timeout.get("call")
         request = _dcf_watcher.Request(data, seconds) if seconds else _dcf_watcher.Request(data)
         try:
-            with _Limit(seconds):
+            with _Limit("the call", seconds, "timeout.call", self._log):
                 call_once(handler, batch, request, self._write)
         finally:
             self._log.flush_partial()
@@ -102,7 +103,7 @@ class Trial:
         if kind.__module__ in ("_dcf_replies", "_dcf_batches"):
             self._log.error.write("%s\n" % error)
         else:
-            self._complain(error)
+            FaultReporter(self._location.folder, self._log.error).describe_exception(error)
         self._end(EXIT_HANDLER)
 
     def _end(self, status):
@@ -112,16 +113,31 @@ class Trial:
 class _Limit:
     """In a `with`: the process may be in it for so long. At the end of the time it says where it is, and ends."""
 
-    def __init__(self, seconds):
+    # How much later it ends where Python code cannot run, or the signal is the author's own.
+    _PATIENCE = 0.5
+
+    def __init__(self, what, seconds, name, log):
+        self._words = "%s had not returned after %s s (%s); where its threads are:\n" % (what, seconds, name)
         self._seconds = seconds
+        self._log = log
 
     def __enter__(self):
         if self._seconds:
-            faulthandler.dump_traceback_later(self._seconds, exit=True, file=2)
+            self._before = signal(SIGALRM, self._end)
+            setitimer(ITIMER_REAL, self._seconds)
+            faulthandler.dump_traceback_later(self._seconds + self._PATIENCE, exit=True, file=2)
 
     def __exit__(self, *_):
         if self._seconds:
             faulthandler.cancel_dump_traceback_later()
+            setitimer(ITIMER_REAL, 0)
+            signal(SIGALRM, self._before)
+
+    def _end(self, number, frame):
+        self._log.flush()
+        self._log.error.write(self._words)
+        faulthandler.dump_traceback(2)
+        _exit(EXIT_HANDLER)
 
 
 def run(parent):
