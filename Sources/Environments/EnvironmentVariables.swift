@@ -24,6 +24,14 @@ package enum EnvironmentVariables {
         return chosen
     }
 
+    /// Whether a function gets it, deployed or tried.
+    package static func passToFunctions(_ name: String) -> Bool {
+        switch name.lowercased() {
+        case "path", "home", "lang", "tz", "tmpdir", "http_proxy", "https_proxy", "no_proxy", "all_proxy": true
+        default: name.hasPrefix("CUDA_") || name.hasPrefix("NVIDIA_") || name.hasPrefix("LC_")
+        }
+    }
+
     /// Our own, read now.
     package static func ours() -> [String: String] {
         var result: [String: String] = [:]

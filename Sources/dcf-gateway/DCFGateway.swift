@@ -80,6 +80,10 @@ struct DCFGateway: AsyncParsableCommand {
     @Flag(help: "Listen also where other machines can reach the gateway, without encryption.")
     var allowPlaintext = false
 
+    static func main() async {
+        await main(ProcessArguments.words)
+    }
+
     func run() async throws {
         var values = Limits()
         for assignment in limit {

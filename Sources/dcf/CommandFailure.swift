@@ -11,4 +11,9 @@ struct CommandFailure: Error, Equatable, CustomStringConvertible {
     init(_ error: ConfigError) {
         description = error.description
     }
+
+    /// The same without what follows its first line.
+    var firstLine: CommandFailure {
+        CommandFailure(String(description.prefix { !$0.isNewline }))
+    }
 }

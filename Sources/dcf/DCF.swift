@@ -1,4 +1,5 @@
 import ArgumentParser
+import Environments
 import FunctionConfig
 import Glibc
 
@@ -21,7 +22,7 @@ struct DCF: AsyncParsableCommand {
         subcommands: [FunctionCommand.self, RuntimeCommand.self, VersionCommand.self])
 
     static func main() async {
-        let arguments = Array(CommandLine.arguments.dropFirst())
+        let arguments = ProcessArguments.words
         if let misspelling = CommandPath.misspelling(in: arguments, root: DCF.self) {
             Console.note("error: \(misspelling)")
             end(ExitCode.validationFailure)

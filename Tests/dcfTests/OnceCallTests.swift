@@ -15,6 +15,7 @@ import Testing
                 limits: {memory: 1G, cpu: 0.5}
                 timeout: {call: 500ms}
                 batch: {max_size: 4}
+                warmup: {file: first.bin}
             """
         let function = try #require(try ConfigFile.parse(yaml: text, fileName: "c").functions.first)
         let call = OnceCall(function: function, directory: "/f", python: "/usr/bin/python3")
@@ -22,16 +23,18 @@ import Testing
             inherited: [
                 "PATH": "/bin", "LANG": "C", "SECRET": "x", "https_proxy": "p", "NO_PROXY": "n",
                 "CUDA_VISIBLE_DEVICES": "0",
+                "LC_ALL": "C.UTF-8", "PYTHONPATH": "/x", "TMPDIR": "/y",
             ],
             folder: "/real/f")
         #expect(
             variables == [
                 "PATH": "/bin", "LANG": "xx", "A": "1", "https_proxy": "p", "NO_PROXY": "n",
-                "CUDA_VISIBLE_DEVICES": "0", "HANDLER_DIR": "/real/f", "HANDLER_FILE": "main.py",
+                "CUDA_VISIBLE_DEVICES": "0", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "HANDLER_DIR": "/real/f",
+                "HANDLER_FILE": "main.py",
                 "HANDLER_NAME": "Echo",
                 "DCF_CONFIG": #"{"name":"echo","version":0,"parameters":{"a":[1,"x"]},"#
-                    + #""timeout":{"call":0.5,"start":60.0},"limits":{"memory":1073741824,"cpu":0.5},"#
-                    + #""batch":{"max_size":4,"retry":true}}"#,
+                    + #""timeout":{"call":0.5,"start":60.0},"limits":{"memory":1073741824,"cpu":0.5,"gpu":0},"#
+                    + #""batch":{"max_size":4,"retry":true},"warmup":{"file":"first.bin"}}"#,
             ])
     }
 

@@ -193,7 +193,8 @@ final class FunctionPlanner: Sendable {
     private func plan(_ record: VersionRecord, _ config: FunctionConfig, _ source: ReplicaSource) -> FunctionPlan {
         FunctionPlan(
             record: record, config: config, source: source, callTimeout: config.timeout.call ?? limits.callTimeout,
-            startTimeout: config.timeout.start ?? limits.startTimeout, queueBound: config.queue ?? limits.queue)
+            startTimeout: config.timeout.start ?? limits.startTimeout, queueBound: config.queue ?? limits.queue,
+            stopLimit: limits.stop)
     }
 
     private func parse(_ yaml: String, _ name: FunctionName) throws(FunctionError) -> FunctionConfig {

@@ -1,3 +1,4 @@
+internal import Environments
 internal import FunctionConfig
 
 /// One version of a function, ready to be started: its config checked, and what its replicas are started from prepared.
@@ -11,6 +12,8 @@ struct FunctionPlan: Sendable {
     var queueBound: Int
     /// Where another gateway has deployed it, which alone starts and ends its replicas.
     var shared: SharedService?
+    /// How long a replica's end may take.
+    var stopLimit = Limits().stop
 
     var name: String { record.name }
     var isShared: Bool { shared != nil }
@@ -23,7 +26,8 @@ struct FunctionPlan: Sendable {
             "{\"name\":\"\(name)\",\"version\":\(record.version),\"parameters\":\(config.parameters),"
             + "\"timeout\":{\"call\":\(callTimeout.inSeconds),\"start\":\(startTimeout.inSeconds)},"
             + "\"limits\":{\"memory\":\(memory),\"cpu\":\(cpu),\"gpu\":\(config.limits.gpu)},\"concurrency\":\(config.concurrency),"
-            + "\"batch\":\(batchJSON),\"cancel\":\(config.cancel.rawValue.asJSONString),\"warmup\":\(warmupJSON)}"
+            + "\"batch\":\(batchJSON),\"cancel\":\(config.cancel.rawValue.asJSONString),\"warmup\":\(warmupJSON),"
+            + "\"stop\":\(stopLimit.inSeconds)}"
         return Array(json.utf8)
     }
 
@@ -62,7 +66,7 @@ struct FunctionPlan: Sendable {
     ///
     /// - Parameter inherited: the gateway's own, of which only a few pass.
     func variables(inherited: [String: String]) -> [String: String] {
-        var variables = inherited.filter { Self.passes($0.key) }
+        var variables = inherited.filter { EnvironmentVariables.passToFunctions($0.key) }
         if let cpus = config.limits.wholeCPUs { variables["OMP_NUM_THREADS"] = "\(cpus)" }
         variables.merge(record.environment) { $1 }
         for variable in config.environment { variables[variable.name] = variable.value }
@@ -70,13 +74,6 @@ struct FunctionPlan: Sendable {
         variables["HANDLER_FILE"] = config.handler.file
         variables["HANDLER_NAME"] = config.handler.name
         return variables
-    }
-
-    private static func passes(_ name: String) -> Bool {
-        switch name.lowercased() {
-        case "path", "home", "lang", "tz", "tmpdir", "http_proxy", "https_proxy", "no_proxy", "all_proxy": true
-        default: name.hasPrefix("CUDA_") || name.hasPrefix("NVIDIA_") || name.hasPrefix("LC_")
-        }
     }
 }
 

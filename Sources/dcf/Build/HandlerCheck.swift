@@ -23,6 +23,12 @@ struct HandlerCheck {
         }
     }
 
+    /// A file that nothing can import, as `dcf` is always the framework's module; nil where there is none.
+    static func hidden(in directory: FilePath) -> FilePath? {
+        let names: [String] = ["dcf.py", "dcf/__init__.py"]
+        return names.map { (name: String) -> FilePath in directory.appending(name) }.first { FileKind(at: $0) == .file }
+    }
+
     /// Has the interpreter read the handler file, without running it. An error shows the file's line.
     func requireSyntax(python: FilePath) async throws(CommandFailure) {
         let arguments = ["-I", "-S", "-c", Self.script, file.string, function.handler.name]

@@ -28,10 +28,8 @@ struct OnceCall {
 
     /// What a watcher gets from a gateway as well, so that a trial tells how the function will fare there.
     func variables(inherited: [String: String], folder: String) -> [String: String] {
-        var variables = inherited.filter { name, _ in
-            ["PATH", "HOME", "LANG", "TZ", "TMPDIR"].contains(name) || name.lowercased().hasSuffix("_proxy")
-                || name.hasPrefix("CUDA_") || name.hasPrefix("NVIDIA_")
-        }
+        var variables = inherited.filter { EnvironmentVariables.passToFunctions($0.key) }
+        if let cpus = function.limits.wholeCPUs { variables["OMP_NUM_THREADS"] = "\(cpus)" }
         for variable in function.environment { variables[variable.name] = variable.value }
         variables["HANDLER_DIR"] = folder
         variables["HANDLER_FILE"] = function.handler.file
@@ -48,8 +46,17 @@ struct OnceCall {
         return """
             {"name":"\(function.name)","version":0,"parameters":\(function.parameters),\
             "timeout":{"call":\((function.timeout.call ?? TimeoutConfig.callDefault).seconds),"start":\((function.timeout.start ?? TimeoutConfig.startDefault).seconds)},\
-            "limits":{"memory":\(memory),"cpu":\(cpu)},"batch":\(batch)}
+            "limits":{"memory":\(memory),"cpu":\(cpu),"gpu":\(function.limits.gpu)},"batch":\(batch),\
+            "warmup":\(warmup(of: function))}
             """
+    }
+
+    private static func warmup(of function: FunctionConfig) -> String {
+        switch function.warmup {
+        case .input(let text): "{\"input\":\(text.asJSONString)}"
+        case .file(let path): "{\"file\":\(path.asJSONString)}"
+        case nil: "null"
+        }
     }
 
     /// Lends an array of C strings, ended by NULL, that lives during `body`.

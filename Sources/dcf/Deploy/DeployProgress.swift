@@ -1,20 +1,56 @@
 import GatewayProtocol
+import SystemPackage
 
 /// Shows the events of a deploy: steps as a progress line, pip's lines when asked for, tracebacks always.
 struct DeployProgress {
     let function: String
+    /// The author's folder, which tracebacks are about.
+    let directory: FilePath
     let isVerbose: Bool
     let line: ProgressLine
+    /// Whether a traceback was shown, whole: the failure that follows need not repeat the end of it.
+    private(set) var hasTraceback = false
+
+    init(function: String, directory: FilePath, isVerbose: Bool, line: ProgressLine) {
+        self.function = function
+        self.directory = directory
+        self.isVerbose = isVerbose
+        self.line = line
+    }
 
     /// The function, when the event says that it is Ready.
-    func show(_ event: Pb_DeployEvent) -> Pb_Function? {
+    mutating func show(_ event: Pb_DeployEvent) -> Pb_Function? {
         switch event.event {
         case .progress(let step): line.step("\(function): \(step)")
         case .output(let output): if isVerbose { line.line(output.trimmedAtEnd) }
-        case .traceback(let traceback): line.line(traceback.trimmedAtEnd)
+        case .traceback(let traceback):
+            hasTraceback = true
+            line.line(Self.atHome(traceback, of: function, in: directory).trimmedAtEnd)
         case .done(let function): return function
         case nil: break
         }
         return nil
+    }
+
+    /// The same traceback with the author's own files, where it has the copies that the gateway or an image made of them.
+    static func atHome(_ traceback: String, of function: String, in directory: FilePath) -> String {
+        let lines = traceback.split(separator: "\n", omittingEmptySubsequences: false).map { line -> String in
+            let words = line.drop { $0 == " " || $0 == "|" }
+            guard words.hasPrefix("File \""), let begin = line.firstIndex(of: "\""),
+                let rest = pathInFolder(line[line.index(after: begin)...], function)
+            else { return String(line) }
+            return "\(line[...begin])\(directory.appending(String(rest)))"
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    /// What follows the copy's folder: `.../functions/NAME/VERSION/` at a gateway, `/dcf/handler/` in an image.
+    private static func pathInFolder(_ path: Substring, _ function: String) -> Substring? {
+        let image = "/dcf/handler/"
+        if path.hasPrefix(image) { return path.dropFirst(image.count) }
+        guard let found = path.firstRange(of: "/functions/\(function)/") else { return nil }
+        let version = path[found.upperBound...]
+        guard let slash = version.firstIndex(of: "/"), Int(version[..<slash]) != nil else { return nil }
+        return version[version.index(after: slash)...]
     }
 }

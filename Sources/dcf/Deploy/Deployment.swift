@@ -34,11 +34,14 @@ struct Deployment {
         _ function: FunctionConfig, from directory: FilePath, _ line: ProgressLine
     ) async throws(CommandFailure) {
         line.step("\(function.name): packing \(directory)")
+        if let file = HandlerCheck.hidden(in: directory) {
+            line.line("\(function.name): \(file) is never imported, as dcf is the framework's module; rename it")
+        }
         let bundle = try PackedFolder(directory)
         var request = request(for: function)
         request.deploy = .asProcess
         request.bundle = bundle.sha256
-        try await finish(request, function, line) { () throws(Status) in
+        try await finish(request, function, directory, line) { () throws(Status) in
             try await BundleUpload(bundle: bundle, client: client).send { line.step("\(function.name): \($0)") }
         }
     }
@@ -72,28 +75,32 @@ struct Deployment {
             if let pinned { request.image = "\(pinned)" }
         }
         request.registryAuth = credentials?.header ?? ""
-        try await finish(request, function, line) { () throws(Status) in }
+        try await finish(request, function, directory, line) { () throws(Status) in }
     }
 
     /// Has the gateway do it, after `prepare`.
     private func finish(
-        _ request: Pb_CreateFunctionRequest, _ function: FunctionConfig, _ line: ProgressLine,
+        _ request: Pb_CreateFunctionRequest, _ function: FunctionConfig, _ directory: FilePath, _ line: ProgressLine,
         after prepare: () async throws(Status) -> Void
     ) async throws(CommandFailure) {
+        var progress = DeployProgress(
+            function: request.service, directory: directory, isVerbose: isVerbose, line: line)
         let done: Pb_Function
         do throws(Status) {
             try await prepare()
-            done = try await watch(request, line)
+            done = try await watch(request, &progress)
         } catch {
             line.clear()
-            throw client.failure(error, deploying: function)
+            let failure = client.failure(error, deploying: function)
+            throw progress.hasTraceback ? failure.firstLine : failure
         }
         line.clear()
         Console.note("\(function.name): \(done.status.isEmpty ? "Ready" : done.status)")
     }
 
-    private func watch(_ request: Pb_CreateFunctionRequest, _ line: ProgressLine) async throws(Status) -> Pb_Function {
-        let progress = DeployProgress(function: request.service, isVerbose: isVerbose, line: line)
+    private func watch(
+        _ request: Pb_CreateFunctionRequest, _ progress: inout DeployProgress
+    ) async throws(Status) -> Pb_Function {
         let call = try client.channel.call(GatewayMethod.deployWatch)
         try await call.send(try GatewayClient.bytes(of: request))
         try await call.closeSend()

@@ -26,6 +26,7 @@ import Testing
         #expect(plain["concurrency"] as? Int == 1)
         #expect(plain["batch"] is NSNull)
         #expect(plain["warmup"] is NSNull)
+        #expect(plain["stop"] as? Double == 5)
         #expect(plain["cancel"] as? String == "flag")
         #expect((plain["timeout"] as? [String: Double])?["start"] == 1.5)
 
