@@ -72,12 +72,14 @@ let package = Package(
         // The C side: declarations only.
         .systemLibrary(name: "CGRPC", path: "Sources/CGRPC"),
         .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+        // And what stands before the C library where the gRPC core reads and writes.
+        .target(name: "CSockets"),
 
         // What the daemon's locks are held to.
         .target(name: "Locks", swiftSettings: strict),
 
         // What both ends share.
-        .target(name: "GRPC", dependencies: ["CGRPC", "CLinux", "Locks"], swiftSettings: strict),
+        .target(name: "GRPC", dependencies: ["CGRPC", "CLinux", "CSockets", "Locks"], swiftSettings: strict),
         .target(
             name: "GatewayProtocol",
             dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],

@@ -26,7 +26,7 @@ static inline size_t dcf_slice_length(const grpc_slice *slice) {
     return slice->refcount ? slice->data.refcounted.length : slice->data.inlined.length;
 }
 
-/// The slices of a buffer that is not compressed (the core decompresses what it receives).
+/// The slices of a buffer.
 static inline size_t dcf_byte_buffer_count(const grpc_byte_buffer *buffer) {
     return buffer->data.raw.slice_buffer.count;
 }
@@ -157,6 +157,25 @@ static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial,
     ops[count++].data.send_status_from_server.status_details =
         GRPC_SLICE_IS_EMPTY(storage->status_message) ? NULL : &storage->status_message;
     return grpc_call_start_batch(storage->call, ops, count, tag, NULL);
+}
+
+/// The socket of the connection that a call came by, if it was given to the core as such; else -1.
+static inline int dcf_call_descriptor(grpc_call *call) {
+    char *peer = grpc_call_get_peer(call);
+    int descriptor = -1;
+    // As grpc_server_add_channel_from_fd names its peers.
+    if (peer && strncmp(peer, "fd:", 3) == 0) {
+        descriptor = 0;
+        for (const char *digit = peer + 3; *digit >= '0' && *digit <= '9' && descriptor < 1 << 20; digit++)
+            descriptor = 10 * descriptor + (*digit - '0');
+    }
+    gpr_free(peer);
+    return descriptor;
+}
+
+/// Whether the message of a buffer is compressed: it is not unpacked.
+static inline int dcf_byte_buffer_is_compressed(const grpc_byte_buffer *buffer) {
+    return buffer->data.raw.compression != GRPC_COMPRESS_NONE;
 }
 
 /// The only way the core tells a server that a client has left.

@@ -7,26 +7,36 @@ final class AcceptLoop {
     private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
     /// How long the listener rests when the system has no descriptor left.
     private static let exhaustedPause = Duration.milliseconds(50)
+    /// How often the connections are looked at while bytes are short.
+    private static let lookInterval = Duration.seconds(1)
 
     private let listener: Int32
     private let stopping: Int32
     private let limits: AcceptorLimits
+    private let connections: Connections
     private let adopt: (Int32) -> Void
     private let poll: Int32
     /// When each connection's time is up.
     private var pending: [Int32: MonotonicTime] = [:]
     /// When the listener is looked at again, while it rests.
     private var resume: MonotonicTime?
+    /// When the connections are looked at again.
+    private var nextLook: MonotonicTime?
 
-    init?(listener: Int32, stopping: Int32, limits: AcceptorLimits, adopt: @escaping (Int32) -> Void) {
+    init?(
+        listener: Int32, stopping: Int32, limits: AcceptorLimits, connections: Connections,
+        adopt: @escaping (Int32) -> Void
+    ) {
         self.listener = listener
         self.stopping = stopping
         self.limits = limits
+        self.connections = connections
         self.adopt = adopt
         poll = epoll_create1(Int32(EPOLL_CLOEXEC))
         guard poll >= 0 else { return nil }
         add(listener, EPOLLIN.rawValue)
         add(stopping, EPOLLIN.rawValue)
+        add(connections.attention, EPOLLIN.rawValue)
     }
 
     deinit {
@@ -41,6 +51,7 @@ final class AcceptLoop {
             for event in events.prefix(Int(max(count, 0))) {
                 switch event.data.fd {
                 case stopping: return
+                case connections.attention: lookSoon()
                 case listener: accept()
                 default: look(at: event.data.fd)
                 }
@@ -63,7 +74,7 @@ final class AcceptLoop {
     /// Milliseconds until something must be done without an event; -1 when nothing must.
     private func timeout() -> Int32 {
         var next = pending.values.min()
-        if let resume, next.map({ resume < $0 }) ?? true { next = resume }
+        for moment in [resume, nextLook].compactMap(\.self) where next.map({ moment < $0 }) ?? true { next = moment }
         guard let next else { return -1 }
         let nanoseconds = max(next.nanoseconds(since: .now), 0)
         return Int32(clamping: nanoseconds / 1_000_000 + 1)
@@ -84,7 +95,8 @@ final class AcceptLoop {
                 default: continue
                 }
             }
-            guard descriptor <= limits.descriptorMax else {
+            guard descriptor <= min(limits.descriptorMax, Connections.descriptorMax), connections.open(descriptor)
+            else {
                 close(descriptor)
                 continue
             }
@@ -114,7 +126,18 @@ final class AcceptLoop {
         if isGood { adopt(descriptor) } else { close(descriptor) }
     }
 
+    /// Somebody says that bytes are short.
+    private func lookSoon() {
+        var count: eventfd_t = 0
+        eventfd_read(connections.attention, &count)
+        if nextLook == nil { nextLook = .now }
+    }
+
     private func expire(_ now: MonotonicTime) {
+        if let look = nextLook, look <= now {
+            connections.look(at: now)
+            nextLook = connections.isLookedFor ? now.advanced(by: Self.lookInterval) : nil
+        }
         if let resume, resume <= now {
             self.resume = nil
             add(listener, EPOLLIN.rawValue)

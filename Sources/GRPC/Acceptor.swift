@@ -29,12 +29,17 @@ package final class Acceptor: Sendable {
     }
 
     /// Begins to accept, handing each good connection to `adopt`.
-    package func start(limits: AcceptorLimits, adopt: @escaping @Sendable (Int32) -> Void) {
+    ///
+    /// - Parameter connections: those that it accepts, and what they may do.
+    package func start(
+        limits: AcceptorLimits, connections: Connections, adopt: @escaping @Sendable (Int32) -> Void
+    ) {
         guard let listener = socket.withLock({ $0?.descriptor }) else { return }
         let stopping = stopping
         thread.withLock { thread in
             thread = Thread(name: "acceptor") {
-                let loop = AcceptLoop(listener: listener, stopping: stopping, limits: limits, adopt: adopt)
+                let loop = AcceptLoop(
+                    listener: listener, stopping: stopping, limits: limits, connections: connections, adopt: adopt)
                 loop?.run()
             }
         }

@@ -62,6 +62,19 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
         grpc_byte_buffer_length(handle)
     }
 
+    /// Whether the message is compressed, by an algorithm that the core knows.
+    package var isCompressed: Bool { dcf_byte_buffer_is_compressed(handle) != 0 }
+
+    /// Why the message was kept away, if it was: it is compressed, or this is what stands in its place.
+    package var refusal: MessageRefusal? {
+        if isCompressed { return .compressed }
+        guard segmentCount > 0 else { return nil }
+        let first = segment(0)
+        if first.count >= MessageRefusal.encodedBytes { return MessageRefusal(first) }
+        guard count >= MessageRefusal.encodedBytes, first.first == MessageRefusal.firstByte else { return nil }
+        return bytes.withUnsafeBytes { MessageRefusal($0) }
+    }
+
     /// How many slices it has.
     package var segmentCount: Int {
         dcf_byte_buffer_count(handle)

@@ -50,6 +50,11 @@ package class CoreCall: CompletionTag {
     /// Has the status' message and metadata sent when the call is finished.
     final func prepare(_ status: Status) {
         storage.pointee.status_message = grpc_slice(status.boundedMessage)
+        // So a client that compresses is told what to do instead. The core sends no leading metadata with a status alone.
+        if status.code == .unimplemented {
+            dcf_call_storage_add_trailing(
+                storage, grpc_slice("grpc-accept-encoding" as StaticString), grpc_slice("identity" as StaticString))
+        }
         for (key, value) in status.metadata.pairs {
             dcf_call_storage_add_trailing(storage, grpc_slice(key), grpc_slice(value))
         }

@@ -10,6 +10,7 @@ package final class Server: @unchecked Sendable {
     // @unchecked: the core's server may be used from any thread; the rest is set before `start`.
     let handle: OpaquePointer
     let queue: CompletionQueue
+    let connections: Connections
     private let credentials: OpaquePointer
     private var methods: [UnaryMethod] = []
     private var streamingMethods: [StreamingMethod] = []
@@ -18,7 +19,8 @@ package final class Server: @unchecked Sendable {
     package let calls: AsyncStream<ServerCall>
     let arrived: AsyncStream<ServerCall>.Continuation
 
-    package init(configuration: ServerConfiguration, queue: CompletionQueue) {
+    /// - Parameter connections: those that `adopt` is given the sockets of.
+    package init(configuration: ServerConfiguration, queue: CompletionQueue, connections: Connections) {
         _ = Core.started
         let quota = grpc_resource_quota_create("dcf")
         grpc_resource_quota_resize(quota, configuration.memoryQuotaBytes)
@@ -42,6 +44,8 @@ package final class Server: @unchecked Sendable {
             dcf_arg_int(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
             dcf_arg_int(GRPC_ARG_ENABLE_CHANNELZ, 0),
             dcf_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+            // The core unpacks first and asks for the size afterwards.
+            dcf_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         ]
         handle = arguments.withUnsafeBufferPointer { buffer in
             var channelArguments = grpc_channel_args(
@@ -52,6 +56,7 @@ package final class Server: @unchecked Sendable {
             return server
         }
         self.queue = queue
+        self.connections = connections
         credentials = grpc_insecure_server_credentials_create()
         grpc_server_register_completion_queue(handle, queue.handle, nil)
         (calls, arrived) = AsyncStream.makeStream(of: ServerCall.self)
@@ -76,7 +81,9 @@ package final class Server: @unchecked Sendable {
                 handle, path, nil, GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0)
         else { preconditionFailure("the gRPC core did not register \(path)") }
         methods.append(
-            UnaryMethod(server: handle, method: method, bound: bound, notified: queue, handler: handler))
+            UnaryMethod(
+                server: handle, method: method, bound: bound, notified: queue, connections: connections,
+                handler: handler))
     }
 
     /// Names a method whose calls have any number of messages each way. Before `start`.
@@ -90,7 +97,8 @@ package final class Server: @unchecked Sendable {
         guard let method = grpc_server_register_method(handle, path, nil, GRPC_SRM_PAYLOAD_NONE, 0) else {
             preconditionFailure("the gRPC core did not register \(path)")
         }
-        streamingMethods.append(StreamingMethod(server: handle, method: method, queue: queue, serve: serve))
+        streamingMethods.append(
+            StreamingMethod(server: handle, method: method, queue: queue, connections: connections, serve: serve))
     }
 
     /// Begins to take calls.

@@ -84,7 +84,9 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
     }
 
     /// The next message; nil when the client has sent all it had, or has left.
-    package func receive() async -> [UInt8]? {
+    ///
+    /// - Throws: why the message was refused.
+    package func receive() async throws(MessageRefusal) -> [UInt8]? {
         let slot = UnsafeMutablePointer<UnsafeMutablePointer<grpc_byte_buffer>?>.allocate(capacity: 1)
         slot.initialize(to: nil)
         defer { slot.deallocate() }
@@ -93,19 +95,24 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
         }
         guard let message = slot.pointee else { return nil }
         let buffer = ByteBuffer(owning: message)
+        if let refusal = buffer.refusal { throw refusal }
         return success ? buffer.bytes : nil
     }
 
     /// Sends one message, and returns when the core has taken it: a slow client so slows the sender.
     ///
-    /// - Throws: CANCELLED when the client has left.
+    /// - Throws: CANCELLED when the client has left, RESOURCE_EXHAUSTED when there is no room for what it does not take.
     package func send(_ message: [UInt8]) async throws(Status) {
+        guard let sent = server.connections.begin(reply: message.count, on: storage.pointee.call) else {
+            throw Status.repliesNotTaken(server.connections)
+        }
         let initial = sentInitial.exchange(true, ordering: .relaxed) ? 0 : 1
         let buffer = ByteBuffer(message).release()
         let success = await withContinuationTag { tag in
             dcf_send_message(storage.pointee.call, Int32(initial), buffer, tag)
         }
         grpc_byte_buffer_destroy(buffer)
+        server.connections.end(sent, isSent: success)
         guard success else { throw Status(.cancelled, "the caller has left") }
     }
 

@@ -56,6 +56,12 @@ package struct Status: Error, Sendable, Equatable, CustomStringConvertible {
 
     package static let ok = Status(.ok)
 
+    /// A message cannot be sent, as its client has not taken what it was sent before.
+    package static func repliesNotTaken(_ connections: Connections) -> Status {
+        Status(
+            .resourceExhausted, connections.repliesNotTaken, metadata: ["dcf-executed": "yes"])
+    }
+
     package var description: String {
         message.isEmpty ? code.name : "\(code.name): \(message)"
     }

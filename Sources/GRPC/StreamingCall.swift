@@ -66,6 +66,9 @@ package final class StreamingCall: CoreCall, @unchecked Sendable {
         handler.begin()
     }
 
+    /// Why there is no room for a reply.
+    package var repliesNotTaken: String { method.connections.repliesNotTaken }
+
     /// When the caller stops waiting.
     package var deadline: MonotonicTime {
         MonotonicTime(core: storage.pointee.deadline)
@@ -93,6 +96,22 @@ package final class StreamingCall: CoreCall, @unchecked Sendable {
         let isSent = ask(Event.sent) { dcf_send_reply(storage, isFirst ? 1 : 0, mayWait ? 1 : 0, $0) }
         if !isSent { dropReply() }
         return isSent
+    }
+
+    /// Counts a message that will be sent; nil when there is no room for it, as the client has not taken what it was sent
+    /// before. To be given to `uncount`, once.
+    package func count(_ bytes: Int) -> SentBytes? {
+        method.connections.begin(reply: bytes, on: storage.pointee.call)
+    }
+
+    /// - Parameter isSent: the core has said so.
+    package func uncount(_ sent: SentBytes, isSent: Bool) {
+        method.connections.end(sent, isSent: isSent)
+    }
+
+    /// Takes room for a message that was received and has to wait; nil when there is none.
+    package func takeRoom(_ bytes: Int) -> InputRoom? {
+        method.connections.takeRoom(bytes, of: storage.pointee.call)
     }
 
     /// Ends the call.

@@ -7,15 +7,17 @@ final class StreamingMethod: @unchecked Sendable {
     private let server: OpaquePointer
     private let method: UnsafeMutableRawPointer
     private let queue: CompletionQueue
+    let connections: Connections
     private let serve: @Sendable (StreamingCall) -> any StreamingCallHandler
 
     init(
         server: OpaquePointer, method: UnsafeMutableRawPointer, queue: CompletionQueue,
-        serve: @escaping @Sendable (StreamingCall) -> any StreamingCallHandler
+        connections: Connections, serve: @escaping @Sendable (StreamingCall) -> any StreamingCallHandler
     ) {
         self.server = server
         self.method = method
         self.queue = queue
+        self.connections = connections
         self.serve = serve
     }
 

@@ -17,6 +17,8 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
 
     private let method: UnaryMethod
     private var onClose: (@Sendable () -> Void)?
+    /// The reply, as it was counted.
+    private var sent: SentBytes?
 
     init(method: UnaryMethod) {
         self.method = method
@@ -32,6 +34,9 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
             let body = onClose
             onClose = nil
             if storage.pointee.cancelled != 0 { body?() }
+        case Event.finished:
+            if let sent { method.connections.end(sent, isSent: success) }
+            sent = nil
         default:
             break
         }
@@ -58,8 +63,13 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         if dcf_watch_close(storage, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
     }
 
-    /// Answers with OK and `message`.
+    /// Answers with OK and `message`; with RESOURCE_EXHAUSTED when there is no room for it, as the client has not taken what it
+    /// was sent before.
     package func finish(_ message: consuming ByteBuffer) {
+        guard let counted = method.connections.begin(reply: message.count, on: storage.pointee.call) else {
+            return finish(Status.repliesNotTaken(method.connections))
+        }
+        sent = counted
         storage.pointee.reply = message.release()
         send(.ok)
     }
@@ -73,6 +83,9 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
     private func send(_ code: Status.Code) {
         assertNoLockIsHeld()
         let tag = tag(event: Event.finished)
-        if dcf_finish(storage, 1, code.rawValue, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
+        guard dcf_finish(storage, 1, code.rawValue, tag) != GRPC_CALL_OK else { return }
+        CompletionTag.forget(tag)
+        if let sent { method.connections.end(sent, isSent: false) }
+        sent = nil
     }
 }

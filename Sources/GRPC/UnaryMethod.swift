@@ -7,16 +7,18 @@ final class UnaryMethod: @unchecked Sendable {
     private let method: UnsafeMutableRawPointer
     private let bound: CompletionQueue
     private let notified: CompletionQueue
+    let connections: Connections
     private let handler: @Sendable (UnaryCall) -> Void
 
     init(
         server: OpaquePointer, method: UnsafeMutableRawPointer, bound: CompletionQueue, notified: CompletionQueue,
-        handler: @escaping @Sendable (UnaryCall) -> Void
+        connections: Connections, handler: @escaping @Sendable (UnaryCall) -> Void
     ) {
         self.server = server
         self.method = method
         self.bound = bound
         self.notified = notified
+        self.connections = connections
         self.handler = handler
     }
 

@@ -27,6 +27,7 @@ package final class Gateway: Service {
     private let acceptor: Acceptor
     private let queue: CompletionQueue
     private let calls: CompletionQueue
+    private let connections: Connections
     private let server: Server
     private let links: LinkServer
     private let logs: LogPump
@@ -95,12 +96,15 @@ package final class Gateway: Service {
         logs = try LogPump()
 
         queue = CompletionQueue(name: "grpc", threads: 1) { [gate] in gate.count > 1 }
+        connections = Connections(
+            limits: limits.connections, report: { logger.warning("\($0)") },
+            // When it rests again, the memory goes back to the system.
+            onFreed: { [sweeper] in sweeper.wake() })
         server = Server(
             configuration: ServerConfiguration(
-                maxReceiveBytes: limits.messageBytes + (64 << 10),
-                maxMetadataBytes: max(64 << 10, 8 * limits.metadataBytes),
+                maxReceiveBytes: limits.coreMessageBytes, maxMetadataBytes: limits.coreMetadataBytes,
                 maxStreamsPerConnection: limits.streams, memoryQuotaBytes: limits.memoryQuotaBytes),
-            queue: queue)
+            queue: queue, connections: connections)
         InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)
         invokes = InvokesService(invoker: invoker, gate: gate)
         invokes.register(on: server)
@@ -211,7 +215,7 @@ package final class Gateway: Service {
         let most = AcceptorLimits.descriptorMax(
             Int32(clamping: limits.descriptors), reserve: Int32(clamping: limits.descriptorReserve))
         acceptor.start(
-            limits: AcceptorLimits(prefaceTimeout: limits.prefaceTimeout, descriptorMax: most)
+            limits: AcceptorLimits(prefaceTimeout: limits.prefaceTimeout, descriptorMax: most), connections: connections
         ) { [server] in server.adopt($0) }
         let address = HostAddress(host: configuration.address.host, port: acceptor.port)
         if !acceptor.isLoopback {

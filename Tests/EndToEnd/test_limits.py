@@ -14,7 +14,10 @@ def test_limits_are_listed_and_each_can_be_set():
     said = subprocess.run([str(BIN / "dcf-gateway"), "--limits"], capture_output=True, text=True, timeout=30)
     assert said.returncode == 0
     for name in ("message", "metadata", "streams", "descriptors", "queue", "queued-bytes", "call-timeout", "start-timeout",
-                 "build-timeout", "drain", "stop", "bundle", "bundle-files", "log-line", "log-file", "log-rate"):
+                 "build-timeout", "drain", "stop", "bundle", "bundle-files", "log-line", "log-file", "log-rate",
+                 "reply-bytes", "reply-bytes-per-connection", "input-bytes", "input-bytes-per-connection", "stall",
+                 "connections-per-address", "h2-unacked-streams", "h2-resets", "h2-continuations", "h2-header-bytes",
+                 "h2-empty-data", "h2-control"):
         assert re.search(rf"^\s*{name}\b", said.stdout, re.MULTILINE), name
 
 

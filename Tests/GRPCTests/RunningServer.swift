@@ -12,17 +12,21 @@ final class RunningServer: Sendable {
 
     init(
         limits: AcceptorLimits = AcceptorLimits(descriptorMax: 4096), maxReceiveBytes: Int = 1 << 20,
+        connectionLimits: ConnectionLimits = ConnectionLimits(),
         queue: CompletionQueue = CompletionQueue(name: "test", threads: 2)
     ) throws {
         self.queue = queue
-        server = Server(configuration: ServerConfiguration(maxReceiveBytes: maxReceiveBytes), queue: queue)
+        let connections = Connections(limits: connectionLimits)
+        server = Server(
+            configuration: ServerConfiguration(maxReceiveBytes: maxReceiveBytes), queue: queue, connections: connections
+        )
         acceptor = Acceptor(try ListeningSocket(host: "127.0.0.1", port: 0))
         server.register(Self.echo, boundTo: queue) { call in
             guard let request = call.takeRequest() else { return call.finish(Status(.invalidArgument, "empty")) }
             call.finish(request)
         }
         server.start()
-        acceptor.start(limits: limits) { [server] in server.adopt($0) }
+        acceptor.start(limits: limits, connections: connections) { [server] in server.adopt($0) }
     }
 
     /// Serves other calls with `serve` while `body` runs, then ends everything.

@@ -54,9 +54,9 @@ import Testing
         let running = try RunningServer()
         try await running.run { call in
             guard call.metadata["x-name"] == "value" else { return Status(.invalidArgument, "no metadata") }
-            do throws(Status) {
-                while let message = await call.receive() { try await call.send(message.reversed()) }
-            } catch { return error }
+            do {
+                while let message = try await call.receive() { try await call.send(message.reversed()) }
+            } catch { return error as? Status ?? Status(.internal, "\(error)") }
             return .ok
         } _: {
             let channel = Channel(target: running.target)

@@ -64,12 +64,14 @@ import Testing
 
     private func run(_ body: (Channel, Records) async throws -> Void) async throws {
         let queue = CompletionQueue(name: "test", threads: 2)
-        let server = Server(configuration: ServerConfiguration(maxReceiveBytes: 1 << 20), queue: queue)
+        let connections = Connections()
+        let server = Server(
+            configuration: ServerConfiguration(maxReceiveBytes: 1 << 20), queue: queue, connections: connections)
         let acceptor = Acceptor(try ListeningSocket(host: "127.0.0.1", port: 0))
         let records = Records()
         server.registerStreaming(Self.path) { call in Sender(call, records.add()) }
         server.start()
-        acceptor.start(limits: AcceptorLimits(descriptorMax: 4096)) { server.adopt($0) }
+        acceptor.start(limits: AcceptorLimits(descriptorMax: 4096), connections: connections) { server.adopt($0) }
         let channel = Channel(target: "127.0.0.1:\(acceptor.port)")
         try await body(channel, records)
         channel.close()

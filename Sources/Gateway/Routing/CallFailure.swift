@@ -62,6 +62,25 @@ package struct CallFailure: Error, Sendable, Equatable {
             .resourceExhausted, executed: .no, "the input has \(bytes) bytes, the limit is \(limit) (message)")
     }
 
+    /// A message that did not get as far as to be read.
+    package static func refused(_ refusal: MessageRefusal) -> CallFailure {
+        switch refusal {
+        case .compressed:
+            CallFailure(
+                .unimplemented, executed: .no,
+                "the message is compressed, and only plain ones are accepted (grpc-accept-encoding: identity)")
+        case .tooLarge(let bytes):
+            CallFailure(
+                .resourceExhausted, executed: .no,
+                "the message has \(bytes) bytes, more than a message may have (message)")
+        case .noRoom(let bytes):
+            CallFailure(
+                .resourceExhausted, executed: .no,
+                "there is no room for the message of \(bytes) bytes beside those that are on their way (input-bytes, "
+                    + "input-bytes-per-connection)", retryPushbackMillis: queuePushbackMillis)
+        }
+    }
+
     package static func metadataTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
         CallFailure(
             .resourceExhausted, executed: .no,
@@ -120,6 +139,11 @@ package struct CallFailure: Error, Sendable, Equatable {
     package static func replyTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
         CallFailure(
             .resourceExhausted, executed: .yes, "the reply has \(bytes) bytes, the limit is \(limit) (message)")
+    }
+
+    /// - Parameter reason: what is full.
+    package static func repliesNotTaken(_ reason: String) -> CallFailure {
+        CallFailure(.resourceExhausted, executed: .yes, reason)
     }
 
     package static func chainTooDeep(_ path: [String], limit: Int) -> CallFailure {

@@ -69,6 +69,7 @@ final class HealthService: Sendable {
     /// Whose health a request asks for.
     static func name(in message: consuming ByteBuffer?, of method: String) throws(Status) -> String {
         guard let message else { throw Status(.invalidArgument, "\(method) needs a request", metadata: notExecuted) }
+        if let refusal = message.refusal { throw CallFailure.refused(refusal).status }
         do {
             return try Grpc_Health_V1_HealthCheckRequest(serializedBytes: message.bytes).service
         } catch {

@@ -33,8 +33,12 @@ final class InvokeService: Sendable {
             responder.refuse(.draining, context)
             return
         }
-        guard let message = call.takeRequest(), let scan = InvokeRequestScan(message) else {
+        guard let message = call.takeRequest() else {
             responder.fail(.malformedRequest(method), context)
+            return
+        }
+        guard !message.isCompressed, let scan = InvokeRequestScan(message) else {
+            responder.fail(message.refusal.map { .refused($0) } ?? .malformedRequest(method), context)
             return
         }
         invoker.invoke(

@@ -17,6 +17,8 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
     private struct State {
         /// The next request, read ahead.
         var next: HeldMessage?
+        /// The room that was taken for it.
+        var nextRoom: InputRoom?
         var isReading = false
         /// The client has sent all its requests.
         var isHalfClosed = false
@@ -32,6 +34,8 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
         var isSending = false
         /// What the message under way is worth to the one who made it.
         var credit = 0
+        /// The same message, as it was counted.
+        var counted: SentBytes?
         var source: ReplyStream?
         /// How the stream ends, when what waits has been sent.
         var status: Status?
@@ -46,8 +50,8 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
     private enum Step {
         case nothing
         case send(HeldMessage, more: Bool)
-        case begin(HeldMessage)
-        case finish(Status, ReplyMetadata)
+        case begin(HeldMessage, InputRoom?)
+        case finish(Status, ReplyMetadata, unsent: [SentBytes], InputRoom?)
     }
 
     private let call: StreamingCall
@@ -85,19 +89,33 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
 
     func received(_ message: consuming ByteBuffer?) {
         var request: HeldMessage?
-        if let message { request = HeldMessage(message) }
+        var room: InputRoom?
+        if let message {
+            // What is read ahead waits here, however large it is.
+            if message.count > ByteBudget.smallBytes { room = call.takeRoom(message.count) }
+            if message.count <= ByteBudget.smallBytes || room != nil {
+                request = HeldMessage(message)
+            } else {
+                request = HeldMessage(MessageRefusal.noRoom(bytes: message.count).message)
+            }
+        }
         perform { state in
             state.isReading = false
+            guard !state.isFinished else { return }
+            swap(&room, &state.nextRoom)
             if let request { state.next = request } else { state.isHalfClosed = true }
         }
+        room?.giveBack()
     }
 
     func sent(success: Bool) {
         var credit = 0
         var source: ReplyStream?
         var left: AdmittedCall?
+        var counted: SentBytes?
         perform { state in
             state.isSending = false
+            swap(&counted, &state.counted)
             credit = state.credit
             state.credit = 0
             if success {
@@ -107,6 +125,7 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
                 left = state.admitted
             }
         }
+        if let counted { call.uncount(counted, isSent: success) }
         if credit > 0 { source?.taken(credit) }
         left?.callerLeft()
     }
@@ -136,13 +155,15 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
     }
 
     func fail(_ failure: CallFailure, _ context: InvocationContext) {
-        perform { state in
-            guard state.isRunning else { return }
-            state.isRunning = false
-            state.admitted = nil
-            state.status = failure.status
-            state.metadata = failure.metadata
-        }
+        perform { state in end(with: failure, &state) }
+    }
+
+    private func end(with failure: CallFailure, _ state: inout State) {
+        guard state.isRunning else { return }
+        state.isRunning = false
+        state.admitted = nil
+        state.status = failure.status
+        state.metadata = failure.metadata
     }
 
     /// The call is watched from its beginning.
@@ -158,12 +179,17 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
         enum Outcome {
             case now(ReplySuffix)
             case later
+            case dropped
             case tooMany(AdmittedCall?)
+        }
+        guard let counted = call.count(output.count) else {
+            refuse(isLast: isLast, from: source)
+            return
         }
         let credit = source == nil ? 0 : output.count
         var slot: InvocationOutput? = output
         let outcome = state.withLock { state -> Outcome in
-            guard state.isRunning else { return .later }
+            guard state.isRunning else { return .dropped }
             let suffix = ReplySuffix(request: state.begun - 1, isLast: isLast)
             if isLast {
                 state.isRunning = false
@@ -175,18 +201,32 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
             guard state.isSending else {
                 state.isSending = true
                 state.credit = credit
+                state.counted = counted
                 return .now(suffix)
             }
             guard isLast || state.waiting.count < Self.waitingMax else { return .tooMany(state.admitted) }
-            if let output = slot.take() { state.waiting.append(output, suffix, credit: credit) }
+            if let output = slot.take() { state.waiting.append(output, suffix, credit: credit, counted: counted) }
             return .later
         }
         switch outcome {
         case .now(let suffix):
             if let output = slot.take(), !call.send(output.message(suffix)) { sent(success: false) }
         case .later: break
+        case .dropped: call.uncount(counted, isSent: false)
         case .tooMany(let admitted):
+            call.uncount(counted, isSent: false)
             admitted?.invocation.fail(.tooManyPieces(limit: Self.waitingMax))
+            source?.cancel()
+        }
+    }
+
+    /// A message of the reply has no room: the stream ends.
+    private func refuse(isLast: Bool, from source: ReplyStream?) {
+        let failure = CallFailure.repliesNotTaken(call.repliesNotTaken)
+        if isLast {
+            perform { state in end(with: failure, &state) }
+        } else {
+            state.withLock { $0.admitted }?.invocation.fail(failure)
             source?.cancel()
         }
     }
@@ -201,8 +241,12 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
         case .nothing: break
         case .send(let message, let more):
             if let message = message.take(), !call.send(message, more: more) { sent(success: false) }
-        case .begin(let message): begin(message)
-        case .finish(let status, let metadata):
+        case .begin(let message, let room):
+            room?.giveBack()
+            begin(message)
+        case .finish(let status, let metadata, let unsent, let room):
+            for counted in unsent { call.uncount(counted, isSent: false) }
+            room?.giveBack()
             call.addTrailers(self.metadata)
             call.addTrailers(metadata)
             call.finish(status)
@@ -213,9 +257,10 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
     private func next(_ state: inout State) -> Step {
         guard !state.isFinished, !state.isSending else { return .nothing }
         if state.hasCallerLeft { return finish(Status(.cancelled, "the caller has left"), &state) }
-        if let (message, credit) = state.waiting.popFirst() {
+        if let (message, credit, counted) = state.waiting.popFirst() {
             state.isSending = true
             state.credit = credit
+            state.counted = counted
             return .send(message, more: !state.waiting.isEmpty)
         }
         if let status = state.status { return finish(status, &state) }
@@ -231,7 +276,8 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
         state.source = nil
         state.isRunning = true
         state.begun += 1
-        return .begin(request)
+        defer { state.nextRoom = nil }
+        return .begin(request, state.nextRoom)
     }
 
     private func finish(_ status: Status, _ state: inout State) -> Step {
@@ -241,8 +287,8 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
         state.admitted = nil
         state.source = nil
         state.next = nil
-        state.waiting.removeAll()
-        return .finish(status, state.metadata)
+        defer { state.nextRoom = nil }
+        return .finish(status, state.metadata, unsent: state.waiting.removeAll(), state.nextRoom)
     }
 
     private func leaveGate(_ state: inout State) {
@@ -253,8 +299,12 @@ final class InvokesStream: StreamingCallHandler, InvocationResponder {
     private func begin(_ request: HeldMessage) {
         let context = InvocationContext(
             metadata: metadata, arrived: .now, deadline: call.deadline, wantsPieces: true)
-        guard let message = request.take(), let scan = InvokeRequestScan(message) else {
+        guard let message = request.take() else {
             fail(.malformedRequest(GatewayMethod.invokes), context)
+            return
+        }
+        guard !message.isCompressed, let scan = InvokeRequestScan(message) else {
+            fail(message.refusal.map { .refused($0) } ?? .malformedRequest(GatewayMethod.invokes), context)
             return
         }
         let admitted = invoker.invoke(

@@ -9,6 +9,8 @@ struct MessageQueue {
     private struct Entry {
         let length: Int
         let credit: Int
+        /// As it was counted.
+        let counted: SentBytes
         /// A large one, which is not copied.
         let large: HeldMessage?
     }
@@ -23,9 +25,12 @@ struct MessageQueue {
     var isEmpty: Bool { entries.isEmpty }
     var count: Int { entries.count }
 
-    mutating func append(_ output: consuming InvocationOutput, _ suffix: ReplySuffix, credit: Int) {
+    mutating func append(
+        _ output: consuming InvocationOutput, _ suffix: ReplySuffix, credit: Int, counted: SentBytes
+    ) {
         guard !output.isOwned else {
-            entries.append(Entry(length: 0, credit: credit, large: HeldMessage(output.message(suffix))))
+            entries.append(
+                Entry(length: 0, credit: credit, counted: counted, large: HeldMessage(output.message(suffix))))
             return
         }
         let begin = bytes.count
@@ -36,12 +41,12 @@ struct MessageQueue {
             suffix.encode(to: raw)
             bytes.append(contentsOf: raw[..<suffix.length])
         }
-        entries.append(Entry(length: bytes.count - begin, credit: credit, large: nil))
+        entries.append(Entry(length: bytes.count - begin, credit: credit, counted: counted, large: nil))
     }
 
-    mutating func popFirst() -> (message: HeldMessage, credit: Int)? {
+    mutating func popFirst() -> (message: HeldMessage, credit: Int, counted: SentBytes)? {
         guard let entry = entries.popFirst() else { return nil }
-        if let large = entry.large { return (large, entry.credit) }
+        if let large = entry.large { return (large, entry.credit, entry.counted) }
         let message = bytes.withUnsafeBytes { raw in
             HeldMessage(
                 ByteBuffer(count: entry.length) {
@@ -56,10 +61,12 @@ struct MessageQueue {
             bytes.removeFirst(start)
             start = 0
         }
-        return (message, entry.credit)
+        return (message, entry.credit, entry.counted)
     }
 
-    mutating func removeAll() {
-        self = MessageQueue()
+    /// - Returns: what was counted for those that are removed.
+    mutating func removeAll() -> [SentBytes] {
+        defer { self = MessageQueue() }
+        return entries.map(\.counted)
     }
 }

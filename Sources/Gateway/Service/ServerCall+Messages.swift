@@ -4,7 +4,7 @@ internal import SwiftProtobuf
 extension ServerCall {
     /// The call's one request.
     func request<M: SwiftProtobuf.Message>(_ type: M.Type = M.self) async throws(Status) -> M {
-        guard let bytes = await receive() else {
+        guard let bytes = try await next() else {
             throw Status(.invalidArgument, "\(method) needs a request", metadata: ["dcf-executed": "no"])
         }
         return try decode(bytes)
@@ -12,8 +12,12 @@ extension ServerCall {
 
     /// A message of a stream of requests; nil at its end.
     func nextRequest<M: SwiftProtobuf.Message>(_ type: M.Type = M.self) async throws(Status) -> M? {
-        guard let bytes = await receive() else { return nil }
+        guard let bytes = try await next() else { return nil }
         return try decode(bytes)
+    }
+
+    private func next() async throws(Status) -> [UInt8]? {
+        do throws(MessageRefusal) { return try await receive() } catch { throw CallFailure.refused(error).status }
     }
 
     private func decode<M: SwiftProtobuf.Message>(_ bytes: [UInt8]) throws(Status) -> M {

@@ -19,23 +19,29 @@ final class UploadService: Sendable {
             reply.known = true
             return try await call.send(reply)
         }
-        do throws(BundleStoreError) {
+        do {
             let writer = try bundles.begin(sha256: first.sha256, size: first.size)
             try writer.append([UInt8](first.data))
-            while let piece: Pb_UploadPiece = await next(call) {
+            while let piece: Pb_UploadPiece = try await next(call) {
                 try writer.append([UInt8](piece.data))
             }
             if Task.isCancelled { return }
             try writer.commit()
-        } catch {
+        } catch let error as BundleStoreError {
             throw FunctionError.bundle(error).status
+        } catch {
+            throw error as? Status ?? Status(.internal, "\(error)")
         }
         reply.stored = true
         try await call.send(reply)
     }
 
-    /// A piece that does not parse ends the upload like one that is missing: the bundle is not whole then.
-    private func next(_ call: ServerCall) async -> Pb_UploadPiece? {
-        do throws(Status) { return try await call.nextRequest() } catch { return nil }
+    /// A piece that does not parse ends the upload like one that is missing: the bundle is not whole then. One that is
+    /// refused ends it with the reason.
+    private func next(_ call: ServerCall) async throws(Status) -> Pb_UploadPiece? {
+        do throws(Status) { return try await call.nextRequest() } catch {
+            if error.code == .invalidArgument { return nil }
+            throw error
+        }
     }
 }

@@ -58,7 +58,9 @@ final class InvokeTest: Sendable {
             path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
             tcp: HostAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: invoker,
             logger: Logger(label: "test"))
-        server = Server(configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue)
+        let connections = Connections()
+        server = Server(
+            configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue, connections: connections)
         InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)
         invokes = InvokesService(invoker: invoker, gate: gate)
         invokes.register(on: server)
@@ -76,7 +78,9 @@ final class InvokeTest: Sendable {
         links.start()
         sweeper.start()
         server.start()
-        acceptor.start(limits: AcceptorLimits(descriptorMax: 4096)) { [server] in server.adopt($0) }
+        acceptor.start(limits: AcceptorLimits(descriptorMax: 4096), connections: connections) { [server] in
+            server.adopt($0)
+        }
         var named: [String: FakeHandler] = [:]
         for name in functions {
             let route = FunctionRoute(

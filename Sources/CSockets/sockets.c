@@ -1,0 +1,72 @@
+#define _GNU_SOURCE
+#include "sockets.h"
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef struct slot {
+    _Atomic(void *) connection;
+    _Atomic int has_sent;
+} slot;
+
+static slot slots[DCF_SOCKETS_MAX];
+static dcf_socket_hooks hooks;
+/// A child of fork, or of vfork, which shares this memory, closes descriptors of its own: nobody is told.
+static pid_t owner;
+
+static slot *watched_slot(int descriptor) {
+    if (descriptor < 0 || descriptor >= DCF_SOCKETS_MAX) return NULL;
+    slot *found = &slots[descriptor];
+    return atomic_load_explicit(&found->connection, memory_order_acquire) ? found : NULL;
+}
+
+void dcf_sockets_start(dcf_socket_hooks given) {
+    owner = getpid();
+    hooks = given;
+}
+
+void dcf_sockets_watch(int descriptor, void *connection) {
+    slot *own = &slots[descriptor];
+    atomic_store_explicit(&own->has_sent, 0, memory_order_relaxed);
+    atomic_store_explicit(&own->connection, connection, memory_order_release);
+}
+
+void *dcf_sockets_watched(int descriptor) {
+    slot *found = watched_slot(descriptor);
+    return found ? atomic_load_explicit(&found->connection, memory_order_acquire) : NULL;
+}
+
+ssize_t recvmsg(int descriptor, struct msghdr *message, int flags) {
+    ssize_t count = syscall(SYS_recvmsg, descriptor, message, flags);
+    slot *found = count > 0 && flags == 0 ? watched_slot(descriptor) : NULL;
+    if (!found) return count;
+    return hooks.received(atomic_load_explicit(&found->connection, memory_order_relaxed),
+                          (const dcf_bytes *)message->msg_iov, message->msg_iovlen, count,
+                          atomic_load_explicit(&found->has_sent, memory_order_acquire));
+}
+
+ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
+    slot *found = watched_slot(descriptor);
+    if (!found) return syscall(SYS_sendmsg, descriptor, message, flags);
+    // Before the bytes leave: the answer to them may be read before this thread goes on.
+    if (!atomic_load_explicit(&found->has_sent, memory_order_relaxed))
+        atomic_store_explicit(&found->has_sent, 1, memory_order_release);
+    ssize_t count = syscall(SYS_sendmsg, descriptor, message, flags);
+    if (count > 0) {
+        hooks.sent(atomic_load_explicit(&found->connection, memory_order_relaxed), (const dcf_bytes *)message->msg_iov,
+                   message->msg_iovlen, count);
+    }
+    return count;
+}
+
+int close(int descriptor) {
+    slot *found = watched_slot(descriptor);
+    if (found && getpid() == owner) {
+        // Before the number can be given to another connection.
+        void *connection = atomic_exchange_explicit(&found->connection, NULL, memory_order_acq_rel);
+        if (connection) hooks.closed(connection);
+    }
+    return (int)syscall(SYS_close, descriptor);
+}
