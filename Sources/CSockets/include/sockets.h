@@ -3,7 +3,6 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 /// Descriptors from this on cannot be watched.
 #define DCF_SOCKETS_MAX 65536
@@ -20,9 +19,9 @@ typedef struct dcf_socket_hooks {
     ///
     /// - Parameter has_sent: whether anything was sent before, or is being sent.
     /// - Returns: what recvmsg is to return: `count`, or 0 for the end of the connection.
-    ssize_t (*received)(void *connection, const dcf_bytes *pieces, size_t piece_count, ssize_t count, int has_sent);
+    long (*received)(void *connection, const dcf_bytes *pieces, size_t piece_count, long count, int has_sent);
     /// So many bytes of the pieces were written, of `wanted`.
-    void (*sent)(void *connection, const dcf_bytes *pieces, size_t piece_count, ssize_t count);
+    void (*sent)(void *connection, const dcf_bytes *pieces, size_t piece_count, long count);
     /// The descriptor is about to be closed; it is not watched any more.
     void (*closed)(void *connection);
 } dcf_socket_hooks;
