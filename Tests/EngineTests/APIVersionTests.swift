@@ -24,10 +24,11 @@ import Testing
         try result.get()
     }
 
-    @Test(arguments: [
-        ("1.41", "1.12", "1.41"), ("1.43", "1.24", "1.43"), ("1.52", "1.44", "1.52"), ("1.60", "1.44", "1.52"),
-        ("1.41", nil, "1.41"), ("1.40", "1.12", nil), ("1.70", "1.53", nil), ("1.52", "1.52", "1.52"),
-    ] as [(String, String?, String?)])
+    @Test(
+        arguments: [
+            ("1.41", "1.12", "1.41"), ("1.43", "1.24", "1.43"), ("1.52", "1.44", "1.52"), ("1.60", "1.44", "1.52"),
+            ("1.41", nil, "1.41"), ("1.40", "1.12", nil), ("1.70", "1.53", nil), ("1.52", "1.52", "1.52"),
+        ] as [(String, String?, String?)])
     func theNewestThatBothKnow(newest: String, oldest: String?, common: String?) throws {
         let found = APIVersion.common(
             newest: try #require(APIVersion(newest)), oldest: oldest.flatMap { APIVersion($0) })
@@ -97,15 +98,16 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        (
-            "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
-            EngineError.Kind.broken
-        ),
-        ("write /var/lib/docker/x: no space left on device", .diskFull),
-        ("dial unix /run/containerd/containerd.sock: connect: connection refused", .broken),
-        ("could not select device driver \\\"nvidia\\\" with capabilities: [[gpu]]", .failed),
-    ] as [(String, EngineError.Kind)])
+    @Test(
+        arguments: [
+            (
+                "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
+                EngineError.Kind.broken
+            ),
+            ("write /var/lib/docker/x: no space left on device", .diskFull),
+            ("dial unix /run/containerd/containerd.sock: connect: connection refused", .broken),
+            ("could not select device driver \\\"nvidia\\\" with capabilities: [[gpu]]", .failed),
+        ] as [(String, EngineError.Kind)])
     func whatIsTheEnginesOwnFault(words: String, kind: EngineError.Kind) async throws {
         try await played(Self.docker20) { played, engine in
             played.fail(words)

@@ -103,7 +103,7 @@ final class ContainerBody: ReplicaBody {
             } catch {
                 return Result<ReplicaExit, EngineError>.failure(error)
             }
-            if let left, let lastLine = left.lastLine { noteGap(since: lastLine, "the gateway was away") }
+            if let left { noteGap(since: left.lastLine, "the gateway was away") }
             wait(id, on: engine, &group)
             return await follow(toItsEnd: id, on: engine, pipe, &group)
         }
@@ -291,10 +291,11 @@ final class ContainerBody: ReplicaBody {
         return .container(end.status, lastLine: state.withLock { $0.lastLine.text })
     }
 
-    private func noteGap(since: Int64, _ reason: String) {
-        note(
-            "output between \(LogTime.text(since)) and \(LogTime.text(LogTime.now())) is lost, if there was any: \(reason)"
-        )
+    /// - Parameter since: when the last line came; nil where there was none.
+    private func noteGap(since: Int64?, _ reason: String) {
+        let now = LogTime.text(LogTime.now())
+        let time = since.map { "between \(LogTime.text($0)) and \(now)" } ?? "before \(now)"
+        note("output \(time) is lost, if there was any: \(reason)")
     }
 
     private func note(_ text: String) {
