@@ -156,6 +156,10 @@ struct DCFGateway: AsyncParsableCommand {
     ///   - limit: how long that may take.
     private static func end(_ code: ExitCode, after output: OutputLog, _ limit: Duration) -> Never {
         output.flush(within: limit)
+        end(code)
+    }
+
+    private static func end(_ code: ExitCode) -> Never {
         fflush(nil)
         _exit(code.rawValue)
     }

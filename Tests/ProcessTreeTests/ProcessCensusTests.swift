@@ -21,7 +21,8 @@ import Testing
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
         posix_spawn_file_actions_addclose(&actions, ends[0])
-        var words: [UnsafeMutablePointer<CChar>?] = ["sh", "-c", "read line; \(script)"].map { strdup($0) } + [nil]
+        let arguments: [String] = ["sh", "-c", "read line; \(script)"]
+        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var pid: pid_t = 0
         try #require(posix_spawn(&pid, "/bin/sh", &actions, nil, &words, environ) == 0)

@@ -33,7 +33,7 @@ package enum ReplicaExit: Sendable, Hashable, CustomStringConvertible {
         case .status, .container: .handler
         case .outOfMemory(let limit): limit == nil ? .elsewhere : .handler
         case .signal(let number): Self.fromOutside.contains(number) ? .elsewhere : .handler
-        case .task, .unknown: .elsewhere
+        case .task, .lost, .unknown: .elsewhere
         }
     }
 
