@@ -158,11 +158,12 @@ final class FakeContainerEngine: ContainerEngine {
     func wait(_ id: String) async throws(EngineError) -> ContainerExit {
         if state.withLock({ $0.runsOn }) {
             await withCheckedContinuation { continuation in
-                let isKilled = state.withLock { state in
-                    if !state.isKilled { state.killed.append(continuation) }
-                    return state.isKilled
+                let isOver = state.withLock { state in
+                    let isOver = state.isKilled || state.outage != nil
+                    if !isOver { state.killed.append(continuation) }
+                    return isOver
                 }
-                if isKilled { continuation.resume() }
+                if isOver { continuation.resume() }
             }
         }
         try requireEngine()
