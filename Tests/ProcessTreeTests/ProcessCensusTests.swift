@@ -21,11 +21,12 @@ import Testing
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
         posix_spawn_file_actions_addclose(&actions, ends[0])
-        let arguments: [String] = ["sh", "-c", "read line; \(script)"]
-        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        let command: [String] = ["sh", "-c", "read line; \(script)"]
+        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
         defer { for word in words { free(word) } }
+        words.append(nil)
         var pid: pid_t = 0
-        try #require(posix_spawn(&pid, "/bin/sh", &actions, nil, &words, environ) == 0)
+        try #require(posix_spawn(&pid, "/bin/sh", &actions, nil, words, environ) == 0)
         close(ends[0])
         return (pid, ends[1])
     }
