@@ -112,6 +112,8 @@ private struct ArchiveUnpacker: ~Copyable {
         files += 1
         contentBytes += entry.size
         while true {
+            // Whoever wanted it has left: gigabytes are not worth the time then.
+            if Task.isCancelled { throw .file(FileError("unpack", folder, .canceled)) }
             let count = try reader.content(into: &buffer)
             if count == 0 { break }
             do throws(FileError) {

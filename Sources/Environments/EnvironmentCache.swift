@@ -2,7 +2,8 @@ import Locks
 import SystemPackage
 import Glibc
 
-/// The venvs made for functions, one for each interpreter and content of requirements.
+/// The venvs made for functions, one for each interpreter and content of requirements: of everything that they lead to, wherever
+/// it lies.
 ///
 /// A venv cannot be moved, so it is made where it stays, `ROOT/<key>`, under a lock between processes; the file `dcf-ready` in it,
 /// written last and synced, says that it is whole. What lacks it was left by a process that died, and is removed at the next
@@ -11,6 +12,8 @@ package final class EnvironmentCache: Sendable {
     /// Lines of pip's output kept for an error.
     static let lastLinesMax = 20
     static let readyFile = "dcf-ready"
+    /// Its time is when the environment was last asked for.
+    private static let usedFile = "dcf-used"
 
     private struct Failure {
         var count = 0
@@ -48,7 +51,7 @@ package final class EnvironmentCache: Sendable {
         _ interpreter: Interpreter, requirements path: String, folder: String, timeout: Duration,
         onLine: @escaping @Sendable (String) -> Void
     ) async throws(EnvironmentError) -> PythonEnvironment {
-        let requirements = try Requirements(file: path)
+        let requirements = try Requirements(file: path, variables: EnvironmentVariables.forInstaller(variables))
         if requirements.isEmpty {
             return PythonEnvironment(python: interpreter.path, version: interpreter.version, key: nil, wasBuilt: false)
         }
@@ -57,7 +60,7 @@ package final class EnvironmentCache: Sendable {
             try await check.run(interpreter, requirements, timeout: timeout)
             return PythonEnvironment(python: interpreter.path, version: interpreter.version, key: nil, wasBuilt: false)
         }
-        let key = try Self.key(interpreter, requirements)
+        let key = try key(interpreter, requirements)
         if isReady(key) { return environment(key, interpreter, wasBuilt: false) }
         return try await buildOnce(key, onLine: onLine) { () async throws(EnvironmentError) in
             try await self.build(
@@ -66,31 +69,38 @@ package final class EnvironmentCache: Sendable {
         }
     }
 
-    /// The folder's name for an interpreter and requirements: 64 hexadecimal digits.
-    static func key(_ interpreter: Interpreter, _ requirements: Requirements) throws(EnvironmentError) -> String {
-        var digest = Digest()
-        digest.addCounted(Array("dcf environment 1".utf8))
-        digest.addCounted(Array(interpreter.realPath.utf8))
-        digest.addCounted(Array(interpreter.version.description.utf8))
-        for content in requirements.contents { digest.addCounted(content) }
-        for path in requirements.localPaths { digest.addCounted(Array(try content(of: path, requirements).utf8)) }
-        return digest.hexadecimal()
+    /// The name of the environment that `prepare` would answer with now, whether or not it is there; nil where none is needed.
+    package func name(_ interpreter: Interpreter, requirements path: String) throws(EnvironmentError) -> String? {
+        let requirements = try Requirements(file: path, variables: EnvironmentVariables.forInstaller(variables))
+        guard !requirements.isEmpty, !interpreter.isVenv else { return nil }
+        return real(try key(interpreter, requirements))
     }
 
-    /// A digest of a package of the author's own, a file or a folder, so that a change of it makes another environment.
-    private static func content(of path: String, _ requirements: Requirements) throws(EnvironmentError) -> String {
-        do throws(BundleError) {
-            if let names = try? Folder.names(at: path), !names.isEmpty {
-                return try Bundle.pack(folder: path) { _ in }.sha256
-            }
-            return try bundling { () throws(FileError) in
-                var digest = Digest()
-                digest.add(try WholeFile.read(path, limit: 1 << 30))
-                return digest.hexadecimal()
-            }
-        } catch {
-            throw .requirementsFile(path: requirements.path, line: 0, reason: error.description)
+    private func key(_ interpreter: Interpreter, _ requirements: Requirements) throws(EnvironmentError) -> String {
+        try Self.key(
+            interpreter, requirements,
+            settings: InstallerSettings(variables: EnvironmentVariables.forInstaller(variables)))
+    }
+
+    /// The folder's name for an interpreter and requirements: 64 hexadecimal digits.
+    static func key(
+        _ interpreter: Interpreter, _ requirements: Requirements,
+        settings: InstallerSettings = InstallerSettings(variables: [:])
+    ) throws(EnvironmentError) -> String {
+        var digest = Digest()
+        digest.addCounted(Array("dcf environment 2".utf8))
+        digest.addCounted(Array(interpreter.realPath.utf8))
+        digest.addCounted(Array(interpreter.version.description.utf8))
+        digest.addCounted(Array(interpreter.build.utf8))
+        for content in requirements.contents { digest.addCounted(content) }
+        for line in requirements.expanded { digest.addCounted(Array(line.utf8)) }
+        for source in requirements.sources {
+            digest.addCounted(Array(source.kind.rawValue.utf8))
+            digest.addCounted(Array((FilePath(source.path).lastComponent?.string ?? "").utf8))
+            digest.addCounted(Array(try source.digest().utf8))
         }
+        settings.add(to: &digest, prefix: interpreter.prefix)
+        return digest.hexadecimal()
     }
 
     /// Removes what processes that died have left unfinished. What another process is building now stays.
@@ -102,6 +112,66 @@ package final class EnvironmentCache: Sendable {
                 _ = consume lock
             }
         } catch { throw .file(error) }
+    }
+
+    /// Removes environments that have not been asked for in this time. What is being built stays.
+    ///
+    /// - Parameter needed: these are in use, and count as asked for now.
+    /// - Returns: the names of those that were removed.
+    package func removeUnused(besides needed: Set<String>, unusedFor time: Duration) -> [String] {
+        let needed = Set(needed.map { real($0) })
+        var removed: [String] = []
+        let names = ((try? Folder.names(at: root)) ?? []).filter { $0.utf8.count == 64 && isReady($0) }
+        for name in names where real(name) == name {
+            if needed.contains(name) {
+                touch(name)
+            } else if isUnused(name, for: time), removeNow(name, unusedFor: time) {
+                removed.append(name)
+            }
+        }
+        for name in names where !isReady(name) { unlink("\(root)/\(name)") }
+        return removed
+    }
+
+    /// - Returns: false where it is being built, or was asked for meanwhile.
+    private func removeNow(_ name: String, unusedFor time: Duration) -> Bool {
+        do throws(FileError) {
+            guard let lock = try takeLock(name) else { return false }
+            guard isUnused(name, for: time) else { return false }
+            // Without its mark it is none, however far the removal gets.
+            unlink("\(root)/\(name)/\(Self.readyFile)")
+            try Folder.remove("\(root)/\(name)")
+            _ = consume lock
+            return true
+        } catch { return false }
+    }
+
+    private func isUnused(_ name: String, for time: Duration) -> Bool {
+        var status = stat()
+        guard
+            stat("\(root)/\(name)/\(Self.usedFile)", &status) == 0
+                || stat("\(root)/\(name)/\(Self.readyFile)", &status) == 0
+        else { return false }
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let age =
+            Duration.seconds(now.tv_sec - status.st_mtim.tv_sec)
+            + .nanoseconds(now.tv_nsec - status.st_mtim.tv_nsec)
+        return age >= time
+    }
+
+    /// It is asked for now.
+    private func touch(_ name: String) {
+        let path = "\(root)/\(name)/\(Self.usedFile)"
+        // A disk that takes nothing more makes it look older, and no harm: what is needed is kept all the same.
+        guard let file = try? OwnedDescriptor(path, flags: O_WRONLY | O_CREAT, mode: 0o644) else { return }
+        futimens(file.rawValue, nil)
+    }
+
+    /// The name of the environment's own folder: another name may stand for it.
+    private func real(_ key: String) -> String {
+        guard let path = Folder.resolved("\(root)/\(key)") else { return key }
+        return FilePath(path).lastComponent?.string ?? key
     }
 
     private func buildOnce(
@@ -157,6 +227,8 @@ package final class EnvironmentCache: Sendable {
             throw error
         }
         _ = consume lock
+        // A package that is built in its own folder leaves files there: with them it is the same package.
+        if let now = try? self.key(interpreter, requirements), now != key { symlink(key, "\(root)/\(now)") }
         return environment(key, interpreter, wasBuilt: true)
     }
 
@@ -185,7 +257,9 @@ package final class EnvironmentCache: Sendable {
     }
 
     private func environment(_ key: String, _ interpreter: Interpreter, wasBuilt: Bool) -> PythonEnvironment {
-        PythonEnvironment(
+        let key = real(key)
+        touch(key)
+        return PythonEnvironment(
             python: "\(root)/\(key)/bin/python", version: interpreter.version, key: key, wasBuilt: wasBuilt)
     }
 

@@ -12,11 +12,11 @@ package enum EnvironmentVariables {
         all.filter { plain.contains($0.key) || $0.key.hasPrefix("PYENV_") }
     }
 
-    /// What pip and venv get: the plain ones, proxies, certificates, and pip's own.
+    /// What pip and venv get: the plain ones, the folder for temporary files, proxies, certificates, and pip's own.
     package static func forInstaller(_ all: [String: String]) -> [String: String] {
         var chosen = all.filter { pair in
             plain.contains(pair.key) || proxies.contains(pair.key.lowercased()) || certificates.contains(pair.key)
-                || pair.key.hasPrefix("PIP_")
+                || pair.key == "TMPDIR" || pair.key.hasPrefix("PIP_")
         }
         // Where a machine's settings send packages elsewhere, they would not be in the venv.
         for name in ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON"] { chosen[name] = nil }

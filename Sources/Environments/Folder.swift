@@ -101,6 +101,18 @@ package enum Folder {
         return lstat(path, &status) == 0
     }
 
+    /// When what lies at the path was written last, in milliseconds since 1970; nil where nothing does.
+    package static func modified(_ path: String) -> Int64? {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        return Int64(status.st_mtim.tv_sec) * 1_000 + Int64(status.st_mtim.tv_nsec) / 1_000_000
+    }
+
+    /// Whether a text can name one thing in a folder, and nothing above or below it.
+    package static func isPlainName(_ text: String) -> Bool {
+        !text.isEmpty && text != "." && text != ".." && !text.utf8.contains { $0 == 0x2F || $0 == 0 }
+    }
+
     /// The path with every link in it followed, or nil where it leads nowhere.
     package static func resolved(_ path: String) -> String? {
         guard let buffer = realpath(path, nil) else { return nil }

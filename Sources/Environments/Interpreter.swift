@@ -6,6 +6,8 @@ package struct Interpreter: Sendable, Hashable, CustomStringConvertible {
     package let realPath: String
     /// Three numbers: 3.12.1.
     package let version: PythonVersion
+    /// Tells it from another build of the same version in the same place: what it says of itself, and its file's size and time.
+    package let build: String
     /// Whether it belongs to a venv of the author's, which is never written to.
     package let isVenv: Bool
     /// `sys.prefix`: the folder of the venv, or of the installation.
@@ -17,7 +19,7 @@ package struct Interpreter: Sendable, Hashable, CustomStringConvertible {
 
     package init(
         path: String, realPath: String, version: PythonVersion, isVenv: Bool, prefix: String, hasEnsurepip: Bool,
-        pip: PythonVersion?
+        pip: PythonVersion?, build: String = ""
     ) {
         self.path = path
         self.realPath = realPath
@@ -26,6 +28,7 @@ package struct Interpreter: Sendable, Hashable, CustomStringConvertible {
         self.prefix = prefix
         self.hasEnsurepip = hasEnsurepip
         self.pip = pip
+        self.build = build
     }
 
     package var description: String { "Python \(version) (\(path)\(isVenv ? ", a venv" : ""))" }

@@ -7,7 +7,7 @@ import SystemPackage
 /// The file is a convenience: one that cannot be read or written costs a start of Python, never an error.
 final class InterpreterAnswers: Sendable {
     /// First line of the file; another format is not read.
-    private static let format = "dcf interpreters 1"
+    private static let format = "dcf interpreters 2"
     private static let entriesMax = 256
 
     private let file: String?
@@ -43,6 +43,13 @@ final class InterpreterAnswers: Sendable {
         return identity
     }
 
+    /// What changes when another program is put in its place; the same for a copy that keeps the time. nil where there is none.
+    static func content(of path: String) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return "\(status.st_size) bytes of \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
+    }
+
     private static func stamp(_ status: stat) -> String {
         "\(status.st_dev).\(status.st_ino).\(status.st_size).\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
     }
@@ -52,7 +59,7 @@ final class InterpreterAnswers: Sendable {
         for (identity, one) in known.sorted(by: { $0.key < $1.key }) {
             let fields = [
                 identity, one.path, one.realPath, one.version.description, one.isVenv ? "venv" : "-", one.prefix,
-                one.hasEnsurepip ? "ensurepip" : "-", one.pip?.description ?? "-",
+                one.hasEnsurepip ? "ensurepip" : "-", one.pip?.description ?? "-", one.build,
             ]
             if fields.contains(where: { $0.contains("\t") || $0.contains("\n") }) { continue }
             lines.append(fields.joined(separator: "\t"))
@@ -66,10 +73,10 @@ final class InterpreterAnswers: Sendable {
         var known: [String: Interpreter] = [:]
         for line in lines.dropFirst() {
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
-            guard fields.count == 8, let version = PythonVersion(fields[3]) else { continue }
+            guard fields.count == 9, let version = PythonVersion(fields[3]) else { continue }
             known[fields[0]] = Interpreter(
                 path: fields[1], realPath: fields[2], version: version, isVenv: fields[4] == "venv", prefix: fields[5],
-                hasEnsurepip: fields[6] == "ensurepip", pip: PythonVersion(fields[7]))
+                hasEnsurepip: fields[6] == "ensurepip", pip: PythonVersion(fields[7]), build: fields[8])
         }
         return known
     }

@@ -97,6 +97,6 @@ extension Interpreter {
     fileprivate func notNamed() -> Interpreter {
         Interpreter(
             path: path, realPath: realPath, version: version, isVenv: false, prefix: prefix, hasEnsurepip: hasEnsurepip,
-            pip: pip)
+            pip: pip, build: build)
     }
 }

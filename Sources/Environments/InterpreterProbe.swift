@@ -11,6 +11,13 @@ struct InterpreterProbe {
         line("executable", sys.executable)
         line("base", getattr(sys, "_base_executable", None) or sys.executable)
         line("prefix", sys.prefix)
+        def say(key, value):
+            line(key, " ".join(str(value).split()))
+        say("build", sys.version)
+        if sys.version_info >= (3, 9):
+            import sysconfig
+            say("abi", sysconfig.get_config_var("SOABI"))
+            say("base_prefix", sys.base_prefix)
         line("venv", int(sys.prefix != getattr(sys, "base_prefix", sys.prefix)))
         if sys.version_info >= (3, 9):
             from importlib.util import find_spec
@@ -62,10 +69,12 @@ struct InterpreterProbe {
         guard answers["threading"] != "free" else { throw .notCPython(path: path, what: "a free-threaded build") }
         let base = answers["base"] ?? executable
         let isVenv = answers["venv"] == "1"
+        let realPath = Folder.resolved(base) ?? base
         return Interpreter(
-            path: isVenv || executable.isEmpty ? path : executable, realPath: Folder.resolved(base) ?? base,
-            version: version,
+            path: isVenv || executable.isEmpty ? path : executable, realPath: realPath, version: version,
             isVenv: isVenv, prefix: answers["prefix"] ?? "", hasEnsurepip: answers["ensurepip"] == "1",
-            pip: answers["pip"].flatMap { PythonVersion(leadingIn: $0) })
+            pip: answers["pip"].flatMap { PythonVersion(leadingIn: $0) },
+            build: [answers["build"], answers["abi"], answers["base_prefix"], InterpreterAnswers.content(of: realPath)]
+                .map { $0 ?? "-" }.joined(separator: "; "))
     }
 }

@@ -1,6 +1,9 @@
 import SystemPackage
 
 /// A function's `requirements.txt` with the files it includes by `-r` and `-c`, read but not judged: pip does that.
+///
+/// What its lines lead to on this machine is named as pip would find it: a path relative to the folder that pip runs in, or to
+/// the file that names it; variables put in.
 package struct Requirements: Sendable, Hashable {
     /// Files of more than this many bytes in all, or more files than this, are refused.
     private static let bytesMax = 4 << 20
@@ -13,27 +16,42 @@ package struct Requirements: Sendable, Hashable {
         package let isConstraint: Bool
     }
 
+    /// Where a line stands, for errors.
+    struct Place: Sendable, Hashable {
+        let file: String
+        let line: Int
+    }
+
     /// The path of the outermost file.
     package let path: String
     /// The content of each file, outermost first, in the order of inclusion.
     package private(set) var contents: [[UInt8]] = []
     package private(set) var lines: [Line] = []
-    /// Files and folders of the author's own that are to be installed, as full paths.
-    package private(set) var localPaths: [String] = []
+    /// What lies on this machine and decides what is installed, in the order of the lines.
+    private(set) var sources: [RequirementSource] = []
+    /// The lines that variables were put into, as they are then, without credentials.
+    private(set) var expanded: [String] = []
+    private let variables: [String: String]
     private var seen: Set<String> = []
 
     /// Whether nothing is asked for: no file, a blank one, comments or options alone.
-    package var isEmpty: Bool { !lines.contains { !$0.isConstraint } && localPaths.isEmpty }
+    package var isEmpty: Bool {
+        !lines.contains { !$0.isConstraint } && !sources.contains { $0.kind == .package }
+    }
+
+    /// Files and folders of the author's own that are to be installed, as full paths.
+    package var localPaths: [String] { sources.filter { $0.kind == .package }.map(\.path) }
 
     /// Reads the file and what it includes. A missing outermost file is the same as an empty one.
-    package init(file: String) throws(EnvironmentError) {
+    ///
+    /// - Parameter variables: those that pip gets: it puts them in for `${NAME}`.
+    package init(file: String, variables: [String: String] = [:]) throws(EnvironmentError) {
         path = file
+        self.variables = variables
         if Folder.holds(file) { try read(file, isConstraint: false, from: nil) }
     }
 
-    private mutating func read(
-        _ file: String, isConstraint: Bool, from origin: (file: String, line: Int)?
-    ) throws(EnvironmentError) {
+    private mutating func read(_ file: String, isConstraint: Bool, from origin: Place?) throws(EnvironmentError) {
         guard seen.insert(file).inserted else { return }
         let bytes: [UInt8]
         do throws(FileError) {
@@ -47,120 +65,80 @@ package struct Requirements: Sendable, Hashable {
             throw .requirementsFile(
                 path: path, line: 0, reason: "it includes more than \(Self.filesMax) files or \(Self.bytesMax) bytes")
         }
-        let folder = FilePath(file).removingLastComponent()
-        for (number, text) in Self.logicalLines(bytes) {
-            try take(text, isConstraint: isConstraint, folder: folder, at: (file, number))
+        for (number, text) in RequirementText.logicalLines(bytes) {
+            let full = RequirementText.expanding(variables, in: text)
+            if full != text { expanded.append(RequirementText.withoutCredentials(full)) }
+            try take(full, isConstraint: isConstraint, at: Place(file: file, line: number))
         }
     }
 
-    private mutating func take(
-        _ text: String, isConstraint: Bool, folder: FilePath, at place: (file: String, line: Int)
-    ) throws(EnvironmentError) {
-        for (options, constrains) in [(["-r", "--requirement"], isConstraint), (["-c", "--constraint"], true)] {
-            guard let name = Self.argument(of: options, in: text) else { continue }
-            if name.contains("://") { return }
-            try read(folder.pushing(FilePath(name)).string, isConstraint: constrains, from: place)
-            return
+    private mutating func take(_ text: String, isConstraint: Bool, at place: Place) throws(EnvironmentError) {
+        guard text.hasPrefix("-") else {
+            return take(requirement: RequirementText.withoutOptions(text), isConstraint: isConstraint, at: place)
         }
-        if let editable = Self.argument(of: ["-e", "--editable"], in: text) {
-            guard editable.contains("://"), !editable.hasPrefix("file:") else {
-                throw .requirementsFile(
-                    path: place.file, line: place.line,
-                    reason:
-                        "an editable install of a local folder ties the environment to that folder; write \"\(editable)\" without -e"
-                )
+        for option in RequirementText.options(text) {
+            switch option.name {
+            case "-r", "--requirement": try include(option.value, isConstraint: isConstraint, at: place)
+            case "-c", "--constraint": try include(option.value, isConstraint: true, at: place)
+            case "-e", "--editable": try take(editable: option.value, isConstraint: isConstraint, at: place)
+            case "-f", "--find-links": take(links: option.value, at: place)
+            case "-i", "--index-url", "--extra-index-url", "--pypi-url":
+                guard let local = FileURL.path(option.value) else { break }
+                sources.append(RequirementSource(kind: .index, path: below(pipFolder, local), place: place))
+            default: break
             }
-            lines.append(Line(text: editable, isConstraint: isConstraint))
-            return
         }
-        if text.hasPrefix("-") { return }
-        let requirement = Self.withoutOptions(text)
-        if let local = Self.localPath(requirement) {
+    }
+
+    /// A file that another one includes, relative to that one.
+    private mutating func include(_ name: String, isConstraint: Bool, at place: Place) throws(EnvironmentError) {
+        let local = FileURL.path(name)
+        if local == nil, name.contains("://") { return }
+        try read(below(folder(of: place.file), local ?? name), isConstraint: isConstraint, from: place)
+    }
+
+    private mutating func take(editable: String, isConstraint: Bool, at place: Place) throws(EnvironmentError) {
+        guard editable.contains("://"), !editable.hasPrefix("file:") else {
+            throw .requirementsFile(
+                path: place.file, line: place.line,
+                reason:
+                    "an editable install of a local folder ties the environment to that folder; write \"\(editable)\" without -e"
+            )
+        }
+        take(requirement: editable, isConstraint: isConstraint, at: place)
+    }
+
+    /// A folder or a page where packages are looked for: relative to the file that names it, if it is there.
+    private mutating func take(links: String, at place: Place) {
+        let local = FileURL.path(links)
+        if local == nil, links.contains("://") { return }
+        let beside = below(folder(of: place.file), local ?? links)
+        let path = Folder.holds(beside) ? beside : below(pipFolder, local ?? links)
+        sources.append(RequirementSource(kind: .links, path: path, place: place))
+    }
+
+    private mutating func take(requirement: String, isConstraint: Bool, at place: Place) {
+        if let (url, isNamed) = RequirementText.url(of: requirement) {
+            if let local = FileURL.path(url) {
+                sources.append(RequirementSource(kind: .package, path: below(pipFolder, local), place: place))
+            } else if let local = FileURL.repository(url) {
+                sources.append(RequirementSource(kind: .repository, path: below(pipFolder, local), place: place))
+            }
+            // One without a name cannot be looked for in a venv.
+            if isNamed || !url.hasPrefix("file:") { lines.append(Line(text: requirement, isConstraint: isConstraint)) }
+        } else if let local = RequirementText.path(of: requirement) {
             // pip takes these from the folder it runs in, wherever the file lies that names them.
-            localPaths.append(
-                FilePath(path).removingLastComponent().pushing(FilePath(local)).lexicallyNormalized().string)
+            sources.append(RequirementSource(kind: .package, path: below(pipFolder, local), place: place))
         } else {
             lines.append(Line(text: requirement, isConstraint: isConstraint))
         }
     }
 
-    /// The lines with their numbers, continued ones joined, comments and blank ones left out.
-    private static func logicalLines(_ bytes: [UInt8]) -> [(Int, String)] {
-        var text = String(decoding: bytes, as: UTF8.self)
-        if text.hasPrefix("\u{FEFF}") { text.removeFirst() }
-        var result: [(Int, String)] = []
-        var joined = ""
-        var start = 0
-        var number = 0
-        for raw in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline) {
-            number += 1
-            if joined.isEmpty { start = number }
-            let isComment = raw.drop { $0 == " " || $0 == "\t" }.first == "#"
-            if raw.last == "\\", !isComment {
-                joined += raw.dropLast()
-                continue
-            }
-            joined += raw
-            let line = trimmed(withoutComment(joined))
-            if !line.isEmpty { result.append((start, line)) }
-            joined = ""
-        }
-        let rest = trimmed(withoutComment(joined))
-        if !rest.isEmpty { result.append((start, rest)) }
-        return result
-    }
+    private var pipFolder: FilePath { folder(of: path) }
 
-    /// A `#` begins a comment at the line's start and after a blank; elsewhere it is part of a URL.
-    private static func withoutComment(_ line: String) -> Substring {
-        var previous: Character = " "
-        for index in line.indices {
-            if line[index] == "#", previous == " " || previous == "\t" { return line[..<index] }
-            previous = line[index]
-        }
-        return line[...]
-    }
+    private func folder(of file: String) -> FilePath { FilePath(file).removingLastComponent() }
 
-    private static func trimmed(_ text: Substring) -> String {
-        let front = text.drop(while: \.isWhitespace)
-        guard let last = front.lastIndex(where: { !$0.isWhitespace }) else { return "" }
-        return String(front[...last])
-    }
-
-    /// What follows one of these options: `-r x`, `-rx`, `--requirement x`, `--requirement=x`.
-    private static func argument(of options: [String], in text: String) -> String? {
-        for option in options where text.hasPrefix(option) {
-            let rest = text.dropFirst(option.count)
-            if option.hasPrefix("--") {
-                guard let first = rest.first, first == "=" || first.isWhitespace else { continue }
-                return trimmed(rest.dropFirst())
-            }
-            let argument = trimmed(rest)
-            if !argument.isEmpty { return argument }
-        }
-        return nil
-    }
-
-    /// The requirement without what pip takes per line, such as `--hash=...`.
-    private static func withoutOptions(_ text: String) -> String {
-        var end = text.startIndex
-        var words: [Substring] = []
-        for word in text.split(whereSeparator: \.isWhitespace) {
-            if word.hasPrefix("--") { break }
-            words.append(word)
-            end = word.endIndex
-        }
-        return String(text[..<end])
-    }
-
-    /// The path, where a requirement is one: `./x`, `../x`, `/x`, `x.whl`, `file:x`.
-    private static func localPath(_ requirement: String) -> String? {
-        if requirement.hasPrefix("file://") { return String(requirement.dropFirst(7)) }
-        if requirement.hasPrefix("file:") { return String(requirement.dropFirst(5)) }
-        if requirement.contains("://") || requirement.contains(" @ ") { return nil }
-        let path = requirement.prefix { $0 != "[" && $0 != ";" && !$0.isWhitespace }
-        let isPath =
-            path.hasPrefix(".") || path.hasPrefix("/") || path.hasSuffix(".whl") || path.hasSuffix(".tar.gz")
-            || path.hasSuffix(".zip") || path.contains("/")
-        return isPath ? String(path) : nil
+    private func below(_ folder: FilePath, _ path: String) -> String {
+        folder.pushing(FilePath(path)).lexicallyNormalized().string
     }
 }

@@ -50,7 +50,7 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
             if dcf_watch_close(storage, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
             Self.post(on: server)
             if case .terminated = server.arrived.yield(self) {
-                refuse(Status(.unavailable, "the gateway is shutting down"))
+                refuse(Status(.unavailable, "the gateway is shutting down", metadata: ["dcf-executed": "no"]))
             }
         default:
             let waiter = closing.withLock { closing in

@@ -2,12 +2,17 @@ internal import Environments
 internal import Glibc
 
 /// The folder that holds everything a gateway keeps, locked for one gateway as long as this value lives.
+///
+/// The lock is on the folder itself: no file of it that somebody removes gives it away. The file beside it says who has it, for
+/// people and for releases that lock that file.
 final class DataFolder: Sendable {
     /// A unix socket's path has 107 bytes; beyond this the socket goes elsewhere.
     private static let socketPathMax = 100
 
     let path: String
+    /// Of the folder.
     private let lock: OwnedDescriptor
+    private let file: OwnedDescriptor
     /// The folder of the watchers' socket: in the data folder, or a private one where that path would be too long.
     let socketFolder: String
     private let isSocketElsewhere: Bool
@@ -19,11 +24,12 @@ final class DataFolder: Sendable {
         do throws(FileError) {
             try Folder.make(path)
             chmod(path, 0o700)
-            lock = try OwnedDescriptor("\(path)/gateway.lock", flags: O_RDWR | O_CREAT, mode: 0o644)
+            lock = try OwnedDescriptor(path, flags: O_RDONLY | O_DIRECTORY, following: true)
+            file = try OwnedDescriptor("\(path)/gateway.lock", flags: O_RDWR | O_CREAT, mode: 0o644)
         } catch {
             throw .dataFolder(path: path, reason: "\(error)")
         }
-        try Self.take(lock.rawValue, path)
+        try Self.take(lock.rawValue, file: file.rawValue, path)
         (socketFolder, isSocketElsewhere) = try Self.makeSocketFolder(path)
         do throws(FileError) {
             let containers = Self.containerFolder(socketFolder)
@@ -63,17 +69,26 @@ final class DataFolder: Sendable {
 
     private static func containerFolder(_ socketFolder: String) -> String { "\(socketFolder)/docker" }
 
-    private static func take(_ descriptor: Int32, _ path: String) throws(GatewayError) {
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            var buffer = [UInt8](repeating: 0, count: 32)
-            let count = pread(descriptor, &buffer, buffer.count, 0)
-            let pid = String(decoding: buffer.prefix(max(count, 0)).prefix { $0 > 0x20 }, as: UTF8.self)
-            throw .dataFolderInUse(path: path, pid: pid.isEmpty ? "(unknown)" : pid)
+    private static func take(_ folder: Int32, file: Int32, _ path: String) throws(GatewayError) {
+        for descriptor in [folder, file] {
+            guard flock(descriptor, LOCK_EX | LOCK_NB) != 0 else { continue }
+            if errno == EWOULDBLOCK { throw .dataFolderInUse(path: path, pid: holder(of: descriptor, file: file)) }
+            // Some network file systems lock no folders; then the file's lock has to do.
+            if descriptor == file { throw .dataFolder(path: path, reason: String(cString: strerror(errno))) }
         }
+        // Who has it is written for people; on a full disk the kernel still knows.
         let text = "\(getpid())\n"
-        guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, text, text.utf8.count, 0) == text.utf8.count else {
-            throw .dataFolder(path: path, reason: String(cString: strerror(errno)))
-        }
+        _ = ftruncate(file, 0)
+        _ = pwrite(file, text, text.utf8.count, 0)
+    }
+
+    /// The process that has the lock: as the kernel says, or as it has written itself.
+    private static func holder(of descriptor: Int32, file: Int32) -> String {
+        if let pid = KernelLocks.holder(of: descriptor) { return "\(pid)" }
+        var buffer = [UInt8](repeating: 0, count: 32)
+        let count = pread(file, &buffer, buffer.count, 0)
+        let pid = String(decoding: buffer.prefix(max(count, 0)).prefix { $0 > 0x20 }, as: UTF8.self)
+        return pid.isEmpty ? "(unknown)" : pid
     }
 
     private static func makeSocketFolder(_ path: String) throws(GatewayError) -> (String, Bool) {

@@ -16,6 +16,9 @@ package final class Gateway: Service {
     private static let codeInterval = Duration.seconds(3)
     /// How often the number of replicas is compared with the load.
     private static let scaleInterval = Duration.milliseconds(250)
+    /// How often what is left over is looked for, and environments that nobody needs.
+    private static let tidyInterval = Duration.seconds(60)
+    private static let environmentsInterval = Duration.seconds(86_400)
     /// How long the last answers may take to reach their callers.
     private static let flushTime = Duration.milliseconds(500)
     /// Before the listener closes and after it, as long as the lame-duck time has room for it: longer than most round trips.
@@ -37,6 +40,8 @@ package final class Gateway: Service {
     /// Of Swift's threads, the registry and the pool of tasks.
     private let pulses = [Heartbeat("Swift's threads"), Heartbeat("the registry"), Heartbeat("the pool of tasks")]
     private let gate = CallGate()
+    /// Settled when nothing is begun any more.
+    private let draining = Promise<Void>()
     private let changes = Changes()
     private let tasks = TaskPool()
     private let containment: Containment
@@ -71,7 +76,11 @@ package final class Gateway: Service {
             throw GatewayError.plaintextLink(address: "\(swarm.address)")
         }
 
-        store = try FunctionStore(path: "\(folder.path)/registry.sqlite")
+        let reserve = DataReserve(folder: folder.path)
+        store = try reserve.lend { [folder] () throws(RegistryError) in
+            try FunctionStore(path: "\(folder.path)/registry.sqlite")
+        }
+        reserve.take()
         let bundles = try BundleStore(
             dataFolder: folder.path,
             limits: BundleLimits(contentBytes: UInt64(limits.bundleBytes), entries: limits.bundleFiles))
@@ -138,7 +147,7 @@ package final class Gateway: Service {
             logger: logger
         ) { [changes] in changes.announce() }
         registry = FunctionRegistry(
-            store: store, bundles: bundles,
+            store: store, records: RecordFolder(path: "\(folder.path)/records"), reserve: reserve, bundles: bundles,
             planner: FunctionPlanner(
                 bundles: bundles, interpreters: interpreters, environments: environments,
                 defaultPython: configuration.python, containers: containers, swarm: swarm,
@@ -154,13 +163,15 @@ package final class Gateway: Service {
             management: ManagementService(
                 registry: registry, gate: gate,
                 about: GatewayInfo(dataFolder: folder.path, deploy: configuration.deploy, gpus: gpus)),
-            deploys: DeployService(registry: registry), uploads: UploadService(bundles: bundles),
+            deploys: DeployService(registry: registry), uploads: UploadService(bundles: bundles, store: store),
             logs: LogService(registry: registry),
-            reflection: ReflectionService(), maxMetadataBytes: limits.metadataBytes)
+            reflection: ReflectionService(), maxMetadataBytes: limits.metadataBytes, draining: draining)
     }
 
     /// Serves until it is told to shut down, then drains: accepted calls are finished as far as the limits allow.
     package func run() async throws {
+        // A registry that cannot be read is not an empty one: nothing is served then.
+        let stored = try store.all { [logger, store] in logger.error("the registry \(store.path): \($0)") }
         try await prepareSwarm()
         await containment.prepareForTheEnd()
         links.start()
@@ -169,14 +180,12 @@ package final class Gateway: Service {
             group.addTask { [tasks] in await tasks.run() }
             group.addTask { [self] in await writeCounts() }
             removeUnfinished()
-            let hasContainers = hasContainers
-            if hasContainers { await containers.findLeft() }
-            do {
-                try await registry.restore()
-            } catch {
-                logger.error("\(error)")
-            }
-            if hasContainers { group.addTask { [containers] in await containers.removeLeft() } }
+            let runsContainers = hasContainers(stored)
+            if runsContainers { await containers.findLeft() }
+            await registry.restore(stored)
+            group.addTask { [self] in await tidy() }
+            group.addTask { [self] in await removeUnusedEnvironments() }
+            if runsContainers { group.addTask { [containers] in await containers.removeLeft() } }
             group.addTask { [self] in await followLoad() }
             group.addTask { [self] in await giveBackCode() }
             if let swarm { group.addTask { await swarm.removeUnclaimed() } }
@@ -275,6 +284,23 @@ package final class Gateway: Service {
         }
     }
 
+    private func tidy() async {
+        let limits = configuration.limits
+        let interval = min(Self.tidyInterval, limits.uploadsUnused, limits.logKept)
+        while !Task.isCancelled {
+            do { try await Task.sleep(for: interval) } catch { return }
+            await registry.tidy()
+        }
+    }
+
+    private func removeUnusedEnvironments() async {
+        let interval = min(Self.environmentsInterval, configuration.limits.environmentsUnused)
+        while !Task.isCancelled {
+            await registry.removeUnusedEnvironments(atOnce: false)
+            do { try await Task.sleep(for: interval) } catch { return }
+        }
+    }
+
     /// What builds left unfinished that a gateway before this one began.
     private func removeUnfinished() {
         do throws(EnvironmentError) {
@@ -285,9 +311,8 @@ package final class Gateway: Service {
     }
 
     /// A gateway that never runs containers does not ask for an engine.
-    private var hasContainers: Bool {
-        let versions = ((try? store.all()) ?? []).flatMap(\.versions)
-        return configuration.deploy == .image || versions.contains { $0.deploy == .image }
+    private func hasContainers(_ stored: [StoredFunction]) -> Bool {
+        configuration.deploy == .image || stored.flatMap(\.versions).contains { $0.deploy == .image }
     }
 
     /// Serves on while health says NOT_SERVING, so that callers and balancers have the time to go elsewhere. Before its end
@@ -329,12 +354,13 @@ package final class Gateway: Service {
     }
 
     private func finishCalls() async {
+        draining.settle(())
         invokes.drain()
         changes.announce()
         swarm?.beginStop()
         await registry.beginDrain()
         let deadline = MonotonicTime.now.advanced(by: configuration.limits.drain)
-        while gate.count > 0, MonotonicTime.now < deadline {
+        while gate.count > 0 || service.unfinished > 0, MonotonicTime.now < deadline {
             try? await Task.sleep(for: .milliseconds(5))
         }
     }

@@ -90,8 +90,13 @@ extension Limits {
         size("own-log-queue", "the gateway's own lines that wait for standard error", \.ownLogQueueBytes),
         duration("log-flush", "how long logs may take to be written at a stop", \.logFlush),
         duration("stall-timeout", "how long what must move may stand still before health says so", \.stallTimeout),
+        duration(
+            "log-kept", "how long the log of a function that is not deployed is kept", \.logKept),
         size("bundle", "a bundle's size", \.bundleBytes),
         count("bundle-files", "files in a bundle", \.bundleFiles),
+        duration("uploads-unused", "how long an uploaded bundle that is not deployed is kept", \.uploadsUnused),
+        duration(
+            "environments-unused", "how long an environment that no kept version needs is kept", \.environmentsUnused),
     ]
 
     /// Sets one limit from `NAME=VALUE`.

@@ -85,10 +85,16 @@ package struct Limits: Sendable, Equatable {
     package var logFlush = Duration.seconds(2)
     /// How long what must move may stand still before health says so.
     package var stallTimeout = Duration.seconds(10)
+    /// How long the log of a function stays that is not deployed any more, or could not be.
+    package var logKept = Duration.seconds(86_400)
     /// A bundle's size, in bytes.
     package var bundleBytes = 8 << 30
     /// Files in a bundle.
     package var bundleFiles = 100_000
+    /// How long a bundle stays that was uploaded and is not deployed.
+    package var uploadsUnused = Duration.seconds(3_600)
+    /// How long an environment stays that no version which is kept needs.
+    package var environmentsUnused = Duration.seconds(30 * 86_400)
 
     package init() {}
 }

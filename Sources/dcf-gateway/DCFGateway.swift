@@ -77,6 +77,12 @@ struct DCFGateway: AsyncParsableCommand {
     @Flag(help: "With swarm: the overlay network need not be encrypted; for kernels without IPsec's ESP.")
     var overlayPlaintext = false
 
+    @Flag(
+        help:
+            "Makes the registry of the data folder again from the records and bundles that lie beside it, says what was found, and ends. The one that was there is kept under another name."
+    )
+    var rebuild = false
+
     @Flag(help: "Listen also where other machines can reach the gateway, without encryption.")
     var allowPlaintext = false
 
@@ -103,6 +109,7 @@ struct DCFGateway: AsyncParsableCommand {
             )
         }
         Self.forbidDumps()
+        if rebuild { return try rebuildRegistry() }
         let address = try Self.address(listen, of: "--listen")
         if healthy { return try await probe(address) }
         let output = OutputLog(bytesMax: values.ownLogQueueBytes) { dropped in
@@ -144,9 +151,27 @@ struct DCFGateway: AsyncParsableCommand {
             print("serving")
             Self.end(ExitCode.success)
         }
-        let line = Array("\(problem)\n".utf8)
-        _ = write(STDERR_FILENO, line, line.count)
+        Self.complain(problem)
         Self.end(ExitCode.failure)
+    }
+
+    /// Says on standard output what was found, on standard error what was not.
+    private func rebuildRegistry() throws {
+        let outcome: RegistryRebuild.Outcome
+        do {
+            outcome = try RegistryRebuild(dataFolder: try dataFolder(GatewayConfiguration.ownVariables())).run()
+        } catch {
+            Self.complain("\(error)")
+            throw ExitCode.failure
+        }
+        for sentence in outcome.found { print(sentence) }
+        for sentence in outcome.missing { print("not brought back: \(sentence)") }
+        if let before = outcome.before { print("the registry that was there is \(before) now") }
+        if let refusal = outcome.refusal {
+            Self.complain("\(refusal); it is left as it is")
+            throw ExitCode.failure
+        }
+        print("the registry is made; start the gateway")
     }
 
     /// Ends the process without the destructors of C++ globals, which the gRPC core's threads may be using.
@@ -162,6 +187,11 @@ struct DCFGateway: AsyncParsableCommand {
     private static func end(_ code: ExitCode) -> Never {
         fflush(nil)
         _exit(code.rawValue)
+    }
+
+    private static func complain(_ sentence: String) {
+        let text = "error: \(sentence)\n"
+        _ = write(STDERR_FILENO, text, text.utf8.count)
     }
 
     private var engineChosen: EngineChoice { swarm ? .swarm : engine }

@@ -11,9 +11,4 @@ struct CommandFailure: Error, Equatable, CustomStringConvertible {
     init(_ error: ConfigError) {
         description = error.description
     }
-
-    /// The same without what follows its first line.
-    var firstLine: CommandFailure {
-        CommandFailure(String(description.prefix { !$0.isNewline }))
-    }
 }

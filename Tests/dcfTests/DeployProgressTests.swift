@@ -1,3 +1,4 @@
+import GatewayProtocol
 import SystemPackage
 import Testing
 
@@ -28,16 +29,34 @@ import Testing
                 """)
     }
 
-    @Test func theFirstLineOfAFailure() {
-        #expect(CommandFailure("one\ntwo").firstLine == CommandFailure("one"))
-        #expect(CommandFailure("one").firstLine == CommandFailure("one"))
-    }
-
     @Test func aFileThatNothingImportsIsNamed() async throws {
         try await withTemporaryFolder { folder in
             #expect(HandlerCheck.hidden(in: folder) == nil)
             try folder.appending("dcf.py").write("")
             #expect(HandlerCheck.hidden(in: folder) == folder.appending("dcf.py"))
         }
+    }
+
+    private let traceback = (1...20).map { "  line \($0)" }.joined(separator: "\n") + "\nValueError: 1"
+
+    private func progress(showing traceback: String?) -> DeployProgress {
+        var progress = DeployProgress(
+            function: "f", directory: "./f", isVerbose: false, line: ProgressLine(isTerminal: false, write: { _ in }))
+        guard let traceback else { return progress }
+        var event = Pb_DeployEvent()
+        event.traceback = traceback
+        _ = progress.show(event)
+        return progress
+    }
+
+    @Test func aTracebackThatWasShownIsNotSaidAgain() {
+        let end = traceback.split(separator: "\n").suffix(12).joined(separator: "\n")
+        let message = "function \"f\" did not start: ValueError: 1\n\(end)\nThe last that it said:\n  loading"
+        #expect(
+            progress(showing: traceback).untold(message)
+                == "function \"f\" did not start: ValueError: 1\nThe last that it said:\n  loading")
+        #expect(progress(showing: nil).untold(message) == message)
+        #expect(progress(showing: traceback).untold("something else\nin two lines") == "something else\nin two lines")
+        #expect(progress(showing: "").untold(message) == message)
     }
 }

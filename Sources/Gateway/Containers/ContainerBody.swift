@@ -20,6 +20,7 @@ final class ContainerBody: ReplicaBody {
         var hasEnded = false
         /// The last line that it wrote to its standard error.
         var lastLine = LastLine()
+        var last: LastLines?
     }
 
     /// How long nothing takes the place of a container that somebody else told to end. An engine that stops does that to all,
@@ -83,16 +84,24 @@ final class ContainerBody: ReplicaBody {
     private func run(
         _ id: String, on engine: any ContainerEngine, _ onStart: @Sendable (Int32) -> Void
     ) async throws(EngineError) -> ReplicaExit {
-        var pipes: [UInt64] = []
-        defer { for pipe in pipes { logs.finish(pipe) } }
-        let output = try makePipe(.stdout, &pipes)
-        let error = try makePipe(.stderr, &pipes)
-        defer {
+        var written = LogOutput(to: log, replica: number, through: logs)
+        state.withLock { [last = written.last] in $0.last = last }
+        let result: Result<ReplicaExit, EngineError>
+        do throws(FileError) {
+            let output = try written.makePipe(.stdout)
+            let error = try written.makePipe(.stderr)
+            result = await run(id, on: engine, Pipe(output: output.rawValue, error: error.rawValue), onStart)
             withExtendedLifetime(output) {}
             withExtendedLifetime(error) {}
-        }
-        let pipe = Pipe(output: output.rawValue, error: error.rawValue)
-        let end = await withTaskGroup(of: Step.self) { group in
+        } catch { result = .failure(EngineError(.broken, "\(error)")) }
+        await written.finish()
+        return try result.get()
+    }
+
+    private func run(
+        _ id: String, on engine: any ContainerEngine, _ pipe: Pipe, _ onStart: @Sendable (Int32) -> Void
+    ) async -> Result<ReplicaExit, EngineError> {
+        await withTaskGroup(of: Step.self) { group in
             defer { group.cancelAll() }
             await follow(id, on: engine, pipe, &group)
             do throws(EngineError) {
@@ -107,7 +116,6 @@ final class ContainerBody: ReplicaBody {
             wait(id, on: engine, &group)
             return await follow(toItsEnd: id, on: engine, pipe, &group)
         }
-        return try end.get()
     }
 
     /// Has its output go to the log; returns when nothing is missed any more, or it cannot be had.
@@ -255,15 +263,6 @@ final class ContainerBody: ReplicaBody {
         }
     }
 
-    /// The container ends with the run where there can be no pipe.
-    private func makePipe(
-        _ stream: LogStream, _ pipes: inout [UInt64]
-    ) throws(EngineError) -> OwnedDescriptor {
-        do throws(FileError) {
-            return try logs.makePipe(to: log, replica: number, stream: stream, &pipes)
-        } catch let failure { throw EngineError(.broken, "\(failure)") }
-    }
-
     /// Where its output goes: descriptors of the log's pipes.
     private struct Pipe: Sendable {
         let output: Int32
@@ -313,6 +312,8 @@ final class ContainerBody: ReplicaBody {
             rest = rest.dropFirst(count)
         }
     }
+
+    var lastLines: [String] { state.withLock { $0.last }?.all ?? [] }
 
     // MARK: The link
 

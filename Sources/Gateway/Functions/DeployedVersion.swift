@@ -25,14 +25,17 @@ final class DeployedVersion: Sendable {
 
     let number: Int
     let settings: VersionSettings
+    /// What is wrong with its row in the registry or its files, if something is: it cannot be started.
+    let damage: String?
     let route: FunctionRoute
     /// When its replicas may be started again.
     let backoff = Backoff()
     private let state: Lock<State>
 
-    init(_ record: VersionRecord, settings: VersionSettings, routing: RouteContext) {
+    init(_ record: VersionRecord, settings: VersionSettings, routing: RouteContext, damage: String? = nil) {
         number = record.version
         self.settings = settings
+        self.damage = damage
         route = FunctionRoute(name: record.name, settings: settings.route, context: routing)
         state = Lock(State(record: record), .deployedVersion)
         route.mayHave(replicas: record.replicas.max)

@@ -22,6 +22,8 @@ enum FunctionError: Error {
     case logElsewhere(String, GatewayOwner)
     case bundle(BundleStoreError)
     case registry(RegistryError)
+    /// Its row in the registry cannot be used, or its files are gone.
+    case damaged(String, version: Int?, String)
     case environment(EnvironmentError)
     /// Its replicas do not get the devices that they need.
     case devices(function: String, GPUShortage, hint: String?)
@@ -62,6 +64,8 @@ enum FunctionError: Error {
                     + "-g HOST:PORT, or \"docker service logs\" on a manager of the Swarm")
         case .bundle(let error): Self.status(Self.code(error), "\(error)")
         case .registry(let error): Self.status(Self.code(error), "\(error)")
+        case .damaged(let name, let version, let problem):
+            Self.status(.failedPrecondition, Self.message(name, version: version, damage: problem))
         case .environment(let error):
             Self.status(error.isDiskFull ? .resourceExhausted : .failedPrecondition, "\(error)")
         case .devices(let function, let shortage, let hint):
@@ -91,7 +95,7 @@ enum FunctionError: Error {
     private static func code(_ error: RegistryError) -> Status.Code {
         switch error {
         case .diskFull: .resourceExhausted
-        case .newer, .damaged, .failed: .internal
+        case .newer, .damaged, .unreadable, .failed: .internal
         }
     }
 
@@ -99,8 +103,18 @@ enum FunctionError: Error {
     private static let tracebackLinesMax = 12
 
     private static func message(_ function: String, _ failure: ConstructorFailure) -> String {
-        let lines = failure.traceback.split(separator: "\n").suffix(tracebackLinesMax)
-        let head = "function \"\(function)\" did not start: \(failure.summary)"
-        return lines.isEmpty ? head : head + "\n" + lines.joined(separator: "\n")
+        var lines = ["function \"\(function)\" did not start: \(failure.summary)"]
+        lines += failure.traceback.split(separator: "\n").suffix(tracebackLinesMax).map(String.init)
+        guard !failure.lastLines.isEmpty else { return lines.joined(separator: "\n") }
+        lines.append("The last that it said (dcf function log \(function) has all):")
+        lines += failure.lastLines.map { "  " + $0 }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func message(_ function: String, version: Int?, damage: String) -> String {
+        let subject = version.map { "version \($0) of function \"\(function)\"" } ?? "function \"\(function)\""
+        return
+            "\(subject) cannot be used: \(damage). Deploy it again with --update, go back with dcf function rollback \(function), "
+            + "or stop the gateway and run it once with --rebuild, which knows what was deployed"
     }
 }

@@ -156,7 +156,10 @@ final class FunctionPlanner: Sendable {
             progress(.step("unpacking"))
             do throws(BundleStoreError) {
                 try bundles.unpack(record.bundle, function: record.name, version: record.version)
-            } catch { throw .bundle(error) }
+            } catch {
+                if Task.isCancelled { throw .cancelled }
+                throw .bundle(error)
+            }
         }
         let handler = folder + "/" + config.handler.file
         guard access(handler, R_OK) == 0 else {
@@ -172,6 +175,25 @@ final class FunctionPlanner: Sendable {
             ) { progress(.output($0)) }
             return plan(record, config, .process(ProcessSource(folder: folder, python: python)))
         } catch { throw .environment(error) }
+    }
+
+    /// The environment that a version would be started with now, by its name in the cache, whether or not it is there; nil
+    /// where it needs none.
+    func environment(of record: VersionRecord) async throws(FunctionError) -> String? {
+        guard record.deploy == .process else { return nil }
+        let config = try parse(record.config, try Self.name(record.name))
+        let folder = bundles.folder(of: record.name, version: record.version)
+        do throws(EnvironmentError) {
+            let interpreter = try await interpreters.find(config.python ?? defaultPython, relativeTo: folder)
+            return try environments.name(interpreter, requirements: folder + "/requirements.txt")
+        } catch { throw .environment(error) }
+    }
+
+    /// Removes environments that nobody has needed for so long.
+    ///
+    /// - Returns: their names.
+    func removeEnvironments(besides needed: Set<String>, unusedFor time: Duration) -> [String] {
+        environments.removeUnused(besides: needed, unusedFor: time)
     }
 
     /// The same of what another gateway has deployed.

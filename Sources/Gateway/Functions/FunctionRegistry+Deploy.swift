@@ -1,10 +1,22 @@
 internal import Environments
 internal import FunctionConfig
+internal import GRPC
 internal import Logging
 
 extension FunctionRegistry {
-    /// Deploys a function and returns when it is Ready and on the disk.
+    /// Deploys a function and returns when it is Ready and on the disk. Of one that fails nothing stays but its log.
     func deploy(
+        _ request: DeployRequest, progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> DeployedFunction {
+        do throws(FunctionError) {
+            return try await deployChecked(request, progress: progress)
+        } catch {
+            removeUnused(request.bundle)
+            throw error
+        }
+    }
+
+    private func deployChecked(
         _ request: DeployRequest, progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(FunctionError) -> DeployedFunction {
         let name = try FunctionPlanner.name(request.name)
@@ -19,47 +31,65 @@ extension FunctionRegistry {
             try planner.record(for: request, name: name, version: newest + 1),
             authorization: request.registryAuthorization, progress: progress)
         let version = makeVersion(record)
+        let files = Removal(bundle: record.bundle, name: record.name, version: record.version)
+        // Whatever ends this gateway meanwhile, the next one knows what is left over.
+        do throws(RegistryError) { try store.mark(files) } catch { throw .registry(error) }
+        let log = existing?.log ?? logs.begin(name.text)
+        if existing == nil { startingLogs[name.text] = log }
+        defer { startingLogs[name.text] = nil }
         do throws(FunctionError) {
-            let replaces = request.ifExists == .replace || version.settings.strategy == .replace
-            try await checkDevices(for: version, replaces: existing != nil && replaces)
-            version.become(try await planner.plan(record, unpacking: true, progress: progress))
-            guard let existing else { return try await deployFirst(version, progress) }
-            try await take(
-                over: existing, Traffic(version: version.number), adding: version,
-                isAlone: request.ifExists == .replace, first: request.ifExists == .replace, progress)
-            return existing
+            return try await deploy(version, request.ifExists, existing, log) { event in
+                if case .output(let line) = event { log.append(text: "dcf: \(line)", replica: 0, stream: .gateway) }
+                progress(event)
+            }
         } catch {
-            removeFiles(of: version.record, andFunction: existing == nil)
+            removeFiles(of: files)
+            let reason = error.status.message.prefix { !$0.isNewline }
+            if existing == nil {
+                logs.end(
+                    log, of: name.text, because: "the deploy of \(LogTime.text(record.createdAt)) failed: \(reason)")
+            } else {
+                log.append(
+                    text: "dcf: version \(version.number) is not deployed: \(reason)", replica: 0, stream: .gateway)
+            }
             throw error
         }
     }
 
+    private func deploy(
+        _ version: DeployedVersion, _ ifExists: DeployRequest.IfExists, _ existing: DeployedFunction?,
+        _ log: FunctionLog, progress: @escaping @Sendable (DeployProgress) -> Void
+    ) async throws(FunctionError) -> DeployedFunction {
+        let replaces = ifExists == .replace || version.settings.strategy == .replace
+        try await checkDevices(for: version, replaces: existing != nil && replaces)
+        version.become(try await planner.plan(version.record, unpacking: true, progress: progress))
+        guard let existing else { return try await deployFirst(version, log, progress) }
+        try await take(
+            over: existing, Traffic(version: version.number), adding: version, isAlone: ifExists == .replace,
+            first: ifExists == .replace, progress)
+        return existing
+    }
+
     private func deployFirst(
-        _ version: DeployedVersion, _ progress: @escaping @Sendable (DeployProgress) -> Void
+        _ version: DeployedVersion, _ log: FunctionLog, _ progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(FunctionError) -> DeployedFunction {
         var record = version.record
         record.traffic = 100
         version.become(record)
-        let log = logs.log(of: record.name)
         let now = LogTime.now()
         let function = DeployedFunction(
             FunctionRecord(name: record.name, createdAt: now, updatedAt: now), versions: [version],
             traffic: Traffic(version: version.number), current: version, log: log)
+        let set = try await startBeside(version, log, count: max(record.replicas.min, 1), progress)
         do throws(FunctionError) {
-            let set = try await startBeside(version, log, count: max(record.replicas.min, 1), progress)
-            do throws(RegistryError) {
-                try store.save(StoredFunction(function.record, versions: [record]))
-            } catch {
-                set.stop()
-                await set.waitUntilEnded()
-                throw FunctionError.registry(error)
-            }
-            run(version, set)
-            set.activate()
+            try save(StoredFunction(function.record, versions: [record]))
         } catch {
-            log.remove()
+            set.stop()
+            await set.waitUntilEnded()
             throw error
         }
+        run(version, set)
+        set.activate()
         functions[function.name] = function
         publish(function)
         context.changes.announce()
@@ -70,7 +100,8 @@ extension FunctionRegistry {
     func delete(_ name: String) async throws(FunctionError) {
         let function = try beginExisting(name)
         defer { end(name) }
-        do throws(RegistryError) { try store.delete(name) } catch { throw .registry(error) }
+        let isScarce = reserve.isScarce
+        try forget(function)
         routes.remove(name)
         functions[name] = nil
         let failure = CallFailure.unknownFunction(name, nearest: nil)
@@ -83,13 +114,12 @@ extension FunctionRegistry {
         context.changes.announce()
         for set in sets { retire(set) }
         for set in sets { await set.waitUntilEnded() }
-        function.log.remove()
-        do {
-            try bundles.removeFolder(of: name, version: nil)
-        } catch {
-            context.logger.warning("files of \(name) are not removed: \(error)")
+        logs.end(function.log, of: name, because: "function \"\(name)\" was deleted at \(LogTime.text(LogTime.now()))")
+        for version in function.versions {
+            removeFiles(of: Removal(bundle: version.record.bundle, name: name, version: version.number))
         }
-        for bundle in Set(function.versions.map(\.record.bundle)) { removeUnused(bundle) }
+        if isScarce { await removeUnusedEnvironments(atOnce: true) }
+        reserve.take()
         // A build that follows at once finds either the image or nothing of it.
         await context.containers.wait(for: function.versions.map { releaseImage(of: $0.record, isLast: true) })
     }
@@ -104,6 +134,7 @@ extension FunctionRegistry {
         do throws(FunctionError) {
             var counts: [Int] = []
             for version in function.live {
+                if let damage = version.damage { throw .damaged(name, version: version.number, damage) }
                 version.become(try await planner.plan(version.record, unpacking: false) { _ in })
                 counts.append(wantedAtStart(version, relieving: [version]))
             }
@@ -121,9 +152,11 @@ extension FunctionRegistry {
             set.activate()
             run(version, set)
         }
-        for version in function.versions where version.problem != nil {
+        for version in function.versions where version.problem != nil && version.damage == nil {
             if let set = version.forgive() { retire(set) }
         }
+        // What was wrong with its own row, if anything was, is put right.
+        if let stored = self.stored(function) { try save(stored) }
         context.changes.announce()
     }
 
@@ -162,21 +195,9 @@ extension FunctionRegistry {
         version.remove()
         keepCount(of: version, function)
         let record = version.record
-        let cleanUp: @Sendable () async -> Void = { [self] in await removeFiles(of: record, andFunction: false) }
+        let files = Removal(bundle: record.bundle, name: record.name, version: record.version)
+        let cleanUp: @Sendable () async -> Void = { [self] in await removeDropped(files, of: record) }
         if let set = version.release() { retire(set, then: cleanUp) } else { context.tasks.add(cleanUp) }
-    }
-
-    /// Removes the folder of a version that is not kept, and its bundle where no other needs it.
-    ///
-    /// - Parameter isLast: the function's folder, too: it has no other version.
-    private func removeFiles(of record: VersionRecord, andFunction isLast: Bool) {
-        do {
-            try bundles.removeFolder(of: record.name, version: isLast ? nil : record.version)
-        } catch {
-            context.logger.warning("files of \(record.name)@\(record.version) are not removed: \(error)")
-        }
-        removeUnused(record.bundle)
-        releaseImage(of: record, isLast: false)
     }
 
     /// - Parameter isLast: whether its function is gone.
@@ -186,15 +207,9 @@ extension FunctionRegistry {
         return context.containers.releaseImage(of: record, isLast: isLast, isUsed: isUsed)
     }
 
-    private func removeUnused(_ bundle: String) {
-        guard !bundle.isEmpty, !deploying.contains(bundle),
-            !functions.values.contains(where: { $0.versions.contains { $0.record.bundle == bundle } })
-        else { return }
-        do {
-            try bundles.remove(bundle)
-        } catch {
-            context.logger.warning("bundle \(bundle) is not removed: \(error)")
-        }
+    private func removeDropped(_ files: Removal, of record: VersionRecord) {
+        removeDropped(files)
+        releaseImage(of: record, isLast: false)
     }
 }
 

@@ -29,11 +29,7 @@ extension FunctionRegistry {
             if versions.contains(where: { $0 === version }) { record.replicas = range }
             return record
         }
-        do throws(RegistryError) {
-            try store.save(StoredFunction(function.record, versions: records))
-        } catch {
-            throw .registry(error)
-        }
+        try save(StoredFunction(function.record, versions: records))
         for (version, record) in zip(function.versions, records) { version.become(record) }
         for version in versions {
             guard let set = version.set else { continue }

@@ -101,11 +101,7 @@ extension FunctionRegistry {
             record.traffic = traffic.weight(of: version.number)
             return record
         }
-        do throws(RegistryError) {
-            try store.save(StoredFunction(record, versions: records))
-        } catch {
-            throw .registry(error)
-        }
+        try save(StoredFunction(record, versions: records))
         for (version, record) in zip(kept, records) { version.become(record) }
         for (version, set) in started {
             version.route.reopen()
@@ -141,7 +137,10 @@ extension FunctionRegistry {
     private func kept(of all: [DeployedVersion], _ traffic: Traffic) -> [DeployedVersion] {
         var surplus = all.count - context.limits.versions
         return all.filter { version in
-            guard surplus > 0, traffic.weight(of: version.number) == 0 else { return true }
+            guard traffic.weight(of: version.number) == 0 else { return true }
+            // One that only shows that the registry has none.
+            guard version.number > 0 else { return false }
+            guard surplus > 0 else { return true }
             surplus -= 1
             return false
         }

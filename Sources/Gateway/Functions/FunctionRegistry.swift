@@ -7,6 +7,9 @@ internal import Logging
 /// function there is one change at a time.
 actor FunctionRegistry {
     let store: FunctionStore
+    /// What is deployed once more, beside the registry.
+    let records: RecordFolder
+    let reserve: DataReserve
     let bundles: BundleStore
     let planner: FunctionPlanner
     let routes: RouteTable
@@ -27,18 +30,29 @@ actor FunctionRegistry {
     private var leaving: [ReplicaSet] = []
     /// Bundles of deploys that are under way.
     var deploying: [String] = []
+    /// Logs of functions that are deployed for the first time, until they are.
+    var startingLogs: [String: FunctionLog] = [:]
+    /// Files of versions that are no longer kept, of functions that are being changed.
+    var postponed: [Removal] = []
+    /// Functions whose records could not be written.
+    var unrecorded: Set<String> = []
     /// Names of functions that are being changed.
     private var busy: Set<String> = []
     /// Calls of versions that are no longer kept, not written yet.
     private var uncounted: [String: UInt64] = [:]
+    /// Whether counts could not be written the last time: said once.
+    private var isCountingLate = false
     private var isDraining = false
     private(set) var isStopped = false
 
     init(
-        store: FunctionStore, bundles: BundleStore, planner: FunctionPlanner, routes: RouteTable,
-        routing: RouteContext, logs: LogFolder, context: SupervisionContext
+        store: FunctionStore, records: RecordFolder, reserve: DataReserve, bundles: BundleStore,
+        planner: FunctionPlanner, routes: RouteTable, routing: RouteContext, logs: LogFolder,
+        context: SupervisionContext
     ) {
         self.store = store
+        self.records = records
+        self.reserve = reserve
         self.bundles = bundles
         self.planner = planner
         self.routes = routes
@@ -69,22 +83,17 @@ actor FunctionRegistry {
 
     /// Puts the functions of the last time back to work. They become Ready in their own time; of those that may be idle
     /// nothing is looked at but their records.
-    func restore() throws(RegistryError) {
-        let all = try store.all()
-        do {
-            try bundles.removeUnreferenced(keeping: Set(all.flatMap(\.versions).map(\.bundle)))
-            try bundles.removeUnreferencedFolders(
-                keeping: Dictionary(
-                    uniqueKeysWithValues: all.map { ($0.function.name, Set($0.versions.map(\.version))) }))
-        } catch {
-            context.logger.warning("old bundles are not removed: \(error)")
-        }
+    ///
+    /// - Parameter all: what the registry has.
+    func restore(_ all: [StoredFunction]) {
         for stored in all {
-            guard let function = makeFunction(stored) else {
-                context.logger.error("\(stored.function.name) has no version that gets its calls; it is left out")
-                continue
-            }
+            guard let function = makeFunction(stored) else { continue }
             functions[function.name] = function
+        }
+        record(all)
+        removeMarked(uploadedBefore: .max)
+        tellUnknown()
+        for function in self.all {
             publish(function)
             settle(function)
         }
@@ -97,26 +106,46 @@ actor FunctionRegistry {
     }
 
     private func makeFunction(_ stored: StoredFunction) -> DeployedFunction? {
-        let versions = stored.versions.map { makeVersion($0) }
+        let versions = stored.versions.map { makeVersion($0, damage: damage(of: $0, stored)) }
         let weights = stored.versions.map { (version: $0.version, weight: UInt64(clamping: $0.traffic)) }
-        guard let newest = versions.last(where: { $0.record.traffic > 0 }) else { return nil }
+        guard let newest = versions.last(where: { $0.record.traffic > 0 }) ?? versions.last else { return nil }
         // Weights that do not add up are nobody's work; then all calls go to the newest that had any.
         let traffic = (try? Traffic(weights)) ?? Traffic(version: newest.number)
-        return DeployedFunction(
+        let function = DeployedFunction(
             stored.function, versions: versions, traffic: traffic, current: newest,
             log: logs.log(of: stored.function.name))
+        if let problem = stored.problem {
+            let reason = FunctionError.damaged(function.name, version: nil, problem).status.message
+            context.logger.error("\(reason)")
+            for version in function.live where version.damage == nil { version.give(up: reason) }
+        }
+        return function
+    }
+
+    /// What keeps a version from being started, as far as that can be seen without trying.
+    private func damage(of record: VersionRecord, _ stored: StoredFunction) -> String? {
+        if let problem = stored.versionProblems[record.version] { return problem }
+        guard record.version > 0, record.deploy == .process,
+            !bundles.holds(record.bundle, function: record.name, version: record.version)
+        else { return nil }
+        return "its bundle \(record.bundle) and its folder are gone"
     }
 
     /// A version as its record says, not running. One whose config this gateway cannot read is Failed.
-    func makeVersion(_ record: VersionRecord) -> DeployedVersion {
+    ///
+    /// - Parameter damage: what is wrong with its row or its files, if something is: then it is Failed, too.
+    func makeVersion(_ record: VersionRecord, damage: String? = nil) -> DeployedVersion {
         let version: DeployedVersion
         do throws(FunctionError) {
+            if let damage { throw .damaged(record.name, version: record.version, damage) }
             version = DeployedVersion(record, settings: try planner.settings(of: record), routing: routing)
         } catch {
+            let damage = damage ?? "in its row config cannot be used: \(error.status.message)"
             version = DeployedVersion(
-                record, settings: VersionSettings(limits: context.limits), routing: routing)
-            context.logger.error("\(record.name) cannot be started: \(error.status.message)")
-            version.give(up: error.status.message)
+                record, settings: VersionSettings(limits: context.limits), routing: routing, damage: damage)
+            let reason = FunctionError.damaged(record.name, version: record.version, damage).status.message
+            context.logger.error("\(reason)")
+            version.give(up: reason)
         }
         version.route.onWaiting { [weak self, weak version, tasks = context.tasks] in
             guard let self, let version else { return }
@@ -150,12 +179,23 @@ actor FunctionRegistry {
                 counts[name, default: 0] += count
             }
         }
+        // Until they are written.
+        uncounted = counts
         guard !counts.isEmpty else { return }
-        uncounted = [:]
         do throws(RegistryError) {
-            try store.addInvocations(counts)
+            // The last chance is worth the room that is kept.
+            if isStopped {
+                try reserve.lend { () throws(RegistryError) in try store.addInvocations(counts) }
+            } else {
+                try store.addInvocations(counts)
+            }
+            uncounted = [:]
+            isCountingLate = false
         } catch {
-            context.logger.warning("invocation counts are not written: \(error)")
+            if !isCountingLate || isStopped {
+                context.logger.warning("invocation counts are not written yet, and kept until they can be: \(error)")
+            }
+            isCountingLate = true
         }
     }
 
@@ -184,9 +224,13 @@ actor FunctionRegistry {
         return function
     }
 
+    /// Whether a change of that function is under way.
+    func isChanging(_ name: String) -> Bool { busy.contains(name) }
+
     /// The change is over.
     func end(_ name: String) {
         busy.remove(name)
+        removePostponed(of: name)
         if let function = functions[name] { settle(function) }
     }
 
@@ -256,6 +300,7 @@ actor FunctionRegistry {
     func plan(
         _ version: DeployedVersion, progress: @escaping @Sendable (DeployProgress) -> Void
     ) async throws(FunctionError) -> FunctionPlan {
+        if let damage = version.damage { throw .damaged(version.record.name, version: version.number, damage) }
         if let plan = version.plan { return plan }
         let plan = try await planner.plan(version.record, unpacking: false, progress: progress)
         version.become(plan)
@@ -295,6 +340,9 @@ actor FunctionRegistry {
             await then()
         }
     }
+
+    /// What replicas run that finish what they have.
+    var leavingPlans: [FunctionPlan] { leaving.map(\.plan) }
 
     private func hasLeft(_ set: ReplicaSet) {
         leaving.removeAll { $0 === set }

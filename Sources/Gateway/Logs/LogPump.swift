@@ -42,15 +42,17 @@ package final class LogPump: Sendable {
     }
 
     /// Reads this end of a pipe from now on.
-    /// - Parameter onEnd: called once, on the pump's thread, when the pipe has ended and its last line is in the log.
+    /// - Parameters:
+    ///   - last: gets the lines, too.
+    ///   - onEnd: called once, on the pump's thread, when the pipe has ended and its last line is in the log.
     /// - Returns: a number for `finish`.
     @discardableResult
     package func add(
-        _ pipe: consuming OwnedDescriptor, to log: FunctionLog, replica: Int, stream: LogStream,
+        _ pipe: consuming OwnedDescriptor, to log: FunctionLog, replica: Int, stream: LogStream, last: LastLines? = nil,
         onEnd: @escaping @Sendable () -> Void = {}
     ) throws(FileError) -> UInt64 {
         let descriptor = pipe.rawValue
-        let source = LogSource(pipe: pipe, log: log, replica: replica, stream: stream, onEnd: onEnd)
+        let source = LogSource(pipe: pipe, log: log, replica: replica, stream: stream, last: last, onEnd: onEnd)
         let flags = fcntl(descriptor, F_GETFL)
         guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else {
             throw FileError("prepare", "a replica's pipe", Errno(rawValue: errno))

@@ -20,11 +20,13 @@ final class LogSource: @unchecked Sendable {
     let log: FunctionLog
     private let replica: Int
     private let stream: LogStream
+    /// Gets each line, too.
+    private let last: LastLines?
     private let onEnd: @Sendable () -> Void
     private var lines: LogLineReader
 
     init(
-        pipe: consuming OwnedDescriptor, log: FunctionLog, replica: Int, stream: LogStream,
+        pipe: consuming OwnedDescriptor, log: FunctionLog, replica: Int, stream: LogStream, last: LastLines?,
         onEnd: @escaping @Sendable () -> Void
     ) {
         descriptor = pipe.rawValue
@@ -32,6 +34,7 @@ final class LogSource: @unchecked Sendable {
         self.log = log
         self.replica = replica
         self.stream = stream
+        self.last = last
         self.onEnd = onEnd
         lines = LogLineReader(lineBytes: FunctionLogLimits().lineBytes)
     }
@@ -65,6 +68,7 @@ final class LogSource: @unchecked Sendable {
     }
 
     private func append(_ line: LogLineReader.Line) {
+        last?.add(line.text)
         log.append(line.text, replica: replica, stream: stream, requestID: line.requestID, fullBytes: line.fullBytes)
     }
 }

@@ -65,6 +65,7 @@ package final class BundleStore: Sendable {
         } catch {
             // What stays is removed at the next start.
             try? Folder.remove(temporary)
+            removeEmptyFolder(of: function)
             throw BundleStoreError(error)
         }
         return place
@@ -75,8 +76,20 @@ package final class BundleStore: Sendable {
 
     /// Removes an old version's folder; nil removes all versions.
     package func removeFolder(of function: String, version: Int?) throws(BundleStoreError) {
+        guard Folder.isPlainName(function) else { return }
         let place = version.map { folder(of: function, version: $0) } ?? functions + "/" + function
         try BundleStoreError.explaining { () throws(FileError) in try Folder.remove(place) }
+    }
+
+    /// Removes the folder of a function that has no version in it any more.
+    package func removeEmptyFolder(of function: String) {
+        guard Folder.isPlainName(function) else { return }
+        rmdir(functions + "/" + function)
+    }
+
+    /// Whether there is something to start a version from: its folder, or the bundle to unpack.
+    package func holds(_ sha256: String, function: String, version: Int) -> Bool {
+        contains(sha256) || Folder.holds(folder(of: function, version: version))
     }
 
     /// Removes one bundle.
@@ -86,31 +99,28 @@ package final class BundleStore: Sendable {
         try BundleStoreError.explaining { () throws(FileError) in try Folder.remove(path) }
     }
 
-    /// Removes every bundle that is not among these.
-    package func removeUnreferenced(keeping kept: Set<String>) throws(BundleStoreError) {
-        let bundles = bundles
-        try BundleStoreError.explaining { () throws(FileError) in
-            for name in try Folder.names(at: bundles) {
-                if name.hasSuffix(".tar"), kept.contains(String(name.dropLast(4))) { continue }
-                try Folder.remove(bundles + "/" + name)
+    /// What lies in the folders of bundles and functions and is not among these, as paths below the data folder.
+    package func unknown(
+        besides bundles: Set<String>, versions: [String: Set<Int>]
+    ) throws(BundleStoreError) -> [String] {
+        let (ours, functions) = (self.bundles, self.functions)
+        return try BundleStoreError.explaining { () throws(FileError) in
+            var found: [String] = []
+            for name in try Folder.names(at: ours)
+            where !(name.hasSuffix(".tar") && bundles.contains(String(name.dropLast(4)))) {
+                found.append("bundles/" + name)
             }
-        }
-    }
-
-    /// Removes the folders of every function and version that is not among these.
-    package func removeUnreferencedFolders(keeping kept: [String: Set<Int>]) throws(BundleStoreError) {
-        let functions = functions
-        try BundleStoreError.explaining { () throws(FileError) in
             for function in try Folder.names(at: functions) {
-                guard let versions = kept[function] else {
-                    try Folder.remove(functions + "/" + function)
+                guard let known = versions[function] else {
+                    found.append("functions/" + function)
                     continue
                 }
                 for name in try Folder.names(at: functions + "/" + function) {
-                    if let version = Int(name), versions.contains(version) { continue }
-                    try Folder.remove("\(functions)/\(function)/\(name)")
+                    if let version = Int(name), known.contains(version) { continue }
+                    found.append("functions/\(function)/\(name)")
                 }
             }
+            return found
         }
     }
 
@@ -118,7 +128,7 @@ package final class BundleStore: Sendable {
         "\(uploads)/\(lastNumber.add(1, ordering: .relaxed).newValue)"
     }
 
-    private static func isName(_ text: String) -> Bool {
+    static func isName(_ text: String) -> Bool {
         text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 }

@@ -1,11 +1,15 @@
 import GRDB
+import Synchronization
 
 /// The deployed functions, in SQLite. What a call of this type has returned from is on the disk.
 ///
-/// Every call blocks for as long as the disk takes; safe to use from any thread.
+/// A row that cannot be used is a problem of its function alone, and stays as it is until its function is changed. Every call
+/// blocks for as long as the disk takes; safe to use from any thread.
 package final class FunctionStore: Sendable {
     package let path: String
     private let queue: DatabaseQueue
+    /// The rows that could not be used when they were last read.
+    let damaged = Mutex<[String: DamagedRows]>([:])
 
     /// Opens the registry, making it or bringing its tables up to date first.
     package init(path: String) throws(RegistryError) {
@@ -22,140 +26,94 @@ package final class FunctionStore: Sendable {
         let found = try explained { queue in
             try queue.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") ?? "no answer" }
         }
-        guard found == "ok" else { throw .damaged(path: path, reason: found) }
+        guard found == "ok" else { throw RegistryError(path: path, check: found) }
         let migrator = Self.migrator
         guard try !explained({ queue in try queue.read { try migrator.hasBeenSuperseded($0) } }) else {
             throw .newer(path: path)
         }
         try explained { queue in try migrator.migrate(queue) }
-    }
-
-    private static var migrator: DatabaseMigrator {
-        var migrator = DatabaseMigrator()
-        migrator.registerMigration("1 functions") { database in
-            try database.create(table: "function", options: .strict) { table in
-                table.primaryKey("name", .text)
-                table.column("version", .integer).notNull()
-                table.column("image", .text).notNull()
-                table.column("config", .text).notNull()
-                table.column("bundle", .text).notNull()
-                table.column("labels", .text).notNull()
-                table.column("annotations", .text).notNull()
-                table.column("environment", .text).notNull()
-                table.column("replicas", .integer).notNull()
-                table.column("invocations", .integer).notNull()
-                table.column("createdAt", .integer).notNull()
-                table.column("updatedAt", .integer).notNull()
-            }
+        // Rows are found by these; without them nothing that is written would be sure.
+        let keys = try explained { queue in
+            try queue.read { [try $0.primaryKey("function").columns, try $0.primaryKey("version").columns] }
         }
-        migrator.registerMigration("2 versions", migrate: addVersions)
-        migrator.registerMigration("3 images") { database in
-            try database.alter(table: "version") { table in
-                table.add(column: "deploy", .text).notNull().defaults(to: "process")
-                table.add(column: "imageID", .text).notNull().defaults(to: "")
-                table.add(column: "imageUser", .text).notNull().defaults(to: "")
-                table.add(column: "imageVariables", .text).notNull().defaults(to: "[]")
-                table.add(column: "secrets", .text).notNull().defaults(to: "[]")
-            }
+        guard keys == [["name"], ["name", "version"]] else {
+            throw .damaged(path: path, reason: "its tables are not as dcf-gateway makes them")
         }
-        migrator.registerMigration("4 services") { database in
-            try database.alter(table: "version") { table in
-                table.add(column: "imageReference", .text).notNull().defaults(to: "")
-                table.add(column: "imageArchitecture", .text).notNull().defaults(to: "")
-                table.add(column: "constraints", .text).notNull().defaults(to: "[]")
-            }
-        }
-        return migrator
-    }
-
-    /// Versions become rows of their own. A function had one until now, which gets all calls.
-    private static func addVersions(_ database: Database) throws {
-        try database.rename(table: "function", to: "functionBefore")
-        try database.create(table: "function", options: .strict) { table in
-            table.primaryKey("name", .text)
-            table.column("invocations", .integer).notNull()
-            table.column("createdAt", .integer).notNull()
-            table.column("updatedAt", .integer).notNull()
-        }
-        try database.create(table: "version", options: .strict) { table in
-            table.column("name", .text).notNull().references("function", onDelete: .cascade)
-            table.column("version", .integer).notNull()
-            table.column("image", .text).notNull()
-            table.column("config", .text).notNull()
-            table.column("bundle", .text).notNull()
-            table.column("labels", .text).notNull()
-            table.column("annotations", .text).notNull()
-            table.column("environment", .text).notNull()
-            table.column("replicasMin", .integer).notNull()
-            table.column("replicasMax", .integer).notNull()
-            table.column("traffic", .integer).notNull()
-            table.column("createdAt", .integer).notNull()
-            table.primaryKey(["name", "version"])
-        }
-        try database.execute(
-            sql: """
-                INSERT INTO function (name, invocations, createdAt, updatedAt)
-                    SELECT name, invocations, createdAt, updatedAt FROM functionBefore;
-                INSERT INTO version (name, version, image, config, bundle, labels, annotations, environment,
-                                     replicasMin, replicasMax, traffic, createdAt)
-                    SELECT name, version, image, config, bundle, labels, annotations, environment,
-                           replicas, replicas, 100, updatedAt FROM functionBefore;
-                DROP TABLE functionBefore;
-                """)
-    }
-
-    /// Every function, by name.
-    package func all() throws(RegistryError) -> [StoredFunction] {
-        try explained { queue in
-            try queue.read { database in
-                let versions = try VersionRecord.order(Column("version")).fetchAll(database)
-                let ofFunction = Dictionary(grouping: versions, by: \.name)
-                return try FunctionRecord.order(Column("name")).fetchAll(database).map {
-                    StoredFunction($0, versions: ofFunction[$0.name] ?? [])
-                }
+        // Versions whose function has no row get one; where it cannot be written, the function is there all the same.
+        try? explained { queue in
+            try queue.write {
+                try $0.execute(
+                    sql: """
+                        INSERT INTO function (name, invocations, createdAt, updatedAt)
+                            SELECT name, 0, min(createdAt), max(createdAt) FROM version
+                            WHERE typeof(name) = 'text' AND name NOT IN (SELECT name FROM function) GROUP BY name
+                        """)
             }
         }
     }
 
-    package func function(named name: String) throws(RegistryError) -> StoredFunction? {
-        try explained { queue in
-            try queue.read { database in
-                guard let function = try FunctionRecord.fetchOne(database, key: name) else { return nil }
-                let versions = VersionRecord.filter(Column("name") == name).order(Column("version"))
-                return StoredFunction(function, versions: try versions.fetchAll(database))
-            }
-        }
-    }
-
-    /// Makes what is kept of a function this, all of it or nothing: versions that are not here any more are gone. The count
-    /// of its invocations is left alone where there is one, and so is what cannot change of a version.
+    /// Makes what is kept of a function this, all of it or nothing: versions that are not here any more are gone, and marked so
+    /// that their files go, too. The count of its invocations is left alone where there is one. Of a version whose row cannot be
+    /// used only what may change is written.
     package func save(_ stored: StoredFunction) throws(RegistryError) {
+        let name = stored.function.name
+        let rows = damaged.withLock { $0[name] } ?? DamagedRows()
+        // What is shown in place of a version that has no number is never written.
+        let versions = stored.versions.filter { $0.version > 0 }
         try explained { queue in
             try queue.write { database in
-                let function = stored.function
-                if try function.exists(database) {
-                    try function.update(database, columns: ["createdAt", "updatedAt"])
-                } else {
-                    try function.insert(database)
-                }
-                let kept = stored.versions.map(\.version)
-                try VersionRecord.filter(Column("name") == function.name && !kept.contains(Column("version")))
-                    .deleteAll(database)
-                for version in stored.versions {
-                    if try version.exists(database) {
+                try Self.write(stored.function, isDamaged: rows.function, database)
+                let kept = versions.map(\.version)
+                let gone = VersionRecord.filter(Column("name") == name && !kept.contains(Column("version")))
+                try Self.mark(gone, database)
+                try gone.deleteAll(database)
+                for version in versions {
+                    if try !version.exists(database) {
+                        try version.insert(database)
+                    } else if rows.versions.contains(version.version) {
                         try version.update(database, columns: VersionRecord.changing)
                     } else {
-                        try version.insert(database)
+                        try version.update(database)
                     }
                 }
+                try Self.unmark(versions, database)
             }
         }
+        damaged.withLock { damaged in
+            let left = rows.versions.intersection(versions.map(\.version))
+            damaged[name] = left.isEmpty ? nil : DamagedRows(versions: left)
+        }
+        checkpoint()
     }
 
-    /// Whether there was one.
+    private static func write(_ function: FunctionRecord, isDamaged: Bool, _ database: Database) throws {
+        guard try function.exists(database) else { return try function.insert(database) }
+        let columns = ["createdAt", "updatedAt"] + (isDamaged ? ["invocations"] : [])
+        try function.update(database, columns: columns)
+    }
+
+    /// Whether there was one. The files of its versions are marked, so that they go.
     @discardableResult
     package func delete(_ name: String) throws(RegistryError) -> Bool {
-        try explained { queue in try queue.write { try FunctionRecord.deleteOne($0, key: name) } }
+        let wasThere = try explained { queue in
+            try queue.write { database in
+                let versions = VersionRecord.filter(Column("name") == name)
+                try Self.mark(versions, database)
+                let count = try versions.deleteAll(database)
+                return try FunctionRecord.deleteOne(database, key: name) || count > 0
+            }
+        }
+        damaged.withLock { $0[name] = nil }
+        checkpoint()
+        return wasThere
+    }
+
+    /// Moves what was committed into the registry's own file and empties the write-ahead log, which is all that a damaged log
+    /// can lose then. Where that cannot be done, the log has it.
+    package func checkpoint() {
+        try? explained { queue in
+            try queue.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
+        }
     }
 
     /// Adds to the counts, all or none; functions that are no longer there are passed over.
@@ -183,10 +141,11 @@ package final class FunctionStore: Sendable {
     }
 
     package func close() throws(RegistryError) {
+        checkpoint()
         try explained { queue in try queue.close() }
     }
 
-    private func explained<Result>(_ work: (DatabaseQueue) throws -> Result) throws(RegistryError) -> Result {
+    func explained<Result>(_ work: (DatabaseQueue) throws -> Result) throws(RegistryError) -> Result {
         let queue = queue
         return try Self.explained(path) { try work(queue) }
     }
@@ -195,13 +154,7 @@ package final class FunctionStore: Sendable {
         do {
             return try work()
         } catch let error as DatabaseError {
-            switch error.resultCode {
-            case .SQLITE_CORRUPT, .SQLITE_NOTADB: throw .damaged(path: path, reason: error.message ?? "\(error)")
-            case .SQLITE_FULL: throw .diskFull(path: path)
-            default: throw .failed(path: path, reason: error.message ?? "\(error)")
-            }
-        } catch let error as RowDecodingError {
-            throw .damaged(path: path, reason: "\(error)")
+            throw RegistryError(path: path, error)
         } catch {
             throw .failed(path: path, reason: "\(error)")
         }

@@ -2,6 +2,7 @@ internal import FunctionConfig
 internal import GRPC
 internal import GatewayProtocol
 internal import SwiftProtobuf
+internal import Synchronization
 
 /// Every RPC but those that call functions: finds what a call is for, and answers it.
 final class GatewayService: Sendable {
@@ -11,10 +12,13 @@ final class GatewayService: Sendable {
     private let logs: LogService
     private let reflection: ReflectionService
     private let maxMetadataBytes: Int
+    /// Settled when nothing is begun any more.
+    private let draining: Promise<Void>
+    private let changes = Atomic<Int>(0)
 
     init(
         management: ManagementService, deploys: DeployService, uploads: UploadService,
-        logs: LogService, reflection: ReflectionService, maxMetadataBytes: Int
+        logs: LogService, reflection: ReflectionService, maxMetadataBytes: Int, draining: Promise<Void>
     ) {
         self.management = management
         self.deploys = deploys
@@ -22,6 +26,7 @@ final class GatewayService: Sendable {
         self.logs = logs
         self.reflection = reflection
         self.maxMetadataBytes = maxMetadataBytes
+        self.draining = draining
     }
 
     /// Serves the calls that arrive until the server shuts down.
@@ -33,22 +38,54 @@ final class GatewayService: Sendable {
         }
     }
 
-    /// Answers one call; the work is cancelled when the caller leaves.
+    /// Answers one call; the work is cancelled when the caller leaves, and where it may take long also when the gateway drains.
     private func serve(_ call: ServerCall) async {
+        let answer = OneAnswer(call)
+        let isChange = Self.isChange(call.method)
+        if isChange { changes.add(1, ordering: .relaxed) }
+        defer { if isChange { changes.subtract(1, ordering: .releasing) } }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in
-                let status: Status
+                var status: Status
                 do throws(Status) {
                     status = try await dispatch(call)
                 } catch {
                     status = error
                 }
-                await call.finish(status)
+                // Whatever was under way is undone.
+                let isCut = status.code == .cancelled || call.method == GatewayMethod.followLog
+                if isCut, draining.current != nil { status = CallFailure.draining.status }
+                await answer.give(status)
             }
             group.addTask { await call.closed() }
+            if isChange || Self.goesOn(call.method) {
+                group.addTask { [draining] in
+                    guard await draining.value() != nil else { return }
+                    // The rest of an upload may never come.
+                    if call.method == GatewayMethod.upload { await answer.give(CallFailure.draining.status) }
+                }
+            }
             await group.next()
             group.cancelAll()
         }
+    }
+
+    /// Changes that are under way. They are given up when the gateway drains, which takes a moment.
+    var unfinished: Int { changes.load(ordering: .acquiring) }
+
+    /// Whether it starts functions, which may take long.
+    private static func isChange(_ method: String) -> Bool {
+        switch method {
+        case GatewayMethod.deployWatch, GatewayMethod.deploy, GatewayMethod.update, GatewayMethod.restart,
+            GatewayMethod.rollback, GatewayMethod.setTraffic:
+            true
+        default: false
+        }
+    }
+
+    /// Whether it goes on for as long as its caller likes.
+    private static func goesOn(_ method: String) -> Bool {
+        method == GatewayMethod.upload || method == GatewayMethod.followLog
     }
 
     private func dispatch(_ call: ServerCall) async throws(Status) -> Status {

@@ -4,9 +4,11 @@ internal import GatewayProtocol
 /// Takes bundles. One that is known already is not sent again.
 final class UploadService: Sendable {
     private let bundles: BundleStore
+    private let store: FunctionStore
 
-    init(bundles: BundleStore) {
+    init(bundles: BundleStore, store: FunctionStore) {
         self.bundles = bundles
+        self.store = store
     }
 
     func serve(_ call: ServerCall) async throws(Status) {
@@ -16,6 +18,8 @@ final class UploadService: Sendable {
         }
         var reply = Pb_UploadReply()
         if bundles.contains(first.sha256) {
+            // Its time begins anew: whoever has asked is about to deploy it.
+            try mark(first.sha256)
             reply.known = true
             return try await call.send(reply)
         }
@@ -26,6 +30,8 @@ final class UploadService: Sendable {
                 try writer.append([UInt8](piece.data))
             }
             if Task.isCancelled { return }
+            // Before it is there: nothing lies in the store that the registry does not know.
+            try mark(first.sha256)
             try writer.commit()
         } catch let error as BundleStoreError {
             throw FunctionError.bundle(error).status
@@ -34,6 +40,12 @@ final class UploadService: Sendable {
         }
         reply.stored = true
         try await call.send(reply)
+    }
+
+    private func mark(_ sha256: String) throws(Status) {
+        do throws(RegistryError) { try store.mark(Removal(bundle: sha256)) } catch {
+            throw FunctionError.registry(error).status
+        }
     }
 
     /// A piece that does not parse ends the upload like one that is missing: the bundle is not whole then. One that is

@@ -4,6 +4,8 @@ struct ConstructorFailure: Error, Sendable, Equatable {
     var summary: String
     /// The whole Python traceback; empty when there was none.
     var traceback: String
+    /// What its process wrote last, besides the traceback.
+    var lastLines: [String] = []
     /// Whether the cause is not the handler's own code: see `DeathCause`.
     var isElsewhere = false
 

@@ -44,6 +44,11 @@ struct FunctionPlan: Sendable {
         }
     }
 
+    /// The environment that it was made with, by its name in the cache; nil where that is the interpreter itself.
+    var environment: String? {
+        if case .process(let source) = source { source.python.key } else { nil }
+    }
+
     /// What each of its replicas needs of the host's GPUs; nil is none.
     var gpus: GPURequest? {
         // A Swarm gives its nodes' devices itself.

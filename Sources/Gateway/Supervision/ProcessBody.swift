@@ -14,6 +14,7 @@ final class ProcessBody: ReplicaBody {
     private struct State {
         var process: ReplicaProcess?
         var tree: ReplicaTree?
+        var last: LastLines?
         /// What its process is forked from, if it is, and the claim that keeps it.
         var template: TemplateProcess?
         var claim: TemplateClaim?
@@ -85,14 +86,25 @@ final class ProcessBody: ReplicaBody {
             cpus: plan.config.limits.wholeCPUs, tree: context.containment.makeTree())
         state.withLock { $0.tree = launch.tree }
         defer { state.withLock { $0.tree = nil } }
-        var pipes: [UInt64] = []
-        // Something that it started may still hold them.
-        defer { for pipe in pipes { context.logs.finish(pipe) } }
         let template = state.withLock { $0.template }
         defer { releaseTemplate() }
+        var written = LogOutput(to: log, replica: number, through: context.logs)
+        state.withLock { [last = written.last] in $0.last = last }
+        let result: Result<ReplicaExit, ConstructorFailure>
+        do throws(ConstructorFailure) {
+            result = .success(try await run(launch, template, &written, onStart))
+        } catch { result = .failure(error) }
+        await written.finish()
+        return try result.get()
+    }
+
+    private func run(
+        _ launch: ReplicaLaunch, _ template: TemplateProcess?, _ written: inout LogOutput,
+        _ onStart: @escaping @Sendable (Int32) -> Void
+    ) async throws(ConstructorFailure) -> ReplicaExit {
         do {
-            let output = try context.logs.makePipe(to: log, replica: number, stream: .stdout, &pipes)
-            let error = try context.logs.makePipe(to: log, replica: number, stream: .stderr, &pipes)
+            let output = try written.makePipe(.stdout)
+            let error = try written.makePipe(.stderr)
             let started: @Sendable (ReplicaProcess) -> Void = { [self] process in
                 state.withLock { $0.process = process }
                 onStart(process.pid)
@@ -108,6 +120,8 @@ final class ProcessBody: ReplicaBody {
             throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: true)
         }
     }
+
+    var lastLines: [String] { state.withLock { $0.last }?.all ?? [] }
 
     private func releaseTemplate() {
         let claim = state.withLock { state in

@@ -44,12 +44,17 @@ protocol ReplicaBody: AnyObject, Sendable {
     /// Resident bytes of all it started; nil where its limit is kept by others, or it does not run.
     func memory() -> UInt64?
 
+    /// What its watcher wrote last, the oldest first: once `run` has returned, all of it is in the log, too.
+    var lastLines: [String] { get }
+
     /// What had not happened yet when the time to start was over.
     func tooSlow(_ limit: Duration) -> ConstructorFailure
 }
 
 extension ReplicaBody {
     var takesTurn: Bool { true }
+
+    var lastLines: [String] { [] }
 
     func prepare(onTurn: @escaping @Sendable (_ waits: Bool) -> Void) async throws(ConstructorFailure) {}
 

@@ -236,7 +236,8 @@ final class ReplicaRun: ReplicaLinkObserver {
             return .died(how: how, cause: cause, hadAnswered: hadAnswered, failure: nil)
         }
         if life.isStopping { return .stopped }
-        let failure = life.failure ?? beforeReady(exit, verdict: life.verdict ?? stuck)
+        var failure = life.failure ?? beforeReady(exit, verdict: life.verdict ?? stuck)
+        failure.lastLines = LastLines.of(body.lastLines, besides: failure.traceback)
         note("not started: \(failure.summary)")
         return .died(how: failure.summary, cause: failure.cause, hadAnswered: false, failure: failure)
     }

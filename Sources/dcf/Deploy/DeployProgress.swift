@@ -8,8 +8,8 @@ struct DeployProgress {
     let directory: FilePath
     let isVerbose: Bool
     let line: ProgressLine
-    /// Whether a traceback was shown, whole: the failure that follows need not repeat the end of it.
-    private(set) var hasTraceback = false
+    /// The tracebacks that were shown: an error need not say them again.
+    private(set) var tracebacks: [String] = []
 
     init(function: String, directory: FilePath, isVerbose: Bool, line: ProgressLine) {
         self.function = function
@@ -24,8 +24,8 @@ struct DeployProgress {
         case .progress(let step): line.step("\(function): \(step)")
         case .output(let output): if isVerbose { line.line(output.trimmedAtEnd) }
         case .traceback(let traceback):
-            hasTraceback = true
             line.line(Self.atHome(traceback, of: function, in: directory).trimmedAtEnd)
+            tracebacks.append(traceback)
         case .done(let function): return function
         case nil: break
         }
@@ -52,5 +52,19 @@ struct DeployProgress {
         let version = path[found.upperBound...]
         guard let slash = version.firstIndex(of: "/"), Int(version[..<slash]) != nil else { return nil }
         return version[version.index(after: slash)...]
+    }
+
+    /// An error's message without the lines of tracebacks that were shown already.
+    func untold(_ message: String) -> String {
+        var lines = message.split(separator: "\n", omittingEmptySubsequences: false)
+        for traceback in tracebacks {
+            let told = traceback.split(separator: "\n", omittingEmptySubsequences: true)
+            // The message has the traceback's end, as much as fits.
+            guard let count = (1...max(told.count, 1)).last(where: { lines.firstRange(of: told.suffix($0)) != nil }),
+                let range = lines.firstRange(of: told.suffix(count))
+            else { continue }
+            lines.removeSubrange(range)
+        }
+        return lines.joined(separator: "\n")
     }
 }

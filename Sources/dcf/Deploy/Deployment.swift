@@ -91,8 +91,7 @@ struct Deployment {
             done = try await watch(request, &progress)
         } catch {
             line.clear()
-            let failure = client.failure(error, deploying: function)
-            throw progress.hasTraceback ? failure.firstLine : failure
+            throw client.failure(error, deploying: function)
         }
         line.clear()
         Console.note("\(function.name): \(done.status.isEmpty ? "Ready" : done.status)")
@@ -105,8 +104,12 @@ struct Deployment {
         try await call.send(try GatewayClient.bytes(of: request))
         try await call.closeSend()
         var done: Pb_Function?
-        while let bytes = try await call.receive() {
-            done = progress.show(try GatewayClient.message(from: bytes)) ?? done
+        do throws(Status) {
+            while let bytes = try await call.receive() {
+                done = progress.show(try GatewayClient.message(from: bytes)) ?? done
+            }
+        } catch {
+            throw Status(error.code, progress.untold(error.message), metadata: error.metadata)
         }
         guard let done else {
             throw Status(.internal, "the gateway ended the deploy without saying how it went")

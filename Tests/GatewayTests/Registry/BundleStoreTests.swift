@@ -101,17 +101,30 @@ import Testing
         #expect(try work.tree("uploads").isEmpty)
     }
 
-    @Test func unreferencedOnesGo() throws {
+    @Test func whatNobodyKnowsIsToldAndStays() throws {
         let first = try put("1")
         let second = try put("2")
         try store.unpack(first, function: "a", version: 1)
         try store.unpack(second, function: "a", version: 2)
         try store.unpack(second, function: "b", version: 1)
-        try store.removeUnreferenced(keeping: [second])
-        #expect(!store.contains(first))
-        #expect(store.contains(second))
-        try store.removeUnreferencedFolders(keeping: ["a": [2]])
-        #expect(try work.tree("functions") == ["functions/a/", "functions/a/2/", "functions/a/2/handler.py"])
+        let before = try work.tree()
+        #expect(
+            try store.unknown(besides: [second], versions: ["a": [2]])
+                == [
+                    "bundles/\(first).tar", "functions/a/1", "functions/b",
+                ].sorted())
+        #expect(try store.unknown(besides: [first, second], versions: ["a": [1, 2], "b": [1]]).isEmpty)
+        #expect(try BundleStore(dataFolder: work.path).unknown(besides: [], versions: [:]).count == 4)
+        #expect(try work.tree() == before)
+        #expect(store.holds(first, function: "z", version: 9))
+        #expect(store.holds("", function: "a", version: 1))
+        #expect(!store.holds("", function: "a", version: 3))
+        // A folder with another version in it stays.
+        try store.removeFolder(of: "a", version: 1)
+        store.removeEmptyFolder(of: "a")
+        #expect(try Folder.names(at: work.path + "/functions/a") == ["2"])
+        for name in ["", ".", "..", "../bundles", "a/2"] { try store.removeFolder(of: name, version: nil) }
+        #expect(store.contains(first) && store.contains(second))
     }
 
     @Test func aHostileBundleLeavesNothing() throws {

@@ -165,4 +165,134 @@ import Testing
             "\($0)".contains("/none/registry.sqlite")
         }
     }
+
+    /// Changes rows as somebody with sqlite3 would.
+    private func execute(_ sql: String) throws {
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = false
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        try queue.writeWithoutTransaction { try $0.execute(sql: sql) }
+        try queue.close()
+    }
+
+    @Test func aBadRowIsAProblemOfItsFunctionAlone() throws {
+        let store = try FunctionStore(path: path)
+        try store.save(stored("a", versions: [version("a", 1, traffic: 0), version("a", 2)]))
+        try store.save(stored("b"))
+        try execute("UPDATE version SET environment = 'x{', replicasMin = -3 WHERE name = 'a' AND version = 2")
+        let found = try store.all()
+        #expect(found.map(\.function.name) == ["a", "b"])
+        #expect(found[1] == stored("b"))
+        #expect(found[0].versions.map(\.version) == [1, 2])
+        #expect(found[0].problem == nil)
+        #expect(found[0].versionProblems.keys.sorted() == [2])
+        let problem = try #require(found[0].versionProblems[2])
+        #expect(problem.contains("environment is \"x{\"") && problem.contains("replicasMin is -3"))
+        // A change of the function leaves the row as it is but for what may change, and nothing of it is lost.
+        var changed = found[0]
+        changed.versions[0].traffic = 100
+        changed.versions[1].traffic = 0
+        try store.save(changed)
+        let again = try store.all()
+        #expect(again[0].versionProblems[2]?.contains("environment is \"x{\"") == true)
+        #expect(again[0].versions.map(\.traffic) == [100, 0])
+        try execute("UPDATE version SET environment = '{\"KEY\":\"value=1\"}' WHERE name = 'a' AND version = 2")
+        #expect(try !store.all()[0].hasProblem)
+    }
+
+    @Test func rowsThatAreMissingAreSaid() throws {
+        let store = try FunctionStore(path: path)
+        for name in ["a", "b", "c"] { try store.save(stored(name, invocations: 5)) }
+        try store.close()
+        try execute("DELETE FROM version WHERE name = 'a'")
+        try execute("DELETE FROM function WHERE name = 'b'")
+        let again = try FunctionStore(path: path)
+        let found = try again.all()
+        #expect(found.map(\.function.name) == ["a", "b", "c"])
+        #expect(found[0].problem?.contains("no version") == true)
+        #expect(found[0].versions.map(\.version) == [0])
+        #expect(!found[1].hasProblem && found[1].versions == [version("b", 1)])
+        // What stands in for a version that is not there is never written.
+        try again.save(found[0])
+        #expect(try again.all()[0].versions.map(\.version) == [0])
+        try again.addInvocations(["b": 2])
+        #expect(try again.function(named: "b")?.function.invocations == 2)
+    }
+
+    @Test func aChangedBundleIsWritten() throws {
+        let store = try FunctionStore(path: path)
+        try store.save(stored("a"))
+        var other = version("a", 1)
+        other.bundle = String(repeating: "b", count: 64)
+        try store.save(stored("a", versions: [other]))
+        #expect(try FunctionStore(path: path).function(named: "a")?.versions == [other])
+    }
+
+    @Test func onlyWhatIsMarkedMayGo() throws {
+        let store = try FunctionStore(path: path)
+        try store.mark(Removal(bundle: "upload", since: 1))
+        try store.mark(Removal(bundle: "upload", since: 7))
+        try store.mark(Removal(bundle: String(repeating: "a", count: 64), since: 8))
+        try store.mark(Removal(bundle: String(repeating: "a", count: 64), name: "a", version: 2, since: 9))
+        #expect(try store.removals().map(\.since) == [7, 8, 9])
+        // A version that is kept takes its marks away.
+        try store.save(stored("a", versions: [version("a", 1, traffic: 0), version("a", 2)]))
+        #expect(try store.removals().map(\.bundle) == ["upload"])
+        // One that is not kept gets one, and so do those of a function that is deleted.
+        try store.save(stored("a", versions: [version("a", 2)]))
+        #expect(try store.removals().filter { !$0.isUpload }.map(\.version) == [1])
+        try store.delete("a")
+        #expect(try FunctionStore(path: path).removals().filter { $0.name == "a" }.map(\.version).sorted() == [1, 2])
+        try store.forget(try store.removals())
+        #expect(try store.removals().isEmpty)
+    }
+
+    @Test func theRegistrysOwnFileHasIt() throws {
+        let store = try FunctionStore(path: path)
+        try store.save(stored("a"))
+        try WholeFile.replace(work.path + "/copy.sqlite", with: try WholeFile.read(path, limit: 1 << 24))
+        #expect(try FunctionStore(path: work.path + "/copy.sqlite").all() == [stored("a")])
+        #expect(try WholeFile.read(path + "-wal", limit: 1 << 24).isEmpty)
+    }
+
+    @Test(arguments: [
+        ("*** in database main ***\nPage 3: unable to get the page. error code=266", true),
+        ("Tree 4 page 7: btreeInitPage() returns error code 11", false), ("disk I/O error", true),
+        ("unable to get the page. error code=11", false), ("row 3 missing from index x", false),
+    ])
+    func aReadErrorIsNotDamage(found: String, isRead: Bool) throws {
+        let error = RegistryError(path: "/x", check: found)
+        if case .unreadable = error { #expect(isRead) } else { #expect(!isRead) }
+        #expect("\(error)".contains(isRead ? "disk" : "--rebuild"))
+    }
+
+    @Test func tablesOfAnotherMakeAreRefused() throws {
+        try FunctionStore(path: path).close()
+        try execute("CREATE TABLE v AS SELECT * FROM version; DROP TABLE version; ALTER TABLE v RENAME TO version")
+        #expect { try FunctionStore(path: path) } throws: { "\($0)".contains("--rebuild") }
+    }
+
+    @Test func recordsSayWhatTheRegistryDoes() throws {
+        let records = RecordFolder(path: work.path + "/records")
+        #expect(try records.all().isEmpty)
+        let both = stored("b", versions: [version("b", 1, traffic: 10), version("b", 2, traffic: 90)], invocations: 7)
+        try records.write(both)
+        try records.write(stored("a"))
+        #expect(records.read("b") == both)
+        #expect(records.read("c") == nil)
+        // One of a release that knew less.
+        let text = try work.read("records/a.json")
+        try work.write(
+            "records/a.json", text.split(separator: "\n").filter { !$0.contains("imageUser") }.joined(separator: "\n"))
+        #expect(records.read("a") == stored("a"))
+        try work.write("records/c.json", "{\"format\": 99}")
+        try work.write("records/d.json", "{")
+        let all = try records.all()
+        #expect(all.map(\.name) == ["a", "b", "c", "d"])
+        #expect { try all[2].record.get() } throws: { "\($0)".contains("format 99") }
+        #expect { try all[3].record.get() } throws: { "\($0)".contains("not JSON") }
+        try records.remove("b")
+        try records.remove("b")
+        #expect(records.read("b") == nil)
+    }
 }

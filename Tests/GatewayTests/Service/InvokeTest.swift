@@ -12,6 +12,7 @@ final class InvokeTest: Sendable {
     private let folder: TemporaryFolder
     private let queue = CompletionQueue(name: "test", threads: 2)
     private let calls = CompletionQueue(name: "calls", threads: 0)
+    private let connections = Connections()
     private let server: Server
     private let acceptor: Acceptor
     private let links: LinkServer
@@ -58,7 +59,6 @@ final class InvokeTest: Sendable {
             path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
             tcp: HostAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: invoker,
             logger: Logger(label: "test"))
-        let connections = Connections()
         server = Server(
             configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue, connections: connections)
         InvokeService(invoker: invoker, sweeper: sweeper, gate: gate).register(on: server, boundTo: calls)

@@ -1,0 +1,108 @@
+import Glibc
+import SystemPackage
+
+/// Digests of what lies on this machine: of contents, and of the names inside folders. Links are followed.
+enum ContentDigest {
+    private static let pieceBytes = 1 << 20
+    /// A folder that is deeper holds itself.
+    private static let depthMax = 100
+    /// What Python and repositories write beside the code.
+    private static let passedOver: Set<String> = ["__pycache__", ".git", ".hg", ".svn"]
+
+    /// A file, or a folder with all that is below it but caches and histories.
+    static func everything(at path: String) throws(FileError) -> String {
+        var digest = Digest()
+        try add(path, to: &digest, depth: 0)
+        return digest.hexadecimal()
+    }
+
+    /// What pip looks through for packages: the files in a folder, or a page and the files that it links to.
+    static func links(at path: String) throws(FileError) -> String {
+        var digest = Digest()
+        guard try look(at: path).isFolder else {
+            try add(path, to: &digest, depth: 0)
+            for file in try linkedFiles(page: path) {
+                digest.addCounted(Array(file.utf8))
+                try add(file, to: &digest, depth: 0)
+            }
+            return digest.hexadecimal()
+        }
+        for name in try Folder.names(at: path) {
+            let inner = path + "/" + name
+            // A link that leads nowhere is nothing to pip.
+            guard let status = try? look(at: inner), status.isFile else { continue }
+            digest.addCounted(Array(name.utf8))
+            try add(inner, to: &digest, depth: 0)
+        }
+        return digest.hexadecimal()
+    }
+
+    /// Which commits a repository's names stand for.
+    static func commits(at path: String) throws(FileError) -> String {
+        let inner = path + "/.git"
+        let place = Folder.holds(inner) ? inner : path
+        var digest = Digest()
+        for part in ["HEAD", "packed-refs", "refs"] where Folder.holds(place + "/" + part) {
+            digest.addCounted(Array(part.utf8))
+            try add(place + "/" + part, to: &digest, depth: 0)
+        }
+        guard Folder.holds(place + "/HEAD") else { throw FileError("open", place + "/HEAD", .noSuchFileOrDirectory) }
+        return digest.hexadecimal()
+    }
+
+    private static func add(_ path: String, to digest: inout Digest, depth: Int) throws(FileError) {
+        guard depth <= depthMax else { throw FileError("read", path, .tooManySymbolicLinkLevels) }
+        let status = try look(at: path)
+        if status.isFile {
+            digest.addCounted(Array((status.st_mode & 0o100 != 0 ? "program" : "file").utf8))
+            try addContent(of: path, to: &digest)
+        } else if status.isFolder {
+            digest.addCounted(Array("folder".utf8))
+            for name in try Folder.names(at: path) where !passedOver.contains(name) && !name.hasSuffix(".pyc") {
+                digest.addCounted(Array(name.utf8))
+                let inner = path + "/" + name
+                // A link that leads nowhere has no content.
+                do throws(FileError) { _ = try look(at: inner) } catch {
+                    if error.code == .noSuchFileOrDirectory { continue }
+                    throw error
+                }
+                try add(inner, to: &digest, depth: depth + 1)
+            }
+            digest.addCounted(Array("end".utf8))
+        }
+    }
+
+    private static func addContent(of path: String, to digest: inout Digest) throws(FileError) {
+        let file = try OwnedDescriptor(path, flags: O_RDONLY | O_NONBLOCK, following: true)
+        var own = Digest()
+        var piece = [UInt8](repeating: 0, count: pieceBytes)
+        while true {
+            let count = try file.read(into: &piece, path: path)
+            if count == 0 { break }
+            piece.withUnsafeBytes { own.add(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        }
+        digest.addCounted(Array(own.hexadecimal().utf8))
+    }
+
+    private static func look(at path: String) throws(FileError) -> stat {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw FileError("open", path, Errno(rawValue: errno)) }
+        return status
+    }
+
+    /// The files of this machine that a page's links name.
+    private static func linkedFiles(page: String) throws(FileError) -> [String] {
+        let text = String(decoding: try WholeFile.read(page, limit: 16 << 20), as: UTF8.self)
+        let folder = FilePath(page).removingLastComponent()
+        var found: [String] = []
+        for part in text.split(separator: "href=", omittingEmptySubsequences: false).dropFirst() {
+            guard let quote = part.first, quote == "\"" || quote == "'" else { continue }
+            let link = String(part.dropFirst().prefix { $0 != quote })
+            let local = FileURL.path(link) ?? (link.contains("://") ? nil : FileURL.path("file:" + link))
+            guard let local else { continue }
+            let path = folder.pushing(FilePath(local)).lexicallyNormalized().string
+            if let status = try? look(at: path), status.isFile { found.append(path) }
+        }
+        return found
+    }
+}

@@ -1,0 +1,240 @@
+internal import Environments
+internal import FunctionConfig
+internal import GRPC
+internal import Logging
+
+/// What is kept of functions on the disk: rows, records, bundles, folders, logs. Only what the registry has marked is removed.
+extension FunctionRegistry {
+    // MARK: Rows and records
+
+    /// Writes what is kept of a function: when this returns it is on the disk.
+    func save(_ stored: StoredFunction) throws(FunctionError) {
+        do throws(RegistryError) { try store.save(stored) } catch { throw .registry(error) }
+        keepRecord(of: stored)
+    }
+
+    /// What is kept of a function; nil where its own row is as it should be.
+    func stored(_ function: DeployedFunction) -> StoredFunction? {
+        guard store.hasDamagedRow(function.name) else { return nil }
+        return StoredFunction(function.record, versions: function.versions.map(\.record))
+    }
+
+    /// Takes a function out of the registry.
+    func forget(_ function: DeployedFunction) throws(FunctionError) {
+        let name = function.name
+        // Before the row: what is deleted must not come back with the records.
+        do throws(FileError) { try records.remove(name) } catch {
+            context.logger.warning("the record of \(name) is not removed: \(error)")
+        }
+        do throws(RegistryError) {
+            try reserve.lend { () throws(RegistryError) in _ = try store.delete(name) }
+        } catch {
+            keepRecord(of: StoredFunction(function.record, versions: function.versions.map(\.record)))
+            throw .registry(error)
+        }
+        unrecorded.remove(name)
+    }
+
+    /// Writes the record of a function. Of a version whose row cannot be used the record's own word stays.
+    private func keepRecord(of stored: StoredFunction) {
+        let name = stored.function.name
+        var stored = stored
+        let damaged = store.damagedVersions(of: name)
+        stored.versions.removeAll { $0.version < 1 }
+        if !damaged.isEmpty {
+            let before = records.read(name)?.versions ?? []
+            stored.versions = stored.versions.compactMap { version in
+                guard damaged.contains(version.version) else { return version }
+                var kept = before.first { $0.version == version.version }
+                kept?.traffic = version.traffic
+                return kept
+            }
+        }
+        do throws(FileError) {
+            try records.write(stored)
+            unrecorded.remove(name)
+        } catch {
+            if unrecorded.insert(name).inserted {
+                context.logger.warning("the record of \(name) is not written, and tried again: \(error)")
+            }
+        }
+    }
+
+    /// Sees to it that the records say what the registry does. One that is newer is left alone: it knows what the registry
+    /// has lost.
+    func record(_ all: [StoredFunction]) {
+        for stored in all where !stored.hasProblem {
+            let name = stored.function.name
+            guard let known = records.read(name) else {
+                keepRecord(of: stored)
+                continue
+            }
+            if known.function.updatedAt > stored.function.updatedAt {
+                context.logger.warning(
+                    """
+                    \(records.path)/\(name).json is newer than the registry: it has version \
+                    \(known.versions.last?.version ?? 0) of \(name), the registry \(stored.versions.last?.version ?? 0); if that \
+                    is missing, stop the gateway and run it once with --rebuild
+                    """)
+            } else if known.versions != stored.versions {
+                keepRecord(of: stored)
+            }
+        }
+    }
+
+    // MARK: Files
+
+    /// Removes the files of a version that is not kept: its folder, and its bundle where no other needs it.
+    func removeFiles(of files: Removal) {
+        if functions[files.name]?.version(files.version) == nil {
+            do throws(BundleStoreError) {
+                try bundles.removeFolder(of: files.name, version: files.version)
+                bundles.removeEmptyFolder(of: files.name)
+            } catch {
+                context.logger.warning("files of \(files.name)@\(files.version) are not removed: \(error)")
+                return
+            }
+        }
+        if removeUnused(files.bundle) { try? store.forget([files]) }
+    }
+
+    /// The same of a version that has been dropped, now or when the change of its function that is under way is over: that may
+    /// be about a new version of the same number.
+    func removeDropped(_ files: Removal) {
+        if isChanging(files.name) { postponed.append(files) } else { removeFiles(of: files) }
+    }
+
+    func removePostponed(of name: String) {
+        let files = postponed.filter { $0.name == name }
+        postponed.removeAll { $0.name == name }
+        for files in files { removeFiles(of: files) }
+    }
+
+    /// Removes a bundle, unless a version or a deploy needs it.
+    ///
+    /// - Returns: false where it could not be removed, and is tried again.
+    @discardableResult
+    func removeUnused(_ bundle: String) -> Bool {
+        guard BundleStore.isName(bundle), !isNeeded(bundle) else { return true }
+        do throws(BundleStoreError) {
+            try bundles.remove(bundle)
+            try? store.forget([Removal(bundle: bundle)])
+            return true
+        } catch {
+            context.logger.warning("bundle \(bundle) is not removed: \(error)")
+            return false
+        }
+    }
+
+    private func isNeeded(_ bundle: String) -> Bool {
+        deploying.contains(bundle)
+            || functions.values.contains { $0.versions.contains { $0.record.bundle == bundle } }
+    }
+
+    /// Removes what the registry has marked and no version needs: uploads that nobody has deployed, and what deploys and deletes
+    /// that were cut off have left.
+    ///
+    /// - Parameter uploadedBefore: younger uploads stay, in milliseconds since 1970.
+    func removeMarked(uploadedBefore: Int64) {
+        let removals: [Removal]
+        do throws(RegistryError) { removals = try store.removals() } catch {
+            context.logger.warning("what is to be removed is not known: \(error)")
+            return
+        }
+        for removal in removals {
+            if removal.isUpload {
+                if removal.since < uploadedBefore { removeUnused(removal.bundle) }
+                continue
+            }
+            // A deploy that goes on, or one whose end the registry has lost and the record knows.
+            if isChanging(removal.name) || isRecorded(removal) { continue }
+            removeFiles(of: removal)
+            if functions[removal.name] == nil {
+                logs.endLeft(
+                    of: removal.name, because: "function \"\(removal.name)\" was not deployed when its gateway ended")
+            }
+        }
+    }
+
+    private func isRecorded(_ removal: Removal) -> Bool {
+        records.read(removal.name)?.versions.contains {
+            $0.version == removal.version && $0.bundle == removal.bundle
+        } ?? false
+    }
+
+    /// Says what lies in the data folder and is in no row.
+    func tellUnknown() {
+        let versions = functions.values.flatMap(\.versions).map(\.record)
+        let marked = (try? store.removals()) ?? []
+        let numbers = versions.map { ($0.name, $0.version) } + marked.map { ($0.name, $0.version) }
+        let found: [String]
+        do throws(BundleStoreError) {
+            found = try bundles.unknown(
+                besides: Set(versions.map(\.bundle) + marked.map(\.bundle)),
+                versions: Dictionary(grouping: numbers) { $0.0 }.mapValues { found in Set(found.map { $0.1 }) })
+        } catch {
+            context.logger.warning("\(error)")
+            return
+        }
+        let lost = ((try? records.all()) ?? []).map { $0.name }.filter { functions[$0] == nil }
+        guard !found.isEmpty || !lost.isEmpty else { return }
+        let shown = (lost.map { "records/\($0).json" } + found).prefix(Self.unknownShown).joined(separator: ", ")
+        let rest = lost.count + found.count - Self.unknownShown
+        context.logger.warning(
+            """
+            the registry does not know of \(shown)\(rest > 0 ? " and \(rest) more" : ""): nothing of that is removed. If functions are \
+            missing, stop the gateway and run it once with --rebuild; if none are, these files can be deleted by hand
+            """)
+    }
+
+    private static let unknownShown = 5
+
+    // MARK: Logs
+
+    /// The log of a function: also of one that is only just being deployed, and for a while of one that could not be, or is deleted.
+    func log(of name: String) throws(FunctionError) -> FunctionLog {
+        if let log = functions[name]?.log ?? startingLogs[name] ?? logs.ended(of: name) { return log }
+        return try function(named: name).log
+    }
+
+    // MARK: From time to time
+
+    /// Removes what has been left over for long enough, and writes what could not be written before.
+    func tidy() {
+        let uploadsMillis = Int64(context.limits.uploadsUnused.inSeconds * 1_000)
+        removeMarked(uploadedBefore: LogTime.now() - uploadsMillis)
+        logs.removeEnded()
+        for name in unrecorded {
+            guard let function = functions[name] else {
+                unrecorded.remove(name)
+                continue
+            }
+            keepRecord(of: StoredFunction(function.record, versions: function.versions.map(\.record)))
+        }
+        reserve.take()
+        store.checkpoint()
+    }
+
+    /// Removes the environments that no version which is kept needs.
+    ///
+    /// - Parameter atOnce: however short the time that nobody has needed them; else when it was long enough.
+    func removeUnusedEnvironments(atOnce: Bool) async {
+        // One that a deploy has just made is needed, too, and not known yet.
+        guard !atOnce || deploying.isEmpty else { return }
+        var needed = Set(leavingPlans.compactMap(\.environment))
+        var areAllKnown = true
+        for version in functions.values.flatMap(\.versions) where version.damage == nil {
+            if let key = version.plan?.environment { needed.insert(key) }
+            do throws(FunctionError) {
+                if let key = try await planner.environment(of: version.record) { needed.insert(key) }
+            } catch {
+                areAllKnown = false
+            }
+        }
+        guard !atOnce || (areAllKnown && deploying.isEmpty) else { return }
+        let unused = atOnce ? Duration.zero : context.limits.environmentsUnused
+        for key in planner.removeEnvironments(besides: needed, unusedFor: unused) {
+            context.logger.info("environment \(key) is removed: no function needs it")
+        }
+    }
+}
