@@ -113,7 +113,10 @@ extension FunctionRegistry {
         }
         context.changes.announce()
         for set in sets { retire(set) }
-        for set in sets { await set.waitUntilEnded() }
+        for set in sets {
+            await set.waitUntilEnded()
+            hasLeft(set)
+        }
         logs.end(function.log, of: name, because: "function \"\(name)\" was deleted at \(LogTime.text(LogTime.now()))")
         for version in function.versions {
             removeFiles(of: Removal(bundle: version.record.bundle, name: name, version: version.number))

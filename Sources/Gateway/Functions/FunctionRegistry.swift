@@ -344,7 +344,8 @@ actor FunctionRegistry {
     /// What replicas run that finish what they have.
     var leavingPlans: [FunctionPlan] { leaving.map(\.plan) }
 
-    private func hasLeft(_ set: ReplicaSet) {
+    /// Its replicas have ended.
+    func hasLeft(_ set: ReplicaSet) {
         leaving.removeAll { $0 === set }
     }
 
