@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locks
 
 /// The last lines that a process wrote, on all its pipes: what its end is told with. Safe from any thread.
 package final class LastLines: Sendable {
@@ -8,7 +8,7 @@ package final class LastLines: Sendable {
     /// What goes along with a status must fit into a few kilobytes of metadata.
     private static let bytesMax = 2_000
 
-    private let lines = Mutex<[String]>([])
+    private let lines = Lock<[String]>([])
 
     package init() {}
 

@@ -9,7 +9,7 @@ package final class FunctionStore: Sendable {
     package let path: String
     private let queue: DatabaseQueue
     /// The rows that could not be used when they were last read.
-    let damaged = Mutex<[String: DamagedRows]>([:])
+    let damaged = Lock<[String: DamagedRows]>([:])
 
     /// Opens the registry, making it or bringing its tables up to date first.
     package init(path: String) throws(RegistryError) {

@@ -1,10 +1,10 @@
 internal import GRPC
-internal import Synchronization
+internal import Locks
 
 /// The end of a call, which several tasks may bring about: the first one does.
 final class OneAnswer: Sendable {
     private let call: ServerCall
-    private let isGiven = Mutex(false)
+    private let isGiven = Lock(false)
 
     init(_ call: ServerCall) {
         self.call = call
