@@ -191,8 +191,10 @@ extension FunctionRegistry {
 
     // MARK: Logs
 
-    /// The log of a function: also of one that is only just being deployed, and for a while of one that could not be, or is deleted.
+    /// The log of a function of this gateway: also of one that is only just being deployed, and for a while of one that could
+    /// not be, or is deleted.
     func log(of name: String) throws(FunctionError) -> FunctionLog {
+        if let owner = owner(of: name) { throw .logElsewhere(name, owner) }
         if let log = functions[name]?.log ?? startingLogs[name] ?? logs.ended(of: name) { return log }
         return try function(named: name).log
     }

@@ -17,13 +17,6 @@ extension FunctionRegistry {
         sharedServices[name]?.first.map { GatewayOwner(id: $0.owner, place: $0.place) }
     }
 
-    /// The log of a function of this gateway.
-    func log(of name: String) throws(FunctionError) -> FunctionLog {
-        let function = try function(named: name)
-        if let owner = owner(of: name) { throw .logElsewhere(name, owner) }
-        return function.log
-    }
-
     private func share(_ name: String, _ services: [SharedService]) {
         // Two of the group that have deployed the same name at once: all take the same one of them.
         let owner = services.map(\.owner).min() ?? ""

@@ -1,5 +1,5 @@
 import GRDB
-import Synchronization
+import Locks
 
 /// The deployed functions, in SQLite. What a call of this type has returned from is on the disk.
 ///
