@@ -25,11 +25,13 @@ package struct ProcessSweep {
     /// How long what is left may take to end by itself, and after it was asked, in nanoseconds.
     package static let quietNanos: Int64 = 100_000_000
     package static let askedNanos: Int64 = 300_000_000
+    /// The first of these after a gateway's end: replicas that work on nothing then have half a second for their own.
+    package static let lastQuietNanos: Int64 = 600_000_000
     /// How long a resource tracker may take when the others have been killed, in nanoseconds.
-    package static let trackerNanos: Int64 = 1_000_000_000
+    package static let trackerNanos: Int64 = 700_000_000
     /// How long those that were killed may take to end, unless there are others by then.
     package static let killNanos: Int64 = 5_000_000_000
-    /// So many are not waited for.
+    /// More of one tree are not waited for.
     package static let crowd = 64
     /// How often is looked, in nanoseconds.
     package static let pauseNanos: Int64 = 5_000_000
@@ -40,6 +42,8 @@ package struct ProcessSweep {
     private static let trackers: [[UInt8]] = [Array("resource_tracker".utf8), Array("torch_shm_manager".utf8)]
 
     private let began: Int64
+    /// How long nothing is done, in nanoseconds.
+    private let quiet: Int64
     private let isPatient: Bool
     private var isAsked = false
     private var killed: (pids: Set<Int32>, since: Int64)?
@@ -47,13 +51,17 @@ package struct ProcessSweep {
     private var isConfirmed = false
 
     /// - Parameter isPatient: whether what is left may take its time.
-    package init(at now: Int64, isPatient: Bool = true) {
+    /// - Parameter quiet: how long nothing is done, in nanoseconds.
+    package init(at now: Int64, isPatient: Bool = true, quiet: Int64 = ProcessSweep.quietNanos) {
         began = now
         self.isPatient = isPatient
+        self.quiet = quiet
     }
 
-    /// - Parameter pids: those that are there.
-    package mutating func next(_ pids: [Int32], at now: Int64) -> Step {
+    /// - Parameters:
+    ///   - pids: those that are there.
+    ///   - largest: how many of them are of one tree, at most; nil if all are of one.
+    package mutating func next(_ pids: [Int32], largest: Int? = nil, at now: Int64) -> Step {
         guard !pids.isEmpty else {
             // One that forked and ended while it was looked for may have been overlooked: the next look finds its child.
             defer { isConfirmed = true }
@@ -62,18 +70,18 @@ package struct ProcessSweep {
         sawSome = true
         isConfirmed = false
         let waited = now - began
-        let isTrackersTurn = isPatient && waited < Self.quietNanos + Self.askedNanos + Self.trackerNanos
+        let isTrackersTurn = isPatient && waited < quiet + Self.askedNanos + Self.trackerNanos
         if let killed {
             let same = Set(pids)
             if killed.pids != same { self.killed = (same, now) }
             if killed.pids == same, now - killed.since > Self.killNanos { return .giveUp }
             return isTrackersTurn ? .killOthers : .kill
         }
-        if !isPatient || pids.count > Self.crowd || waited >= Self.quietNanos + Self.askedNanos {
+        if !isPatient || largest ?? pids.count > Self.crowd || waited >= quiet + Self.askedNanos {
             killed = (Set(pids), now)
             return isTrackersTurn ? .killOthers : .kill
         }
-        if waited >= Self.quietNanos, !isAsked {
+        if waited >= quiet, !isAsked {
             isAsked = true
             return .ask
         }
@@ -114,17 +122,21 @@ package struct ProcessSweep {
         }
     }
 
-    /// All of it, on this thread.
+    /// All of it after the end of whoever started the trees, on this thread.
     ///
     /// - Parameter alsoKill: called whenever something is killed.
     package static func run(
         isPatient: Bool = true, where belongs: (ProcessMark) -> Bool, alsoKill: () -> Void = {}
     ) {
-        var sweep = ProcessSweep(at: dcf_monotonic_nanoseconds(), isPatient: isPatient)
+        var sweep = ProcessSweep(at: dcf_monotonic_nanoseconds(), isPatient: isPatient, quiet: lastQuietNanos)
         while true {
             var pids: [Int32] = []
-            ProcessCensus.each(where: belongs) { pid, _, _ in pids.append(pid) }
-            let step = sweep.next(pids, at: dcf_monotonic_nanoseconds())
+            var trees: [ProcessMark: Int] = [:]
+            ProcessCensus.each(where: belongs) { pid, mark, _ in
+                pids.append(pid)
+                trees[mark, default: 0] += 1
+            }
+            let step = sweep.next(pids, largest: trees.values.max() ?? 0, at: dcf_monotonic_nanoseconds())
             if step == .done || step == .giveUp { return }
             if step == .kill { alsoKill() }
             act(step, where: belongs)

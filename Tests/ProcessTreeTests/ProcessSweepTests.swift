@@ -37,6 +37,13 @@ import Testing
         #expect(sweep.next([7], at: 1) == .killOthers)
     }
 
+    @Test func manyOfManyTreesAreNoCrowd() {
+        var sweep = ProcessSweep(at: 0, quiet: ProcessSweep.lastQuietNanos)
+        let pids = Array(1...Int32(ProcessSweep.crowd + 1))
+        #expect(sweep.next(pids, largest: ProcessSweep.crowd, at: ProcessSweep.lastQuietNanos - 1) == .wait)
+        #expect(sweep.next(pids, largest: ProcessSweep.crowd, at: ProcessSweep.lastQuietNanos) == .ask)
+    }
+
     @Test func nothingHasTimeWherePatienceIsNotAskedFor() {
         var sweep = ProcessSweep(at: 0, isPatient: false)
         #expect(sweep.next([7], at: 0) == .kill)
