@@ -75,8 +75,10 @@ final class ContainerBody: ReplicaBody {
             id = made
             return try await run(made, on: engine, onStart)
         } catch {
-            // Whatever the engine says, the handler has not run, or goes on as far as anybody knows.
-            throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: true)
+            // What the engine does not do for what it was asked, its author can mend. A registry that does not give an image again
+            // is not the handler's fault, either.
+            let isElsewhere = error.isEngines || error.kind == .registry
+            throw ConstructorFailure(summary: "\(error)", traceback: "", isElsewhere: isElsewhere)
         }
     }
 

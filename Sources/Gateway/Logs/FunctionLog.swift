@@ -220,7 +220,9 @@ package final class FunctionLog: Sendable {
                 note(&state)
                 return state.waiting
             }
-            return LogFiles(folder: folder, count: limits.files, unwritten: waiting.flatMap(\.bytes))
+            var unwritten: [UInt8] = []
+            for entry in waiting { unwritten += entry.bytes }
+            return LogFiles(folder: folder, count: limits.files, unwritten: unwritten)
         }
     }
 

@@ -109,7 +109,11 @@ struct LogFiles: ~Copyable {
                 if isEnough(piece) { break reading }
             }
         }
-        return Array(pieces.reversed().joined())
+        if pieces.count == 1 { return pieces[0] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(pieces.reduce(0) { $0 + $1.count })
+        for piece in pieces.reversed() { bytes += piece }
+        return bytes
     }
 
     private static func read(_ part: Part, from start: Int, to end: Int) -> [UInt8] {

@@ -201,13 +201,16 @@ import Testing
         #expect(exit == .signal(9))
     }
 
-    /// Whatever it is, the handler's code has not run: it counts against no function.
-    @Test(arguments: [EngineError.Kind.conflict, .failed, .unreachable, .notFound, .diskFull])
+    /// What is the engine's own trouble counts against no function.
+    @Test(arguments: [EngineError.Kind.conflict, .failed, .unreachable, .broken, .diskFull])
     func whatTheEngineSaysIsTheReason(kind: EngineError.Kind) async throws {
         let (plan, source) = try plan("{}")
-        engine.state.withLock { $0.createFailure = EngineError(kind, "it does not want to") }
+        let error = EngineError(kind, "it does not want to")
+        engine.state.withLock { $0.createFailure = error }
         let host = host()
-        await #expect(throws: ConstructorFailure(summary: "it does not want to", traceback: "", isElsewhere: true)) {
+        let failure = ConstructorFailure(
+            summary: "it does not want to", traceback: "", isElsewhere: error.isEngines)
+        await #expect(throws: failure) {
             try await pooled { try await body(plan, source, host).run { _ in } }
         }
     }

@@ -270,7 +270,7 @@ import Testing
     }
 
     @Test func followersThatComeAndGoNeverStopTheLog() async {
-        let log = log { $0.followerLines = 4 }
+        let log = log { ($0.followerLines, $0.queueBytes) = (4, 4 << 10) }
         let over = Flag()
         await withTaskGroup(of: Void.self) { group in
             for replica in 0..<4 {

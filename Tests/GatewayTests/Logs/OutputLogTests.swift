@@ -34,9 +34,10 @@ import Testing
 
     @Test func nothingWaitsForWhoeverDoesNotRead() throws {
         let log = OutputLog(descriptor: writing.rawValue, bytesMax: 1_000) { "\($0) dropped\n" }
-        // More than the pipe and the queue hold.
+        // More than the pipe holds, and then more than the queue does.
+        log.write(String(repeating: "x", count: 1 << 20) + "\n")
         let line = String(repeating: "x", count: 99) + "\n"
-        for _ in 0..<2_000 { log.write(line) }
+        for _ in 1..<2_000 { log.write(line) }
         #expect(!log.flush(within: .milliseconds(1)))
         // Each of them is there, or counted.
         var (kept, dropped) = (0, 0)
