@@ -192,7 +192,7 @@ import WatcherLink
     @Test func aPauseIsNotShortenedByAnotherSet() async throws {
         let test = try SupervisionTest()
         try await test.run {
-            for _ in 0..<9 { _ = test.backoff.died(.handler, hadAnswered: false, because: "bad weights") }
+            for _ in 0..<12 { _ = test.backoff.died(.handler, hadAnswered: false, because: "bad weights") }
             let set = try test.set()
             set.add(1)
             await test.wait(set) { $0.first?.phase == .waiting }
