@@ -173,6 +173,7 @@ def test_sigterm_cuts_off_what_takes_long_and_says_so(own_gateway, tmp_path, met
     assert (error.name, error.executed) == ("UNAVAILABLE", "no"), error
     assert gateway.process.wait(40) == 0 and time.monotonic() - began < 30
     (tmp_path / "slow").unlink()
+    gateway.close_client()
     gateway.start()
     assert gateway.client.names() == ["there"]
     gateway.stop()

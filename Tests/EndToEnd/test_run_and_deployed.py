@@ -69,7 +69,7 @@ def Handler(req):
         "folder": os.getcwd() == os.path.dirname(__file__) == sys.path[0] == os.path.realpath(sys.path[0]),
         "file": os.path.basename(__file__), "name": __name__, "argv": [os.path.basename(each) for each in sys.argv],
         "input": sys.stdin.read(), "umask": mask, "temporary": tempfile.gettempdir(),
-        "variables": sorted(set(os.environ) - {"LC_CTYPE", "LANG", "HOME", "TZ", "LC_ALL"}),
+        "variables": sorted(set(os.environ) - {"LC_CTYPE", "LANG", "HOME", "TZ", "LC_ALL", "TMPDIR"}),
         "main": sys.modules["__main__"].__name__,
         "signals": [int(signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)],
         "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, [])), "type": type(req.input).__name__,

@@ -1,3 +1,4 @@
+internal import Engine
 internal import Environments
 internal import FunctionConfig
 internal import GRPC
@@ -256,6 +257,12 @@ actor FunctionRegistry {
                 context.changes.announce()
                 return
             } catch {
+                if case .container(let failure) = error, failure.kind == .notFound {
+                    // An image that is gone and in no registry: its author alone can make it again.
+                    context.logger.error("\(function.name)@\(version.number) cannot be started: \(failure)")
+                    version.give(up: error.status.message)
+                    break
+                }
                 note(error, of: version, function)
             }
             context.changes.announce()
