@@ -14,6 +14,8 @@ from support.waiting import wait_until
 LATE_SECONDS = 0.1
 #: And how long after the deadline the replacement is Ready.
 REPLACED_SECONDS = 1.0
+#: An engine takes most of a second to start any container.
+CONTAINER_SECONDS = 3.0
 
 
 def test_a_handler_sees_its_deadline(gateway, client, calls):
@@ -74,7 +76,8 @@ def test_a_handler_that_overruns(gateway, client, how):
     wait_until(lambda: not [pid for pid in stuck if exists(pid)], 5, f"{how}: the stuck watchers {stuck} are ended after their grace")
     assert min(late) >= -0.005, f"{how}: answered {-min(late):.3f} s before the deadline"
     assert statistics.median(late) <= LATE_SECONDS, f"{how}: answered {late} s after the deadline"
-    assert statistics.median(replaced) <= REPLACED_SECONDS, f"{how}: the replacement answered {replaced} s after the deadline"
+    limit = CONTAINER_SECONDS if gateway.docker else REPLACED_SECONDS
+    assert statistics.median(replaced) <= limit, f"{how}: the replacement answered {replaced} s after the deadline"
     log = wait_until(
         lambda: f"in {how}" in (text := client.log("stuck")) and text, 5, f"the stack, down to {how}, in the function's log")
     assert "handler.py" in log

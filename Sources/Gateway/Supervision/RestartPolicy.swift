@@ -3,7 +3,7 @@
 /// At once the first time, then after 0.1 s, doubled each time up to 30 s, with jitter, for as long as it takes: a function that
 /// was Ready once is never given up. Only a death that the handler's own code caused makes the wait longer, and only that of a
 /// replica that had answered no call since it became Ready; an answer clears everything. What is not the function's fault is
-/// tried again after 0.1 s, doubled up to 2 s, and leaves the other wait as it is.
+/// tried again at once, then after 0.1 s, doubled up to 2 s, and leaves the other wait as it is.
 package struct RestartPolicy: Sendable, Equatable {
     package struct Limits: Sendable, Equatable {
         package var firstDelay = Duration.milliseconds(100)
@@ -39,8 +39,8 @@ package struct RestartPolicy: Sendable, Equatable {
         }
         switch cause {
         case .elsewhere:
-            elsewhere += 1
-            return delay(elsewhere, upTo: limits.elsewhereDelayMax, chance)
+            defer { elsewhere += 1 }
+            return elsewhere == 0 ? .zero : delay(elsewhere, upTo: limits.elsewhereDelayMax, chance)
         case .handler:
             elsewhere = 0
             defer { streak += 1 }

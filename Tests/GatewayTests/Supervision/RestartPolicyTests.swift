@@ -47,7 +47,7 @@ import Testing
             #expect(policy.died(.handler, hadAnswered: false, chance: 0) == delay)
         }
         let wanted: [Duration] = [
-            .milliseconds(100), .milliseconds(200), .milliseconds(400), .milliseconds(800), .milliseconds(1600),
+            .zero, .milliseconds(100), .milliseconds(200), .milliseconds(400), .milliseconds(800), .milliseconds(1600),
             .seconds(2), .seconds(2), .seconds(2),
         ]
         for delay in wanted { #expect(policy.died(.elsewhere, hadAnswered: false, chance: 0) == delay) }
