@@ -157,7 +157,8 @@ def test_the_image_of_echo_serves_and_is_small(docker, echo, python312, begin, l
     above = docker.size(echo) - docker.size(python312)
     with capsys.disabled():
         print(f"\n  the image of echo: {above / MIB:.1f} MiB above its base")
-    assert above <= 15_000_000
+    # The library of a release is smaller.
+    assert above <= (15_000_000 if BIN.name == "release" else 16_000_000)
     container = begin(echo)
     link.ready()
     assert link.call(b"\0 any bytes") == b"\0 any bytes"
