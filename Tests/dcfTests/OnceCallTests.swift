@@ -29,7 +29,8 @@ import Testing
         #expect(
             variables == [
                 "PATH": "/bin", "LANG": "xx", "A": "1", "https_proxy": "p", "NO_PROXY": "n",
-                "CUDA_VISIBLE_DEVICES": "0", "LC_ALL": "C.UTF-8", "TMPDIR": "/y", "OMP_NUM_THREADS": "1", "HANDLER_DIR": "/real/f",
+                "CUDA_VISIBLE_DEVICES": "0", "LC_ALL": "C.UTF-8", "TMPDIR": "/y", "OMP_NUM_THREADS": "1",
+                "HANDLER_DIR": "/real/f",
                 "HANDLER_FILE": "main.py",
                 "HANDLER_NAME": "Echo",
                 "DCF_CONFIG": #"{"name":"echo","version":0,"parameters":{"a":[1,"x"]},"#
