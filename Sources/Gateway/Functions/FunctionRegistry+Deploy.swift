@@ -31,9 +31,8 @@ extension FunctionRegistry {
             try planner.record(for: request, name: name, version: newest + 1),
             authorization: request.registryAuthorization, progress: progress)
         let version = makeVersion(record)
-        let files = Removal(bundle: record.bundle, name: record.name, version: record.version)
         // Whatever ends this gateway meanwhile, the next one knows what is left over.
-        do throws(RegistryError) { try store.mark(files) } catch { throw .registry(error) }
+        do throws(RegistryError) { try store.mark(Removal(record)) } catch { throw .registry(error) }
         let log = existing?.log ?? logs.begin(name.text)
         if existing == nil { startingLogs[name.text] = log }
         defer { startingLogs[name.text] = nil }
@@ -43,7 +42,7 @@ extension FunctionRegistry {
                 progress(event)
             }
         } catch {
-            removeFiles(of: files)
+            discard(record)
             let reason = error.status.message.prefix { !$0.isNewline }
             if existing == nil {
                 logs.end(
@@ -118,9 +117,7 @@ extension FunctionRegistry {
             hasLeft(set)
         }
         logs.end(function.log, of: name, because: "function \"\(name)\" was deleted at \(LogTime.text(LogTime.now()))")
-        for version in function.versions {
-            removeFiles(of: Removal(bundle: version.record.bundle, name: name, version: version.number))
-        }
+        for version in function.versions { removeFiles(of: Removal(version.record)) }
         if isScarce { await removeUnusedEnvironments(atOnce: true) }
         reserve.take()
         // A build that follows at once finds either the image or nothing of it.
@@ -198,21 +195,8 @@ extension FunctionRegistry {
         version.remove()
         keepCount(of: version, function)
         let record = version.record
-        let files = Removal(bundle: record.bundle, name: record.name, version: record.version)
-        let cleanUp: @Sendable () async -> Void = { [self] in await removeDropped(files, of: record) }
+        let cleanUp: @Sendable () async -> Void = { [self] in await discardDropped(record) }
         if let set = version.release() { retire(set, then: cleanUp) } else { context.tasks.add(cleanUp) }
-    }
-
-    /// - Parameter isLast: whether its function is gone.
-    @discardableResult
-    private func releaseImage(of record: VersionRecord, isLast: Bool) -> Promise<Void> {
-        let isUsed = functions.values.contains { $0.versions.contains { $0.record.imageID == record.imageID } }
-        return context.containers.releaseImage(of: record, isLast: isLast, isUsed: isUsed)
-    }
-
-    private func removeDropped(_ files: Removal, of record: VersionRecord) {
-        removeDropped(files)
-        releaseImage(of: record, isLast: false)
     }
 }
 

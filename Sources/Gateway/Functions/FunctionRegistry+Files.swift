@@ -98,16 +98,29 @@ extension FunctionRegistry {
         if removeUnused(files.bundle) { try? store.forget([files]) }
     }
 
-    /// The same of a version that has been dropped, now or when the change of its function that is under way is over: that may
-    /// be about a new version of the same number.
-    func removeDropped(_ files: Removal) {
-        if isChanging(files.name) { postponed.append(files) } else { removeFiles(of: files) }
+    /// Removes all that there is of a version that is not kept: its files, and its image where nobody else needs it.
+    func discard(_ version: VersionRecord) {
+        removeFiles(of: Removal(version))
+        releaseImage(of: version, isLast: false)
     }
 
-    func removePostponed(of name: String) {
-        let files = postponed.filter { $0.name == name }
+    /// The same of a version that has been dropped, now or when the change of its function that is under way is over: that may
+    /// be about a new version of the same number.
+    func discardDropped(_ version: VersionRecord) {
+        if isChanging(version.name) { postponed.append(version) } else { discard(version) }
+    }
+
+    func discardPostponed(of name: String) {
+        let versions = postponed.filter { $0.name == name }
         postponed.removeAll { $0.name == name }
-        for files in files { removeFiles(of: files) }
+        for version in versions { discard(version) }
+    }
+
+    /// - Parameter isLast: whether its function is gone.
+    @discardableResult
+    func releaseImage(of record: VersionRecord, isLast: Bool) -> Promise<Void> {
+        let isUsed = functions.values.contains { $0.versions.contains { $0.record.imageID == record.imageID } }
+        return context.containers.releaseImage(of: record, isLast: isLast, isUsed: isUsed)
     }
 
     /// Removes a bundle, unless a version or a deploy needs it.

@@ -33,8 +33,8 @@ actor FunctionRegistry {
     var deploying: [String] = []
     /// Logs of functions that are deployed for the first time, until they are.
     var startingLogs: [String: FunctionLog] = [:]
-    /// Files of versions that are no longer kept, of functions that are being changed.
-    var postponed: [Removal] = []
+    /// Versions that are no longer kept, of functions that are being changed: their files and images are still there.
+    var postponed: [VersionRecord] = []
     /// Functions whose records could not be written.
     var unrecorded: Set<String> = []
     /// Names of functions that are being changed.
@@ -231,7 +231,7 @@ actor FunctionRegistry {
     /// The change is over.
     func end(_ name: String) {
         busy.remove(name)
-        removePostponed(of: name)
+        discardPostponed(of: name)
         if let function = functions[name] { settle(function) }
     }
 

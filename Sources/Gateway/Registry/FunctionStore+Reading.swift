@@ -1,6 +1,5 @@
-import Locks
 import GRDB
-import Synchronization
+import Locks
 
 extension FunctionStore {
     /// Every function, by name.

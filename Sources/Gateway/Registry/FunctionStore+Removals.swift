@@ -3,13 +3,13 @@ import GRDB
 extension FunctionStore {
     /// Marks files, until a version of the registry has them; marks again what is marked, from now on.
     package func mark(_ removal: Removal) throws(RegistryError) {
-        try explained { queue in
-            try queue.write {
-                try $0.execute(
-                    sql: "INSERT OR REPLACE INTO removal (bundle, name, version, since) VALUES (?, ?, ?, ?)",
-                    arguments: [removal.bundle, removal.name, removal.version, removal.since])
-            }
-        }
+        try explained { queue in try queue.write { try Self.mark(removal, $0) } }
+    }
+
+    private static func mark(_ removal: Removal, _ database: Database) throws {
+        try database.execute(
+            sql: "INSERT OR REPLACE INTO removal (bundle, name, version, since) VALUES (?, ?, ?, ?)",
+            arguments: [removal.bundle, removal.name, removal.version, removal.since])
     }
 
     /// What is marked, the oldest first.
@@ -46,9 +46,7 @@ extension FunctionStore {
         for row in try Row.fetchAll(database, versions) {
             let values = RowValues(row)
             guard let name = values.text("name"), let version = values.integer("version") else { continue }
-            try database.execute(
-                sql: "INSERT OR REPLACE INTO removal (bundle, name, version, since) VALUES (?, ?, ?, ?)",
-                arguments: [values.text("bundle") ?? "", name, version, LogTime.now()])
+            try mark(Removal(bundle: values.text("bundle") ?? "", name: name, version: Int(version)), database)
         }
     }
 

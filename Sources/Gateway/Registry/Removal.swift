@@ -15,6 +15,11 @@ package struct Removal: Sendable, Hashable {
         self.since = since
     }
 
+    /// The files of a version.
+    package init(_ version: VersionRecord) {
+        self.init(bundle: version.bundle, name: version.name, version: version.version)
+    }
+
     /// Whether it is a bundle that was uploaded, and not deployed since.
     package var isUpload: Bool { name.isEmpty }
 }
