@@ -1,6 +1,10 @@
 // The C gRPC core as Swift sees it: its headers, and inline functions for what they say in macros and unions.
 #pragma once
 
+// Before the core's headers, which define _GNU_SOURCE: some types of the C library would have other fields here than in every
+// other module then, and a file that sees both does not compile.
+#include <features.h>
+
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_posix.h>
