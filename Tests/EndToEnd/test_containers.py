@@ -181,6 +181,10 @@ def test_a_broken_constructor(host, images):
     assert done.returncode == 1 and "KeyError: 'no'" in done.error and "handler.py\", line 3" in done.error, done.error
     assert gateway.client.names() == []
     wait_until(lambda: containers(images) == [], 10, "the container gone")
+    # What was built stays, to be looked at; the gateway's own name for it does not.
+    wait_until(lambda: [name for name in images(
+        "images", "--format", "{{.Repository}}", "--filter", label("broken")).stdout.split() if name.startswith("dcf.kept/")] == [],
+        20, "the image has no name for a version that is not kept")
 
 
 def test_a_step_that_fails_shows_what_it_said(host, images):
