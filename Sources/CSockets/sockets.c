@@ -33,11 +33,6 @@ void dcf_sockets_watch(int descriptor, void *connection) {
     atomic_store_explicit(&own->connection, connection, memory_order_release);
 }
 
-void *dcf_sockets_watched(int descriptor) {
-    slot *found = watched_slot(descriptor);
-    return found ? atomic_load_explicit(&found->connection, memory_order_acquire) : NULL;
-}
-
 ssize_t recvmsg(int descriptor, struct msghdr *message, int flags) {
     ssize_t count = syscall(SYS_recvmsg, descriptor, message, flags);
     slot *found = count > 0 && flags == 0 ? watched_slot(descriptor) : NULL;

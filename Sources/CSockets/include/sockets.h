@@ -20,7 +20,7 @@ typedef struct dcf_socket_hooks {
     /// - Parameter has_sent: whether anything was sent before, or is being sent.
     /// - Returns: what recvmsg is to return: `count`, or 0 for the end of the connection.
     long (*received)(void *connection, const dcf_bytes *pieces, size_t piece_count, long count, int has_sent);
-    /// So many bytes of the pieces were written, of `wanted`.
+    /// So many bytes of the pieces were written.
     void (*sent)(void *connection, const dcf_bytes *pieces, size_t piece_count, long count);
     /// The descriptor is about to be closed; it is not watched any more.
     void (*closed)(void *connection);
@@ -29,8 +29,5 @@ typedef struct dcf_socket_hooks {
 /// Once, before the first descriptor is watched.
 void dcf_sockets_start(dcf_socket_hooks hooks);
 
-/// Watches a descriptor, until it is closed. Its numbers' former connection is closed by then: this is its owner.
+/// Watches a descriptor until it is closed. The connection that had its number before is closed by then.
 void dcf_sockets_watch(int descriptor, void *connection);
-
-/// What a descriptor is watched for; null when it is not. Valid until the descriptor is closed.
-void *dcf_sockets_watched(int descriptor);
