@@ -130,7 +130,7 @@ let package = Package(
         .executableTarget(
             name: "dcf-gateway",
             dependencies: [
-                "Engine", "Environments", "FunctionConfig", "Gateway",
+                "Engine", "Environments", "FunctionConfig", "Gateway", "ProcessTree",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -142,7 +142,7 @@ let package = Package(
         .executableTarget(
             name: "dcf",
             dependencies: [
-                "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol",
+                "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "ProcessTree",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),

@@ -4,6 +4,7 @@ import Environments
 import Gateway
 import Glibc
 import Logging
+import ProcessTree
 import ServiceLifecycle
 
 /// The daemon's command line: flags in, a gateway composed, run until a signal.

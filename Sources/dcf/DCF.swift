@@ -2,6 +2,7 @@ import ArgumentParser
 import Environments
 import FunctionConfig
 import Glibc
+import ProcessTree
 
 /// The command line: `dcf`.
 @main

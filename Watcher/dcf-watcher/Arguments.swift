@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import ProcessTree
 
@@ -53,20 +52,6 @@ struct Arguments {
     private(set) var isPatient = true
     /// The program to become, with its arguments.
     private(set) var command: [String] = []
-
-    /// This process's command line, without the program's own name.
-    ///
-    /// Swift finds its own beside `environ`, which a preloaded library moves when it sets a variable.
-    static var ofProcess: [String] {
-        var length = 0
-        guard let text = dcf_command_line(&length) else { return Array(CommandLine.arguments.dropFirst()) }
-        defer { free(text) }
-        let bytes = UnsafeRawBufferPointer(start: text, count: length)
-        // Each word ends with a zero byte.
-        return bytes.split(separator: 0, omittingEmptySubsequences: false).dropLast().dropFirst().map {
-            String(decoding: $0, as: UTF8.self)
-        }
-    }
 
     /// Whether this is the first process of a container, or stands in for it.
     var isAlone: Bool {

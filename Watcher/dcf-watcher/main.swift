@@ -1,4 +1,5 @@
 import Glibc
+import ProcessTree
 
 /// Writes with `write`: nothing may be left in a buffer.
 private func complain(_ message: String) {
@@ -6,7 +7,7 @@ private func complain(_ message: String) {
     _ = write(2, bytes, bytes.count)
 }
 
-let commandLine = Arguments.ofProcess
+let commandLine = ProcessArguments.words
 if commandLine.elementsEqual(["--help"]) {
     print(Arguments.usage)
     exit(0)
