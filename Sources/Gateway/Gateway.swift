@@ -106,7 +106,7 @@ package final class Gateway: Service {
 
         queue = CompletionQueue(name: "grpc", threads: 1) { [gate] in gate.count > 1 }
         connections = Connections(
-            limits: limits.connections, report: { logger.warning("\($0)") },
+            limits: limits.clients, report: { logger.warning("\($0)") },
             // When it rests again, the memory goes back to the system.
             onFreed: { [sweeper] in sweeper.wake() })
         server = Server(
@@ -383,14 +383,9 @@ package final class Gateway: Service {
         links.stop()
         templates.stop()
         logs.stop()
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { [logs, logFolder] in
-                await logs.waitUntilStopped()
-                await logFolder.writers.written()
-            }
-            group.addTask { [configuration] in try? await Task.sleep(for: configuration.limits.logFlush) }
-            await group.next()
-            group.cancelAll()
+        await within(configuration.limits.logFlush) { [logs, logFolder] in
+            await logs.waitUntilStopped()
+            await logFolder.writers.written()
         }
         queue.shutdown()
         do { try store.close() } catch { logger.warning("\(error)") }

@@ -2,23 +2,10 @@ internal import GRPC
 
 extension Limits {
     /// What a server's clients may do.
-    var connections: ConnectionLimits {
-        var frames = FrameGuardLimits()
-        frames.unackedStreams = unackedStreams
-        frames.resets = resets
-        frames.continuations = continuations
-        frames.headerBytes = max(headerBytes, coreMetadataBytes)
-        frames.emptyData = emptyData
-        frames.control = control
-        frames.messageBytes = coreMessageBytes
-        var limits = ConnectionLimits()
-        limits.frames = frames
-        limits.perAddress = connectionsPerAddress
-        limits.replyBytes = replyBytes
-        limits.replyBytesPerConnection = replyBytesPerConnection
-        limits.inputBytes = inputBytes
-        limits.inputBytesPerConnection = inputBytesPerConnection
-        limits.stall = stall
+    var clients: ConnectionLimits {
+        var limits = connections
+        limits.frames.headerBytes = max(limits.frames.headerBytes, coreMetadataBytes)
+        limits.frames.messageBytes = coreMessageBytes
         return limits
     }
 

@@ -1,4 +1,5 @@
 internal import FunctionConfig
+internal import GRPC
 
 extension Limits {
     /// A limit as the command line knows it.
@@ -40,22 +41,29 @@ extension Limits {
         count("descriptor-reserve", "descriptors kept for what is not a connection", \.descriptorReserve),
         count("descriptors", "the highest descriptor number a connection may get", \.descriptors),
         size("memory-quota", "what the gRPC core may hold for all connections", \.memoryQuotaBytes),
-        count("connections-per-address", "connections of one address, loopback excepted", \.connectionsPerAddress),
-        size("reply-bytes", "replies that clients have not taken, all together", \.replyBytes),
-        size("reply-bytes-per-connection", "replies that one connection has not taken", \.replyBytesPerConnection),
-        size("input-bytes", "inputs that have begun to come, all together, by the sizes they say", \.inputBytes),
-        size("input-bytes-per-connection", "the same of one connection", \.inputBytesPerConnection),
-        duration("stall", "how long a connection may keep these from others and make no progress", \.stall),
-        count("h2-unacked-streams", "streams before the client acknowledges the settings", \.unackedStreams),
-        count("h2-resets", "streams that a client may reset at once, and then a second", \.resets),
-        count("h2-continuations", "CONTINUATION frames of a header block", \.continuations),
-        size("h2-header-bytes", "a header block", \.headerBytes),
+        count("connections-per-address", "connections of one address, loopback excepted", \.connections.perAddress),
+        size("reply-bytes", "replies that clients have not taken, all together", \.connections.replyBytes),
+        size(
+            "reply-bytes-per-connection", "replies that one connection has not taken",
+            \.connections.replyBytesPerConnection),
+        size(
+            "input-bytes", "inputs that have begun to come, all together, by the sizes they say",
+            \.connections.inputBytes),
+        size("input-bytes-per-connection", "the same of one connection", \.connections.inputBytesPerConnection),
+        duration("stall", "how long a connection may keep these from others and make no progress", \.connections.stall),
         count(
-            "h2-empty-data", "DATA frames of next to nothing at once, a tenth of them a second afterwards", \.emptyData),
+            "h2-unacked-streams", "streams before the client acknowledges the settings",
+            \.connections.frames.unackedStreams),
+        count("h2-resets", "streams that a client may reset at once, and then a second", \.connections.frames.resets),
+        count("h2-continuations", "CONTINUATION frames of a header block", \.connections.frames.continuations),
+        size("h2-header-bytes", "a header block", \.connections.frames.headerBytes),
+        count(
+            "h2-empty-data", "DATA frames of next to nothing at once, a tenth of them a second afterwards",
+            \.connections.frames.emptyData),
         count(
             "h2-control",
             "PING and PRIORITY frames at once, a tenth of them a second afterwards; a tenth as many SETTINGS, ten times as "
-                + "many small WINDOW_UPDATE", \.control),
+                + "many small WINDOW_UPDATE", \.connections.frames.control),
         count("queue", "waiting calls of a function, unless its config says otherwise", \.queue),
         size("queued-bytes", "inputs of all waiting calls together", \.queuedBytes),
         count("chain-depth", "functions that may wait for one another's replies", \.chainDepth),

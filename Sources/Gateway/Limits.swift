@@ -1,4 +1,5 @@
 internal import FunctionConfig
+package import GRPC
 
 /// Every bound of the gateway, by the name that `--limit NAME=VALUE` takes.
 package struct Limits: Sendable, Equatable {
@@ -14,29 +15,9 @@ package struct Limits: Sendable, Equatable {
     package var descriptors = 8_192
     /// What the gRPC core may hold for all connections together, in bytes.
     package var memoryQuotaBytes = 1 << 30
-    /// Connections of one address, loopback excepted.
-    package var connectionsPerAddress = 256
-    /// Replies that clients have not taken, in bytes: all together, and those of one connection.
-    package var replyBytes = 512 << 20
-    package var replyBytesPerConnection = 256 << 20
-    /// Inputs that have begun to come and are not here yet, in bytes, by the sizes that they say: all together, and those of
-    /// one connection.
-    package var inputBytes = 512 << 20
-    package var inputBytesPerConnection = 256 << 20
-    /// How long a connection may make no progress while others need what it holds of these.
-    package var stall = Duration.seconds(5)
-    /// Streams of a connection before its client acknowledges the settings.
-    package var unackedStreams = 100
-    /// Streams that a client may reset at once, and then a second.
-    package var resets = 500
-    /// CONTINUATION frames of one header block.
-    package var continuations = 16
-    /// Bytes of one header block.
-    package var headerBytes = 64 << 10
-    /// DATA frames of next to nothing at once; a tenth of them a second afterwards.
-    package var emptyData = 100
-    /// PING and PRIORITY frames at once, and a tenth of them a second; of SETTINGS a tenth, of WINDOW_UPDATE ten times as many.
-    package var control = 1_000
+    /// What clients may do together, and one of them alone. What depends on the sizes above is set where they are given to a
+    /// server: see `clients`.
+    package var connections = ConnectionLimits()
     /// Waiting calls of one function, unless its config says otherwise.
     package var queue = 1_000
     /// Inputs of all waiting calls together, in bytes.

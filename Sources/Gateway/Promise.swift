@@ -45,13 +45,20 @@ final class Promise<Value: Sendable>: Sendable {
         }
     }
 
-    /// Waits for so long, or until `promise` is settled, or the task is cancelled.
-    static func wait(_ time: Duration, unless promise: Promise) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: time) }
-            group.addTask { _ = await promise.value() }
-            await group.next()
-            group.cancelAll()
+    /// Waits for the value, so long at most; nil when the time is up or the task is cancelled first.
+    func value(within limit: Duration) async -> Value? {
+        await within(limit) { [self] in _ = await value() }
+        return current
+    }
+
+    /// Waits for the value; nil when `other` is settled or the task is cancelled first.
+    func value(unless other: Promise<some Sendable>) async -> Value? {
+        await race {
+            [self] in
+            _ = await value()
+        } _: {
+            _ = await other.value()
         }
+        return current
     }
 }

@@ -222,7 +222,7 @@ final class ContainerBody: ReplicaBody {
     private func askAgain(_ id: String, on engine: any ContainerEngine, after failure: EngineError) async -> Step {
         var failure = failure
         while !Task.isCancelled {
-            await pause()
+            _ = await isOver.value(within: Self.engineTime)
             do throws(EngineError) {
                 let found = try await engine.state(of: id)
                 return found.isRunning ? .back : .ended(.success(found.exit))
@@ -236,15 +236,6 @@ final class ContainerBody: ReplicaBody {
             guard isLinked else { return .gone(.failure(failure)) }
         }
         return .gone(.failure(failure))
-    }
-
-    private func pause() async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: Self.engineTime) }
-            group.addTask { [isOver] in _ = await isOver.value() }
-            await group.next()
-            group.cancelAll()
-        }
     }
 
     /// Whether it may start.

@@ -138,11 +138,8 @@ final class ContainerHost: Sendable {
 
     /// Waits for what is given up, as far as the engine is quick.
     func wait(for releases: [Promise<Void>]) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: Self.releaseTime) }
-            group.addTask { for release in releases { _ = await release.value() } }
-            await group.next()
-            group.cancelAll()
+        await within(Self.releaseTime) {
+            for release in releases { _ = await release.value() }
         }
     }
 

@@ -67,16 +67,7 @@ final class GPUInventory: Sendable {
         if isNew, !BlockingThread.start({ [self] in finish(promise, Self.read(path)) }) {
             finish(promise, .failure(NVMLLibrary.Failure(description: "no thread can be started")))
         }
-        let answer = await withTaskGroup(of: Answer?.self) { group in
-            group.addTask { await promise.value() }
-            group.addTask {
-                try? await Task.sleep(for: Self.timeout)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
-        return answer
+        return await promise.value(within: Self.timeout)
             ?? .failure(
                 NVMLLibrary.Failure(description: "\(path) had not answered after \(Self.timeout.text)"))
     }

@@ -90,12 +90,7 @@ package final class GPULeases: Sendable {
             return (state.next, Self.serve(&state))
         }
         settle(granted)
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { _ = await promise.value() }
-            group.addTask { _ = await stopped.value() }
-            await group.next()
-            group.cancelAll()
-        }
+        _ = await promise.value(unless: stopped)
         state.withLock { $0.waiters.removeAll { $0.id == id } }
         // Should it come after all, it goes back with the promise.
         return stopped.current == nil ? promise.current : nil

@@ -232,7 +232,7 @@ final class DeployedVersion: Sendable {
         guard let pause = backoff.current?.pause else { return }
         let wakeup = Promise<Void>()
         state.withLock { $0.wakeup = wakeup }
-        await Promise<Void>.wait(pause, unless: wakeup)
+        _ = await wakeup.value(within: pause)
         state.withLock { $0.wakeup = nil }
     }
 

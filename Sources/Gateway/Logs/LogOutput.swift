@@ -30,13 +30,8 @@ struct LogOutput: Sendable {
     /// Reads what is left, which something that the process started may still hold open, and returns when it is in the log.
     func finish() async {
         for pipe in pipes { logs.finish(pipe) }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { [ends] in
-                for end in ends { _ = await end.value() }
-            }
-            group.addTask { try? await Task.sleep(for: Self.endTime) }
-            await group.next()
-            group.cancelAll()
+        await within(Self.endTime) { [ends] in
+            for end in ends { _ = await end.value() }
         }
     }
 }

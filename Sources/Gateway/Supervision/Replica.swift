@@ -245,6 +245,6 @@ final class Replica: Sendable {
             log.append(
                 text: "dcf: replica \(number): \(ReplicaState.nextTry(in: pause))", replica: number, stream: .gateway)
         }
-        await Promise<Void>.wait(pause, unless: stopped)
+        _ = await stopped.value(within: pause)
     }
 }

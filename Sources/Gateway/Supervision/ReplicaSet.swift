@@ -85,12 +85,7 @@ final class ReplicaSet: Sendable {
                 isTold = true
                 progress(wait)
             }
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { _ = await replica.firstOutcome.value() }
-                group.addTask { _ = await change.value() }
-                await group.next()
-                group.cancelAll()
-            }
+            _ = await replica.firstOutcome.value(unless: change)
         }
         return replica.firstOutcome.current
     }

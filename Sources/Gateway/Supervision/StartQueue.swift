@@ -43,12 +43,7 @@ final class StartQueue: Sendable {
         }
         grant()
         if promise.current == nil { onWait() }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { _ = await promise.value() }
-            group.addTask { _ = await stopped.value() }
-            await group.next()
-            group.cancelAll()
-        }
+        _ = await promise.value(unless: stopped)
         state.withLock { $0.waiters.removeAll { $0.id == id } }
         guard stopped.current == nil, !Task.isCancelled else {
             // Should it have come after all.

@@ -86,7 +86,7 @@ final class TemplateProcess: Sendable {
 
     /// Ends it when the imports have not ended after this time.
     func end(after timeout: Duration) async {
-        guard await Self.within(timeout, outcome) == nil else { return }
+        guard await outcome.value(within: timeout) == nil else { return }
         outcome.settle(.failure(Self.tooSlow(timeout)))
         stop()
     }
@@ -160,7 +160,7 @@ final class TemplateProcess: Sendable {
         let isSent = channel.send(
             .fork(number: number, cpus: cpus, variables: variables),
             descriptors: [output.rawValue, error.rawValue, gate.inner])
-        guard isSent, let forked = await Self.within(Self.answerLimit, answer) else {
+        guard isSent, let forked = await answer.value(within: Self.answerLimit) else {
             // It hangs. Whatever it may have forked comes to a closed gate.
             stop()
             throw Self.failure("the template does not answer")
@@ -182,24 +182,11 @@ final class TemplateProcess: Sendable {
             return true
         }
         guard isThere else { return child.reapOrphan() }
-        guard channel.send(.reap(pid: child.pid)), let exit = await Self.within(Self.answerLimit, answer) else {
+        guard channel.send(.reap(pid: child.pid)), let exit = await answer.value(within: Self.answerLimit) else {
             stop()
             return child.reapOrphan()
         }
         return exit ?? child.reapOrphan()
-    }
-
-    /// The value, unless it takes too long.
-    private static func within<Value>(_ limit: Duration, _ promise: Promise<Value>) async -> Value? {
-        await withTaskGroup(of: Value?.self) { group in
-            group.addTask { await promise.value() }
-            group.addTask {
-                try? await Task.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
     }
 
     // MARK: What it says

@@ -384,17 +384,12 @@ final class SwarmHost: Sendable {
 
     /// Returns when it is removed, or after a while.
     func remove(service id: String, of plan: FunctionPlan) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { [self] in
-                do throws(EngineError) { try await engine.removeService(id) } catch {
-                    logger.warning(
-                        "the service of \(plan.name)@\(plan.record.version) is not removed; the next start does it: \(error)"
-                    )
-                }
+        await within(Self.removalTime) { [self] in
+            do throws(EngineError) { try await engine.removeService(id) } catch {
+                logger.warning(
+                    "the service of \(plan.name)@\(plan.record.version) is not removed; the next start does it: \(error)"
+                )
             }
-            group.addTask { try? await Task.sleep(for: Self.removalTime) }
-            await group.next()
-            group.cancelAll()
         }
     }
 
@@ -506,11 +501,6 @@ final class SwarmHost: Sendable {
         // What wakes it comes in bursts.
         do { try await Task.sleep(for: .milliseconds(100)) } catch { return }
         let time = isBusy || hasWaiting ? Self.quickLook : Self.slowLook
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: time) }
-            group.addTask { _ = await alarm.value() }
-            await group.next()
-            group.cancelAll()
-        }
+        _ = await alarm.value(within: time)
     }
 }

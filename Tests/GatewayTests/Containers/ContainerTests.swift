@@ -49,18 +49,8 @@ import Testing
 
     /// Runs `work` while the pool does, and returns when all that it added is done.
     private func pooled<Result: Sendable>(_ work: @Sendable () async throws -> Result) async throws -> Result {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { [tasks] in await tasks.run() }
-            defer { pump.stop() }
-            let result: Result
-            do { result = try await work() } catch {
-                tasks.finish()
-                throw error
-            }
-            tasks.finish()
-            try await group.waitForAll()
-            return result
-        }
+        defer { pump.stop() }
+        return try await tasks.serving(work)
     }
 
     private func body(_ plan: FunctionPlan, _ source: ImageSource, _ host: ContainerHost) -> ContainerBody {

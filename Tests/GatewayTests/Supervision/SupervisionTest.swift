@@ -105,14 +105,7 @@ struct SupervisionTest {
     /// Runs `body` with what it needs beside it.
     func run(_ body: @Sendable () async throws -> Void) async throws {
         context.links.start()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { [context] in await context.tasks.run() }
-            let result: Result<Void, any Error>
-            do { result = .success(try await body()) } catch { result = .failure(error) }
-            context.tasks.finish()
-            try await group.waitForAll()
-            try result.get()
-        }
+        try await context.tasks.serving(body)
         context.templates.stop()
         context.links.stop()
         context.logs.stop()

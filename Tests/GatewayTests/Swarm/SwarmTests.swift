@@ -55,15 +55,6 @@ import Testing
         return (plan, source)
     }
 
-    /// Runs `work` while the pool does.
-    private func pooled(_ work: @Sendable () async throws -> Void) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { [tasks] in await tasks.run() }
-            defer { tasks.finish() }
-            try await work()
-        }
-    }
-
     @Test func aServiceIsWhatTheConfigSays() async throws {
         let host = try host()
         try await host.prepare()
@@ -121,7 +112,7 @@ import Testing
     @Test func aServiceIsAsLargeAsThereAreSeats() async throws {
         let host = try host()
         let (plan, source) = try plan()
-        try await pooled {
+        try await tasks.serving {
             let first = await host.seat(plan, source, replica: 1, log: log)
             await engine.waitForCalls(1)
             let second = await host.seat(plan, source, replica: 2, log: log)
@@ -143,7 +134,7 @@ import Testing
     @Test(.timeLimit(.minutes(1))) func seatsTakenAtOnceAllCount() async throws {
         let host = try host()
         let (plan, source) = try plan()
-        try await pooled {
+        try await tasks.serving {
             for _ in 0..<100 {
                 let seats = await withTaskGroup(of: SwarmSeat.self) { group in
                     for replica in 1...4 {
@@ -162,7 +153,7 @@ import Testing
         engine.state.withLock { $0.createFailure = EngineError(.failed, "rpc error: bad constraint") }
         let host = try host()
         let (plan, source) = try plan()
-        try await pooled {
+        try await tasks.serving {
             let seat = await host.seat(plan, source, replica: 1, log: log)
             await #expect {
                 try await SwarmBody(seat: seat).run { _ in }
@@ -176,7 +167,7 @@ import Testing
     @Test func aTaskThatNeverDialsIsTold() async throws {
         let host = try host()
         let (plan, source) = try plan()
-        try await pooled {
+        try await tasks.serving {
             let seat = await host.seat(plan, source, replica: 1, log: log)
             let body = SwarmBody(seat: seat)
             await engine.waitForCalls(1)
