@@ -1,19 +1,16 @@
 """How things end: close(), streams when the gateway drains, and who is told."""
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support import length
 from support.background import background
 from support.client import Client, Refused, outcome
+from support.health import NOT_SERVING, SERVING, watch
 from support.held import Calls
 from support.ledger import Ledger, Load
 from support.processes import exists
 from support.streams import Stream, outputs
 from support.waiting import wait_until
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_close_is_called_when_a_replica_stops(gateway, client, calls):
@@ -163,20 +160,19 @@ def test_health_watch_tells_of_the_drain(own_gateway, calls):
     gateway = own_gateway()
     gateway.deploy("held", config=calls.config())
     client = Client(gateway.address)
-    health = health_pb2_grpc.HealthStub(client.channel)
-    watches = [health.Watch(health_pb2.HealthCheckRequest(service=name), timeout=60) for name in ("", "held")]
-    assert [next(watch).status for watch in watches] == [SERVING, SERVING]
+    watches = [watch(client, service) for service in ("", "held")]
+    assert [next(watching).status for watching in watches] == [SERVING, SERVING]
     call = client.begin("held", b"x")
     held = calls.next()
     gateway.process.terminate()
-    assert [next(watch).status for watch in watches] == [NOT_SERVING, NOT_SERVING]
+    assert [next(watching).status for watching in watches] == [NOT_SERVING, NOT_SERVING]
     held.returns()
     assert outcome(call) == b"done"
     assert gateway.process.wait(20) == 0
-    for watch in watches:
+    for watching in watches:
         # They end with the gateway, and do not hold it up.
         with pytest.raises((grpc.RpcError, StopIteration)):
-            next(watch)
+            next(watching)
     client.close()
 
 

@@ -1,33 +1,26 @@
 """grpc.health.v1 as grpcio-health-checking's own client sees it."""
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+from support.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, request, stub
 
 
 @pytest.fixture(scope="module")
 def health(gateway):
     gateway.deploy("echo")
-    return health_pb2_grpc.HealthStub(gateway.client.channel)
-
-
-def ask(name=""):
-    return health_pb2.HealthCheckRequest(service=name)
+    return stub(gateway.client)
 
 
 def test_check(health):
-    assert health.Check(ask(), timeout=5).status == SERVING
-    assert health.Check(ask("echo"), timeout=5).status == SERVING
+    assert health.Check(request(), timeout=5).status == SERVING
+    assert health.Check(request("echo"), timeout=5).status == SERVING
     with pytest.raises(grpc.RpcError) as caught:
-        health.Check(ask("nobody"), timeout=5)
+        health.Check(request("nobody"), timeout=5)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_watch_of_an_unknown_name_stays_open_and_tells_when_it_comes(gateway, health):
-    watch = health.Watch(ask("later"), timeout=60)
+    watch = health.Watch(request("later"), timeout=60)
     assert next(watch).status == SERVICE_UNKNOWN
     gateway.deploy("later", "echo")
     while next(watch).status != SERVING:
@@ -39,7 +32,7 @@ def test_watch_of_an_unknown_name_stays_open_and_tells_when_it_comes(gateway, he
 
 
 def test_watch_tells_of_a_change(gateway, health):
-    watch = health.Watch(ask("echo"), timeout=60)
+    watch = health.Watch(request("echo"), timeout=60)
     assert next(watch).status == SERVING
     import os
     import signal
@@ -52,6 +45,6 @@ def test_watch_tells_of_a_change(gateway, health):
 
 
 def test_watch_of_the_gateway(health):
-    watch = health.Watch(ask(), timeout=5)
+    watch = health.Watch(request(), timeout=5)
     assert next(watch).status == SERVING
     watch.cancel()

@@ -6,11 +6,12 @@ import time
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from support import length
 from support.balancers import HAProxy, Nginx, free_port
 from support.client import Client, Refused
+from support.health import watch
 from support.ledger import Ledger, Load
 from support.waiting import wait_until
 
@@ -28,14 +29,14 @@ def healths(client, name=""):
     """What health's Watch says, one after another; ends with the gateway."""
     said = []
 
-    def watch():
+    def follow():
         try:
-            for reply in health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest(service=name)):
+            for reply in watch(client, name, timeout=None):
                 said.append(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
         except grpc.RpcError:
             pass
 
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     wait_until(lambda: said, 10, "health says something")
     return said, thread

@@ -5,12 +5,9 @@ import pathlib
 import re
 
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from support.health import NOT_SERVING, SERVING, checker, watch
 from support.waiting import wait_until
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 #: Of ptrace(2) and waitpid(2).
 SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
@@ -49,11 +46,6 @@ class Held:
             self.libc.ptrace(DETACH, thread, None, None)
 
 
-def checker(gateway):
-    stub = health_pb2_grpc.HealthStub(gateway.client.channel)
-    return lambda name="": stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status
-
-
 def stalls(gateway):
     return gateway.text().count("] stalled: ")
 
@@ -63,10 +55,10 @@ def stalls(gateway):
 def test_the_control_plane_stands_still(own_gateway):
     gateway = own_gateway("--limit", "stall-timeout=1s")
     gateway.deploy("echo")
-    check = checker(gateway)
+    check = checker(gateway.client)
     assert check() == check("echo") == SERVING
-    watch = health_pb2_grpc.HealthStub(gateway.client.channel).Watch(health_pb2.HealthCheckRequest(service="echo"), timeout=60)
-    assert next(watch).status == SERVING
+    watching = watch(gateway.client, "echo")
+    assert next(watching).status == SERVING
     with Held(gateway.pid) as threads:
         def told():
             # Swift's pool may have more threads by now.
@@ -74,13 +66,13 @@ def test_the_control_plane_stands_still(own_gateway):
             return check() == NOT_SERVING
 
         wait_until(told, 30, "NOT_SERVING")
-        assert check("echo") == next(watch).status == NOT_SERVING
+        assert check("echo") == next(watching).status == NOT_SERVING
         # Calls need nothing of it.
         assert gateway.client.invoke("echo", b"x") == "x"
         wait_until(lambda: "Swift's threads" in gateway.text() and "does not answer" in gateway.text(), 10, "it is said")
-    assert next(watch).status == SERVING
+    assert next(watching).status == SERVING
     wait_until(lambda: check() == check("echo") == SERVING, 30, "SERVING again")
-    watch.cancel()
+    watching.cancel()
     assert "moves again" in gateway.text()
     gateway.deploy("plain")
     gateway.stop()
@@ -91,15 +83,15 @@ def test_the_control_plane_stands_still(own_gateway):
 def test_a_log_thread_stands_still(own_gateway):
     gateway = own_gateway("--limit", "stall-timeout=1s")
     gateway.deploy("noisy")
-    check = checker(gateway)
+    check = checker(gateway.client)
     path = gateway.data / "logs/noisy/log"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    watch = health_pb2_grpc.HealthStub(gateway.client.channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
-    assert next(watch).status == SERVING
+    watching = watch(gateway.client)
+    assert next(watching).status == SERVING
     gateway.client.invoke("noisy", b"say what nobody reads")
-    assert next(watch).status == NOT_SERVING
+    assert next(watching).status == NOT_SERVING
     assert check() == check("noisy") == NOT_SERVING
     wait_until(lambda: "watchdog:" in gateway.text(), 10, "the stacks")
     text = gateway.text()
@@ -110,9 +102,9 @@ def test_a_log_thread_stands_still(own_gateway):
     assert "LogFile.write" in text
     assert gateway.client.invoke("noisy", b"say more", timeout=10) == "done"
     with open(path, "rb", buffering=0) as reader:
-        assert next(watch).status == SERVING
+        assert next(watching).status == SERVING
         assert b"what nobody reads" in reader.read(1 << 16)
-    watch.cancel()
+    watching.cancel()
     assert check() == check("noisy") == SERVING
     path.unlink()
     gateway.stop()
