@@ -43,8 +43,7 @@ extension Engine {
                 .DELETE, "/containers/\(id)", query: [("force", "true"), ("v", "true")],
                 doing: "cannot remove container \(id.prefix(12))")
         } catch {
-            // 409: somebody else is at it.
-            guard error.kind == .notFound || error.kind == .conflict else { throw error }
+            guard error.kind == .notFound else { throw error }
         }
     }
 

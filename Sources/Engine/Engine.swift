@@ -1,5 +1,6 @@
 internal import AsyncHTTPClient
 internal import Foundation
+internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -157,7 +158,10 @@ package final class Engine: Sendable {
 
     func failure(_ error: any Error, doing what: String) -> EngineError {
         if error is CancellationError { return EngineError(.failed, "\(what): cancelled") }
-        if let error = error as? IOError { return .unreachable(endpoint.path, errno: error.errnoCode, "\(error)") }
-        return .unreachable(endpoint.path, errno: nil, "\(error)")
+        // It was asked, and has closed the connection since: it may have done it.
+        if let error = error as? HTTPClientError, error != .connectTimeout { return brokenOff(error, doing: what) }
+        guard let error = error as? IOError else { return .unreachable(endpoint.path, errno: nil, "\(error)") }
+        if error.errnoCode == EPIPE || error.errnoCode == ECONNRESET { return brokenOff(error, doing: what) }
+        return .unreachable(endpoint.path, errno: error.errnoCode, "\(error)")
     }
 }

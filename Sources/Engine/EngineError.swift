@@ -1,7 +1,7 @@
 /// Why an engine did not do what it was asked for, in words for people, with what to do where that is known.
 package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
     package enum Kind: Sendable {
-        /// Nobody answers at the socket.
+        /// Nobody answers at the socket: nothing was asked.
         case unreachable
         /// Something answers, and it is not an engine that can be spoken to in a version of the API that both know.
         case incompatible

@@ -119,6 +119,18 @@ import Testing
         }
     }
 
+    /// One that was asked may have done it: that is another fault than one that was not.
+    @Test func anEngineThatEndsInTheMidst() async throws {
+        try await played(Self.docker28) { played, engine in
+            _ = try await engine.info()
+            played.endInTheMidst()
+            await #expect {
+                _ = try await engine.createContainer(ContainerSpec(image: "f"))
+            } throws: { ($0 as? EngineError)?.kind == .broken }
+            #expect(played.asked.last == "POST /v1.48/containers/create")
+        }
+    }
+
     @Test func anEngineThatIsNotThere() async throws {
         let engine = Engine(EngineEndpoint(path: "/nowhere/d.sock"))
         await #expect {

@@ -18,6 +18,8 @@ final class PlayedEngine: Sendable {
         var asked: [String] = []
         /// Answers with 500 and these words.
         var failure: String?
+        /// Whether it ends in the midst of what it is asked next, but for its version.
+        var endsInTheMidst = false
     }
 
     let path: String
@@ -62,14 +64,19 @@ final class PlayedEngine: Sendable {
         state.value.withLock { $0.failure = words }
     }
 
+    /// It does what it is asked from now on, and ends before it says so.
+    func endInTheMidst() {
+        state.value.withLock { $0.endsInTheMidst = true }
+    }
+
     var asked: [String] { state.value.withLock { $0.asked } }
 
     private static func answer(
         _ method: HTTPMethod, _ uri: String, _ state: borrowing Mutex<State>
-    ) -> (HTTPResponseStatus, server: String, String) {
-        let (release, failure) = state.withLock { state in
+    ) -> (HTTPResponseStatus, server: String, String)? {
+        let (release, failure, ends) = state.withLock { state in
             state.asked.append("\(method) \(uri.prefix { $0 != "?" })")
-            return (state.release, state.failure)
+            return (state.release, state.failure, state.endsInTheMidst)
         }
         let server = "Docker/\(release.name) (linux)"
         func refuse(_ status: HTTPResponseStatus, _ words: String) -> (HTTPResponseStatus, server: String, String) {
@@ -81,6 +88,7 @@ final class PlayedEngine: Sendable {
                 "{\"Version\":\"\(release.name)\",\"ApiVersion\":\"\(release.api)\",\"MinAPIVersion\":\"\(release.apiMin)\"}"
             return (.ok, server, text)
         }
+        if ends { return nil }
         guard path.hasPrefix("/v"), let version = number(path.dropFirst(2).prefix { $0 != "/" }),
             let oldest = number(release.apiMin), let newest = number(release.api)
         else { return refuse(.notFound, "page not found") }
@@ -140,10 +148,10 @@ private final class Handler: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let answer: (HTTPMethod, String) -> (HTTPResponseStatus, server: String, String)
+    private let answer: (HTTPMethod, String) -> (HTTPResponseStatus, server: String, String)?
     private var head: HTTPRequestHead?
 
-    init(answer: @escaping (HTTPMethod, String) -> (HTTPResponseStatus, server: String, String)) {
+    init(answer: @escaping (HTTPMethod, String) -> (HTTPResponseStatus, server: String, String)?) {
         self.answer = answer
     }
 
@@ -153,7 +161,10 @@ private final class Handler: ChannelInboundHandler {
         case .body: break
         case .end:
             guard let head else { return }
-            let (status, server, text) = answer(head.method, head.uri)
+            guard let (status, server, text) = answer(head.method, head.uri) else {
+                context.close(promise: nil)
+                return
+            }
             let body = ByteBuffer(string: text)
             let headers: HTTPHeaders = ["content-length": "\(body.readableBytes)", "server": server]
             context.write(

@@ -51,7 +51,9 @@ package protocol ContainerEngine: Sendable {
     /// Sends its first process a signal; nothing where it does not run.
     func kill(_ id: String, signal: Int32) async throws(EngineError)
 
-    /// Ends it, if it runs, and takes it away with its anonymous volumes; nothing where there is none.
+    /// Ends it, if it runs, and takes it away with its anonymous volumes; nothing where there is none. Takes a name, too.
+    ///
+    /// - Throws: `conflict` where it is being taken away already.
     func remove(_ id: String) async throws(EngineError)
 
     /// Those with all of these labels, also those that do not run.

@@ -77,12 +77,16 @@ final class ContainerHost: Sendable {
 
     // MARK: Containers
 
+    /// A name that no other container has.
+    static func newName(of plan: FunctionPlan, replica: Int) -> String {
+        "dcf-\(plan.name)-\(plan.record.version)-\(replica)-\(LinkToken().text.prefix(8))"
+    }
+
     /// What a replica's container is made of, its secrets copied. `discard` takes them away.
     func spec(
-        _ plan: FunctionPlan, _ source: ImageSource, replica: Int, devices: [GPUDevice], token: LinkToken
+        _ plan: FunctionPlan, _ source: ImageSource, name: String, replica: Int, devices: [GPUDevice], token: LinkToken
     ) throws(EngineError) -> ContainerSpec {
         let config = plan.config
-        let name = "dcf-\(plan.name)-\(plan.record.version)-\(replica)-\(LinkToken().text.prefix(8))"
         var mounts = [ContainerSpec.Mount(source: folders.link, target: Self.linkTarget, isReadOnly: true)]
         do throws(FileError) { try folders.keep(token, of: name) } catch { throw EngineError(.broken, "\(error)") }
         let secrets = plan.record.secrets
@@ -152,7 +156,7 @@ final class ContainerHost: Sendable {
 
     /// Takes a container away, soon: nobody has to wait for it but `finish`. Tried until the engine answers.
     ///
-    /// - Parameter id: nil where it was not made.
+    /// - Parameter id: its id, or its name where only that is known; nil where it was not made.
     func discard(_ name: String, id: String?) {
         let done = Promise<Void>()
         state.withLock { $0.removals[name] = done }
@@ -172,8 +176,9 @@ final class ContainerHost: Sendable {
             do throws(EngineError) { return try await engine().remove(id) } catch {
                 if !hasFailed { logger.warning("container \(name) is not removed: \(error)") }
                 hasFailed = true
-                // What is left at the end is removed by the gateway's next life.
-                guard error.isEngines, !state.withLock({ $0.isStopped }) else { return }
+                // What is left at the end is removed by the gateway's next life. An engine that ends in the midst of a removal
+                // may say that it is at it, and forget it.
+                guard error.isEngines || error.kind == .conflict, !state.withLock({ $0.isStopped }) else { return }
             }
             do { try await Task.sleep(for: retry) } catch { return }
         }

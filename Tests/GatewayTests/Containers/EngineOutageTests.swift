@@ -130,6 +130,15 @@ import Testing
         #expect(played.engine.calls == ["create", "start 1", "remove 1"])
     }
 
+    @Test func aRemovalIsTriedUntilNothingIsLeft() async throws {
+        played.engine.state.withLock { state in
+            state.runsOn = false
+            state.removeFailures = [Self.broken, Self.away, EngineError(.conflict, "removal is already in progress")]
+        }
+        _ = try await played.pooled { try await played.body().run { _ in } }
+        #expect(played.engine.calls.count { $0 == "remove 1" } == 4)
+    }
+
     @Test func aContainerThatIsStartedAgainIsNotThisReplica() async throws {
         let engine = played.engine
         let body = played.body()

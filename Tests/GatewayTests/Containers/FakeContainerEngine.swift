@@ -15,6 +15,8 @@ final class FakeContainerEngine: ContainerEngine {
         var others: [EngineContainer] = []
         var createFailure: EngineError?
         var startFailure: EngineError?
+        /// What it says to those who remove a container, one after another.
+        var removeFailures: [EngineError] = []
         /// Told to who asks anything, while there is one: the engine is away.
         var outage: EngineError?
         /// Whether a container whose wait broke off still runs.
@@ -185,6 +187,8 @@ final class FakeContainerEngine: ContainerEngine {
     func remove(_ id: String) async throws(EngineError) {
         try requireEngine()
         note("remove \(id)")
+        let failure = state.withLock { $0.removeFailures.isEmpty ? nil : $0.removeFailures.removeFirst() }
+        if let failure { throw failure }
     }
 
     func containers(labels: [String: String]) async throws(EngineError) -> [EngineContainer] {
