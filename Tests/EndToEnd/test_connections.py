@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from support import FULL, raw_http2
 from support.client import Client, refused
+from support.elsewhere import elsewhere
 from support.processes import descriptors
 from support.waiting import wait_until
 
@@ -86,6 +87,32 @@ def test_silent_and_half_open_connections_are_closed(own_gateway):
         sock.close()
     wait_until(lambda: len(descriptors(gateway.pid)) <= before + 1, 10, "their descriptors closed")
     gateway.stop()
+
+
+def test_an_address_has_so_many_connections(own_gateway):
+    with elsewhere("10.99.0.1") as there:
+        gateway = there(lambda: own_gateway(
+            "--listen", "10.99.0.1:0", "--allow-plaintext", "--limit", "connections-per-address=3"))
+        connect = lambda: there(lambda: raw_http2.connect(gateway.port, host="10.99.0.1"))  # noqa: E731
+        open_ones = [connect() for _ in range(3)]
+        assert all(len(sock.recv(9)) == 9 for sock in open_ones)
+        refused_one = connect()
+        assert raw_http2.closed_by_peer(refused_one, 5)
+        wait_until(lambda: "its address has 3 (connections-per-address)" in gateway.text(), 5, "the limit is named")
+        open_ones.pop().close()
+
+        def comes_in():
+            with connect() as sock:
+                sock.settimeout(1)
+                try:
+                    return len(sock.recv(9)) == 9
+                except OSError:
+                    return False
+
+        wait_until(comes_in, 5, "room for one more")
+        for sock in [*open_ones, refused_one]:
+            sock.close()
+        there(gateway.stop)
 
 
 @pytest.mark.fault("D2")

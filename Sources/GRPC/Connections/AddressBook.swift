@@ -5,6 +5,14 @@ struct AddressBook {
         var length: Duration
     }
 
+    enum Admission {
+        case admitted
+        /// It has as many as it may have.
+        case tooMany
+        /// It has broken a limit a while ago.
+        case refused
+    }
+
     static let refusalMin = Duration.seconds(10)
     static let refusalMax = Duration.seconds(600)
     /// Refusals that are remembered; the oldest goes for a new one.
@@ -18,13 +26,13 @@ struct AddressBook {
         self.connectionsMax = connectionsMax
     }
 
-    /// Counts a new connection; false when it is refused.
-    mutating func admit(_ address: PeerAddress, at now: MonotonicTime) -> Bool {
-        guard !address.isLoopback else { return true }
-        if let refusal = refusals[address], now < refusal.until { return false }
-        guard connections[address, default: 0] < connectionsMax else { return false }
+    /// Counts a new connection, if it may come in.
+    mutating func admit(_ address: PeerAddress, at now: MonotonicTime) -> Admission {
+        guard !address.isLoopback else { return .admitted }
+        if let refusal = refusals[address], now < refusal.until { return .refused }
+        guard connections[address, default: 0] < connectionsMax else { return .tooMany }
         connections[address, default: 0] += 1
-        return true
+        return .admitted
     }
 
     /// A connection has ended.

@@ -74,13 +74,19 @@ package final class Connections: Sendable {
     /// Takes a new connection's socket into account; false when its address is refused.
     func open(_ descriptor: Int32) -> Bool {
         let connection = Connection(descriptor: descriptor, address: PeerAddress(of: descriptor), owner: self)
-        let isAdmitted = state.withLock { state in
-            guard state.book.admit(connection.address, at: .now) else { return false }
-            state.open[descriptor] = connection
-            return true
+        let admission = state.withLock { state in
+            let admission = state.book.admit(connection.address, at: .now)
+            if admission == .admitted { state.open[descriptor] = connection }
+            return admission
         }
-        if isAdmitted { dcf_sockets_watch(descriptor, Unmanaged.passRetained(connection).toOpaque()) }
-        return isAdmitted
+        switch admission {
+        case .admitted: dcf_sockets_watch(descriptor, Unmanaged.passRetained(connection).toOpaque())
+        case .tooMany:
+            report.add("its address has \(limits.perAddress) (connections-per-address)", of: connection.address)
+        // That was said when it was refused.
+        case .refused: break
+        }
+        return admission == .admitted
     }
 
     /// The connection of a descriptor, which the core has not closed.

@@ -1,4 +1,5 @@
 """Just enough HTTP/2 to be a client that misbehaves in ways no gRPC library would."""
+import contextlib
 import socket
 import struct
 
@@ -26,10 +27,11 @@ def headers(stream, path, authority="localhost"):
     return frame(HEADERS, END_HEADERS, stream, block)
 
 
-def connect(port, settings=b"", timeout=30):
+def connect(port, settings=b"", timeout=30, host="127.0.0.1"):
     """A connection that has said who it is."""
-    sock = socket.create_connection(("127.0.0.1", port), timeout)
-    sock.sendall(PREFACE + frame(SETTINGS, 0, 0, settings))
+    sock = socket.create_connection((host, port), timeout)
+    with contextlib.suppress(ConnectionError):  # It may be refused already.
+        sock.sendall(PREFACE + frame(SETTINGS, 0, 0, settings))
     return sock
 
 

@@ -9,13 +9,13 @@ import Testing
     @Test func anAddressHasSoManyConnectionsAndLoopbackAny() {
         var book = AddressBook(connectionsMax: 2)
         let local = PeerAddress("127.0.0.1", isLoopback: true)
-        for _ in 0..<100 { expect(book.admit(local, at: moment(0)), true) }
-        expect(book.admit(stranger, at: moment(0)), true)
-        expect(book.admit(stranger, at: moment(0)), true)
-        expect(book.admit(stranger, at: moment(0)), false)
-        expect(book.admit(PeerAddress("10.0.0.8"), at: moment(0)), true)
+        for _ in 0..<100 { expect(book.admit(local, at: moment(0)), .admitted) }
+        expect(book.admit(stranger, at: moment(0)), .admitted)
+        expect(book.admit(stranger, at: moment(0)), .admitted)
+        expect(book.admit(stranger, at: moment(0)), .tooMany)
+        expect(book.admit(PeerAddress("10.0.0.8"), at: moment(0)), .admitted)
         book.leave(stranger)
-        expect(book.admit(stranger, at: moment(0)), true)
+        expect(book.admit(stranger, at: moment(0)), .admitted)
     }
 
     @Test func anAddressIsRefusedForLongerEachTime() {
@@ -25,21 +25,21 @@ import Testing
             book.refuse(stranger, at: moment(now))
             // Its other connections are closed at the same time.
             book.refuse(stranger, at: moment(now + 1))
-            expect(book.admit(stranger, at: moment(now + length - 1)), false, "\(length) s")
+            expect(book.admit(stranger, at: moment(now + length - 1)), .refused, "\(length) s")
             now += length
-            expect(book.admit(stranger, at: moment(now)), true)
+            expect(book.admit(stranger, at: moment(now)), .admitted)
             book.leave(stranger)
         }
         // Good for as long as it was refused.
         now += 601 + 600
         book.refuse(stranger, at: moment(now))
-        expect(book.admit(stranger, at: moment(now + 10)), true)
+        expect(book.admit(stranger, at: moment(now + 10)), .admitted)
     }
 
     @Test func loopbackIsNeverRefused() {
         var book = AddressBook(connectionsMax: 2)
         let local = PeerAddress("::1", isLoopback: true)
         book.refuse(local, at: moment(0))
-        expect(book.admit(local, at: moment(0)), true)
+        expect(book.admit(local, at: moment(0)), .admitted)
     }
 }
