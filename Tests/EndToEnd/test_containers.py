@@ -542,7 +542,9 @@ def test_an_engine_that_one_may_not_use(images, tmp_path):
     (tmp_path / "f").mkdir()
     (tmp_path / "f/handler.py").write_text(ECHO)
     (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image"}}}))
-    path = tmp_path / "engine.sock"
+    path, scratch = tmp_path / "engine.sock", tmp_path / "scratch"
+    scratch.mkdir()
+    scratch.chmod(0o777)
     with closing(unix_listener(path)):
         path.chmod(0o600)
         for each in [tmp_path, *tmp_path.parents]:
@@ -550,7 +552,7 @@ def test_an_engine_that_one_may_not_use(images, tmp_path):
                 each.chmod(0o755)
         done = subprocess.run(
             [BIN / "dcf", "function", "build", "-f", tmp_path / "config.yaml"], capture_output=True, text=True, user=65534,
-            env={**os.environ, "DOCKER_HOST": f"unix://{path}", "TMPDIR": tempfile.gettempdir()})
+            env={**os.environ, "DOCKER_HOST": f"unix://{path}", "TMPDIR": str(scratch)})
     assert done.returncode == 1 and "not allowed to use the Docker engine" in done.stderr, done.stderr
     assert "usermod -aG docker" in done.stderr
 
