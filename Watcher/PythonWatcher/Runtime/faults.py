@@ -365,7 +365,8 @@ class FaultReporter:
     def _keep_reserve(self):
         if self._reserve is None:
             try:
-                self._reserve = bytearray(_RESERVE_BYTES)
+                # Bytes that nobody writes to are address space, and no page of memory.
+                self._reserve = bytes(_RESERVE_BYTES)
             except MemoryError:
                 pass
 
