@@ -220,7 +220,7 @@ def test_a_watchers_environment_is_its_own(gateway, client):
 
     gateway.deploy("info", None, "--replace")
     allowed = {"PATH", "HOME", "LANG", "TZ", "HANDLER_DIR", "HANDLER_FILE", "HANDLER_NAME", "LC_CTYPE", "PWD",
-               "OMP_NUM_THREADS", "VIRTUAL_ENV", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "SHLVL", "_"}
+               "OMP_NUM_THREADS", "VIRTUAL_ENV", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "SHLVL", "_", "TMPDIR"}
     if gateway.docker:
         allowed.add("HOSTNAME")
     seen = json.loads(client.invoke("info"))["environment"]
