@@ -5,6 +5,9 @@ public import Synchronization
 /// Debug builds hold whoever uses it to the order: taking a lock while one is held that is not before it traps, and so does
 /// `assertNoLockIsHeld` while any is held. Release builds have the plain mutex and nothing else: what is public is compiled into
 /// whoever uses it, to the very code of the mutex.
+///
+/// A closure belongs into a struct that is the value. One that is the value itself, or an optional that is, would be wrapped in one
+/// more closure at each access: memory grows, and each call goes through all of them.
 public struct Lock<Value: ~Copyable>: ~Copyable, Sendable {
     @usableFromInline let mutex: Mutex<Value>
     #if DEBUG

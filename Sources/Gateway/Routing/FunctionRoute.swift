@@ -9,11 +9,15 @@ internal import WatcherLink
 /// completion each take the lock once, for a few hundred nanoseconds, and write to the replica's link on the caller's
 /// own thread.
 package final class FunctionRoute: Sendable {
+    private struct Explanation {
+        var body: (@Sendable () -> String?)?
+    }
+
     package let name: String
     let context: RouteContext
     let state: Lock<RouteState>
     private let replicasMax = Atomic<Int>(0)
-    private let explanation = Lock<(@Sendable () -> String?)?>(nil)
+    private let explanation = Lock(Explanation())
 
     package init(name: String, settings: RouteSettings, context: RouteContext) {
         self.name = name
@@ -143,12 +147,12 @@ package final class FunctionRoute: Sendable {
     /// Has `body` asked why no replica is there, when the time of a call is up that waited for one; it is told to the caller.
     /// Called from any thread, with no lock held.
     func explain(_ body: @escaping @Sendable () -> String?) {
-        explanation.withLock { $0 = body }
+        explanation.withLock { $0.body = body }
     }
 
     /// Why no replica is there, as far as that is known.
     var whyNone: String? {
-        let body = explanation.withLock { $0 }
+        let body = explanation.withLock { $0.body }
         return body?()
     }
 

@@ -2,19 +2,22 @@ internal import Locks
 
 /// Tells that the state of some function has changed; what changed must be looked up.
 final class Changes: Sendable {
-    private let next = Lock(Promise<Void>())
-    private let observer = Lock<(@Sendable () -> Void)?>(nil)
+    private struct State {
+        var next = Promise<Void>()
+        var observer: (@Sendable () -> Void)?
+    }
+
+    private let state = Lock(State())
 
     /// Has `body` called at each change from now on, whatever thread it comes from: it must not block.
     func observe(_ body: @escaping @Sendable () -> Void) {
-        observer.withLock { $0 = body }
+        state.withLock { $0.observer = body }
     }
 
     func announce() {
-        let observer = observer.withLock { $0 }
-        let promise = next.withLock { promise in
-            defer { promise = Promise() }
-            return promise
+        let (promise, observer) = state.withLock { state in
+            defer { state.next = Promise() }
+            return (state.next, state.observer)
         }
         assertNoLockIsHeld()
         observer?()
@@ -22,5 +25,5 @@ final class Changes: Sendable {
     }
 
     /// What to wait for. Take it before looking at the state, so that no change is missed.
-    var upcoming: Promise<Void> { next.withLock { $0 } }
+    var upcoming: Promise<Void> { state.withLock { $0.next } }
 }

@@ -343,6 +343,14 @@ import WatcherLink
 
     // MARK: Where no replica is there
 
+    @Test func theReasonMayBeAskedForAnyNumberOfTimes() {
+        let test = RouteTest()
+        test.route.explain { "bad weights" }
+        var answers = 0
+        for _ in 0..<300_000 where test.route.whyNone == "bad weights" { answers += 1 }
+        #expect(answers == 300_000)
+    }
+
     @Test func whoseTimeIsUpIsToldWhyNobodyAnswered() {
         let test = RouteTest()
         test.route.explain { "bad weights; next try in 3 s" }
