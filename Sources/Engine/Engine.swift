@@ -142,6 +142,9 @@ package final class Engine: Sendable {
         }
     }
 
+    /// No connection was had.
+    private static let unasked: [HTTPClientError] = [.connectTimeout, .getConnectionFromPoolTimeout]
+
     /// What an engine's error says; nil when it is none.
     static func message(in body: [UInt8]) -> String? {
         (try? JSONDecoder().decode(Said.self, from: Data(body)))?.message
@@ -159,7 +162,7 @@ package final class Engine: Sendable {
     func failure(_ error: any Error, doing what: String) -> EngineError {
         if error is CancellationError { return EngineError(.failed, "\(what): cancelled") }
         // It was asked, and has closed the connection since: it may have done it.
-        if let error = error as? HTTPClientError, error != .connectTimeout { return brokenOff(error, doing: what) }
+        if let error = error as? HTTPClientError, !Self.unasked.contains(error) { return brokenOff(error, doing: what) }
         guard let error = error as? IOError else { return .unreachable(endpoint.path, errno: nil, "\(error)") }
         if error.errnoCode == EPIPE || error.errnoCode == ECONNRESET { return brokenOff(error, doing: what) }
         return .unreachable(endpoint.path, errno: error.errnoCode, "\(error)")

@@ -53,12 +53,7 @@ final class Promise<Value: Sendable>: Sendable {
 
     /// Waits for the value; nil when `other` is settled or the task is cancelled first.
     func value(unless other: Promise<some Sendable>) async -> Value? {
-        await race {
-            [self] in
-            _ = await value()
-        } _: {
-            _ = await other.value()
-        }
+        await race({ [self] in _ = await value() }, { _ = await other.value() })
         return current
     }
 }

@@ -96,18 +96,18 @@ def test_an_address_has_so_many_connections(own_gateway):
         connect = lambda: there(lambda: raw_http2.connect(gateway.port, host="10.99.0.1"))  # noqa: E731
         open_ones = [connect() for _ in range(3)]
         assert all(len(sock.recv(9)) == 9 for sock in open_ones)
-        refused_one = connect()
+        refused_one = there(lambda: socket.create_connection(("10.99.0.1", gateway.port), 5))
         assert raw_http2.closed_by_peer(refused_one, 5)
         wait_until(lambda: "its address has 3 (connections-per-address)" in gateway.text(), 5, "the limit is named")
         open_ones.pop().close()
 
         def comes_in():
-            with connect() as sock:
-                sock.settimeout(1)
-                try:
+            try:
+                with connect() as sock:
+                    sock.settimeout(1)
                     return len(sock.recv(9)) == 9
-                except OSError:
-                    return False
+            except OSError:
+                return False
 
         wait_until(comes_in, 5, "room for one more")
         for sock in [*open_ones, refused_one]:

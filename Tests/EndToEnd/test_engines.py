@@ -13,6 +13,8 @@ FULL = os.environ.get("DCF_TEST_FULL") == "1"
 # Each of them starts an engine several times.
 pytestmark = pytest.mark.skipif(not FULL, reason="minutes of engines that start: DCF_TEST_FULL=1")
 LABEL = "io.dcf.gateway"
+#: What the engine says of a container that it has begun to take away.
+STUCK = "failed to remove root filesystem"
 
 #: Says which of its objects answers.
 COUNTED = """
@@ -67,10 +69,10 @@ def gateway(bridged, own_gateway):
 
 
 def containers(engine):
-    """But for those that the engine has begun to take away and cannot: one that ends in the midst of its work leaves mounts
-    that are busy until it starts anew ("failed to remove root filesystem")."""
-    rows = engine("ps", "--all", "--no-trunc", "--filter", f"label={LABEL}", "--format", "{{.ID}} {{.State}}").stdout.split("\n")
-    return [row.split()[0] for row in rows if row and row.split()[1] not in ("dead", "removing")]
+    """But for those that the engine itself cannot take away: one that ends in the midst of its work leaves mounts that are busy
+    until it starts anew."""
+    found = engine("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}").stdout.split()
+    return [each for each in found if STUCK not in engine("inspect", "--format", "{{.State.Error}}", each, check=False).stdout]
 
 
 def create(gateway, engine, name, **config):

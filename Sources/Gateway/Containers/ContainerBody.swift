@@ -68,18 +68,20 @@ final class ContainerBody: ReplicaBody {
                 defer { host.discard(left.name, id: left.id) }
                 return try await run(left.id, on: engine, onStart)
             }
-            let name = ContainerHost.newName(of: plan, replica: number)
-            let spec = try host.spec(plan, source, name: name, replica: number, devices: devices, token: token)
-            var id: String?
-            defer { host.discard(name, id: id) }
+            let spec = try host.spec(plan, source, replica: number, devices: devices, token: token)
+            let name = spec.name ?? ""
+            var known: String?
+            defer { host.discard(name, id: known) }
+            let id: String
             do throws(EngineError) {
                 id = try await host.make(spec, of: source, function: plan.name)
             } catch {
                 // An engine that was asked may have made it, and have ended before it said so.
-                if error.kind != .unreachable { id = name }
+                if error.kind != .unreachable { known = name }
                 throw error
             }
-            return try await run(id ?? name, on: engine, onStart)
+            known = id
+            return try await run(id, on: engine, onStart)
         } catch {
             // What the engine does not do for what it was asked, its author can mend. A registry that does not give an image again
             // is not the handler's fault, either.

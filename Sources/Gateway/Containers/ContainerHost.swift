@@ -77,16 +77,12 @@ final class ContainerHost: Sendable {
 
     // MARK: Containers
 
-    /// A name that no other container has.
-    static func newName(of plan: FunctionPlan, replica: Int) -> String {
-        "dcf-\(plan.name)-\(plan.record.version)-\(replica)-\(LinkToken().text.prefix(8))"
-    }
-
     /// What a replica's container is made of, its secrets copied. `discard` takes them away.
     func spec(
-        _ plan: FunctionPlan, _ source: ImageSource, name: String, replica: Int, devices: [GPUDevice], token: LinkToken
+        _ plan: FunctionPlan, _ source: ImageSource, replica: Int, devices: [GPUDevice], token: LinkToken
     ) throws(EngineError) -> ContainerSpec {
         let config = plan.config
+        let name = "dcf-\(plan.name)-\(plan.record.version)-\(replica)-\(LinkToken().text.prefix(8))"
         var mounts = [ContainerSpec.Mount(source: folders.link, target: Self.linkTarget, isReadOnly: true)]
         do throws(FileError) { try folders.keep(token, of: name) } catch { throw EngineError(.broken, "\(error)") }
         let secrets = plan.record.secrets
@@ -198,16 +194,9 @@ final class ContainerHost: Sendable {
     /// Looks for containers that a gateway before this one left running, for its replicas to be taken over by this one's.
     /// Before any replica starts.
     func findLeft() async {
-        let found = await withTaskGroup(of: [EngineContainer].self) { group in
-            group.addTask { [self] in (try? await ofEarlierLives()) ?? [] }
-            group.addTask {
-                try? await Task.sleep(for: Self.lookTime)
-                return []
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? []
-        }
-        let left = found.compactMap { container -> LeftContainer? in
+        let found = Promise<[EngineContainer]>()
+        await within(Self.lookTime) { [self] in found.settle((try? await ofEarlierLives()) ?? []) }
+        let left = (found.current ?? []).compactMap { container -> LeftContainer? in
             guard container.isRunning, let function = container.labels[Label.function],
                 let version = container.labels[Label.version].flatMap({ Int($0) }),
                 let replica = container.labels[Label.replica].flatMap({ Int($0) }),

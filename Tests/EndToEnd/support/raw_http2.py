@@ -1,5 +1,4 @@
 """Just enough HTTP/2 to be a client that misbehaves in ways no gRPC library would."""
-import contextlib
 import socket
 import struct
 
@@ -30,8 +29,7 @@ def headers(stream, path, authority="localhost"):
 def connect(port, settings=b"", timeout=30, host="127.0.0.1"):
     """A connection that has said who it is."""
     sock = socket.create_connection((host, port), timeout)
-    with contextlib.suppress(ConnectionError):  # It may be refused already.
-        sock.sendall(PREFACE + frame(SETTINGS, 0, 0, settings))
+    sock.sendall(PREFACE + frame(SETTINGS, 0, 0, settings))
     return sock
 
 

@@ -59,7 +59,7 @@ import Testing
 
     @Test func containersAreHardenedUnlessTheConfigSaysOtherwise() throws {
         let (usual, source) = try plan("limits: {memory: 64M, cpu: 1.5}\nenvironment: [A=1]\n")
-        let spec = try host().spec(usual, source, name: "c", replica: 2, devices: [], token: LinkToken())
+        let spec = try host().spec(usual, source, replica: 2, devices: [], token: LinkToken())
         #expect(spec.user == "65534:65534")
         #expect(spec.hasReadOnlyRoot)
         #expect(spec.capabilities == [])
@@ -73,12 +73,12 @@ import Testing
         #expect(spec.environment["HANDLER_FILE"] == nil)
         #expect(spec.mounts == [.init(source: work.path + "/run/docker", target: "/dcf/link", isReadOnly: true)])
         #expect(spec.labels["io.dcf.gateway"] == Self.id)
-        #expect(spec.name == "c")
+        #expect(spec.name?.hasPrefix("dcf-f-3-2-") == true)
 
         let (open, image) = try plan(
             "container: {user: root, read_only: false, capabilities: [NET_ADMIN], new_privileges: true, pids: 64, network: host}",
             user: "1000")
-        let other = try host().spec(open, image, name: "c", replica: 1, devices: [], token: LinkToken())
+        let other = try host().spec(open, image, replica: 1, devices: [], token: LinkToken())
         #expect(other.user == "root")
         #expect(!other.hasReadOnlyRoot)
         #expect(other.capabilities == ["NET_ADMIN"])
@@ -92,7 +92,7 @@ import Testing
     ])
     func anImageCannotMakeItselfRoot(user: String, runsAs: String) throws {
         let (plan, source) = try plan("{}", user: user)
-        #expect(try host().spec(plan, source, name: "c", replica: 1, devices: [], token: LinkToken()).user == runsAs)
+        #expect(try host().spec(plan, source, replica: 1, devices: [], token: LinkToken()).user == runsAs)
     }
 
     @Test func secretsAreFilesThatGoWithTheContainer() async throws {
@@ -100,7 +100,7 @@ import Testing
         let (plan, source) = try plan("secrets: [key]", secrets: ["key"])
         let host = host()
         try await pooled {
-            let spec = try host.spec(plan, source, name: "c", replica: 1, devices: [], token: LinkToken())
+            let spec = try host.spec(plan, source, replica: 1, devices: [], token: LinkToken())
             let copy = "run/secrets/\(spec.name ?? "")"
             #expect(spec.mounts.last == .init(source: "\(work.path)/\(copy)", target: "/run/secrets", isReadOnly: true))
             #expect(try work.read("\(copy)/key") == "sesame")
@@ -110,7 +110,7 @@ import Testing
         #expect(try work.tree("run/secrets").isEmpty)
         let (other, image) = try self.plan("{}", secrets: ["none"])
         #expect(throws: EngineError.noSecret("none", folder: work.path + "/secrets")) {
-            try host.spec(other, image, name: "c", replica: 1, devices: [], token: LinkToken())
+            try host.spec(other, image, replica: 1, devices: [], token: LinkToken())
         }
     }
 
@@ -213,7 +213,7 @@ import Testing
         }
         let (plan, source) = try plan("{}")
         let host = host()
-        let own = try host.spec(plan, source, name: "c", replica: 1, devices: [], token: LinkToken())
+        let own = try host.spec(plan, source, replica: 1, devices: [], token: LinkToken())
         engine.state.withLock {
             $0.others = [
                 container("old", ["io.dcf.gateway": Self.id, "io.dcf.run": "before"]),

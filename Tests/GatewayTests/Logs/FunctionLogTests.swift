@@ -253,7 +253,7 @@ import Testing
             }
         }
         let kept = written.count - dropped.count - 1
-        #expect(kept > 3 && kept < 60)
+        #expect(kept > 3 && kept < 40)
         #expect(!dropped.isEmpty && kept + dropped.reduce(0, +) == 101)
         #expect(written.last?.hasSuffix(" again") == true)
     }
