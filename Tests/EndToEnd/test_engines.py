@@ -106,10 +106,6 @@ class Callers:
         self.thread.join()
 
 
-def made(gateway, name, calls=20):
-    return {gateway.client.invoke(name, b"x") for _ in range(calls)}
-
-
 def test_an_engine_that_is_started_anew_costs_no_function(bridged, gateway):
     """What it answers while it stops is its own trouble, and nobody's death."""
     replicas = {"one": 1, "two": 2, "three": 1}
@@ -132,7 +128,7 @@ def test_live_restore_costs_no_call_and_no_model(bridged, gateway, how):
     bridged.become("--live-restore")
     try:
         create(gateway, bridged, "live", replicas=2)
-        before, objects = set(containers(bridged)), made(gateway, "live")
+        before, objects = set(containers(bridged)), gateway.client.each_replica("live", 2, b"x")
         with Callers(gateway, "live") as callers:
             (bridged.halt if how == "stopped" else bridged.crash)()
             calls = callers.done
@@ -141,7 +137,7 @@ def test_live_restore_costs_no_call_and_no_model(bridged, gateway, how):
             calls = callers.done
             wait_until(lambda: callers.done > calls + 20, 20, "and with it")
         assert callers.failed == []
-        assert set(containers(bridged)) == before and made(gateway, "live") == objects
+        assert set(containers(bridged)) == before and gateway.client.each_replica("live", 2, b"x") == objects
         text = wait_until(lambda: gateway.client.log("live") if "the Docker engine was away" in gateway.client.log("live")
                           else None, 10, "the gap is said")
         assert "is lost, if there was any" in text

@@ -8,6 +8,8 @@ import time
 import grpc
 from grpc_tools import protoc
 
+from support.waiting import wait_until
+
 PROTOS = pathlib.Path(__file__).parents[3] / "Protos"
 
 
@@ -80,6 +82,19 @@ class Client:
     def begin(self, name, data=b"", timeout=60, **options):
         """An InvokeBytes that is under way: a grpc future."""
         return self.stub.InvokeBytes.future(pb.InvokeServiceRequest(Service=name, Input=data), timeout=timeout, **options)
+
+    def each_replica(self, name, count, data=b""):
+        """The set of what `count` replicas answer, when each answers something of its own.
+
+        Calls at the same time: calls one after another all go to the replica that had the last one."""
+        found = set()
+
+        def all_answered():
+            found.update(call.result().Output.decode() for call in [self.begin(name, data) for _ in range(8 * count)])
+            return len(found) >= count
+
+        wait_until(all_answered, 20, f"an answer of each of {count} replicas", every=0)
+        return found
 
     def queue_up(self, name, data, timeout=60):
         """Begins calls of a busy function one after another, each when the one before it waits there. Returns them.
