@@ -334,9 +334,9 @@ package final class Gateway: Service {
 
     /// Takes no more calls, finishes those that were accepted as far as the limits allow, and ends everything that runs.
     private func drain() async {
-        logger.info("draining: \(gate.count) calls")
         acceptor.stop()
         gate.close()
+        logger.info("draining: \(gate.count) calls")
         await withTaskGroup(of: Void.self) { group in
             // Tells each connection (GOAWAY) that it takes no more calls, and returns when all calls have ended.
             group.addTask { [server] in await server.shutdown() }

@@ -1,4 +1,5 @@
 """Fixtures: one gateway for all that can share one, others of their own for tests that break it."""
+import os
 import pathlib
 import shutil
 import sys
@@ -54,6 +55,10 @@ def pytest_collection_modifyitems(config, items):
     for item in items if FULL else []:
         if item.get_closest_marker("fault") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(3600))
+    # The first that asks for an engine makes it, and its images.
+    for item in items:
+        if {"docker", "swarm", "bridged"} & set(item.fixturenames) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def pytest_report_header(config):
@@ -97,7 +102,9 @@ def shared_gateway(scratch):
         gateway.deploy("echo")
         gateway.client.invoke("echo", b"x")
         gateway.delete("echo")
+        Gateway.shared = gateway
         yield gateway
+        Gateway.shared = None
         gateway.stop()
         assert not gateway.text().count("Fatal error")
 
@@ -143,11 +150,13 @@ def own_gateway(scratch, request):
         made.append(gateway)
         return gateway.start() if start else gateway
 
-    before = processes.descendants(processes.os.getpid())
+    before = processes.descendants(os.getpid())
     yield make
     for gateway in made:
         gateway.end()
-    left = lambda: processes.descendants(processes.os.getpid()) - before - Docker.running()  # noqa: E731
+    # The shared gateway may have replaced one of its replicas meanwhile.
+    shared = lambda: Gateway.shared.below() if Gateway.shared else set()  # noqa: E731
+    left = lambda: processes.descendants(os.getpid()) - before - Docker.running() - shared()  # noqa: E731
     try:
         wait_until(lambda: not left(), 5, "no process left behind")
     except AssertionError:

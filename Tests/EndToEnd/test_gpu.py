@@ -52,6 +52,16 @@ def held(gateway, name):
     return [[gpu.UUID for gpu in replica.GPUs] for replica in gateway.client.meta(name).Instances]
 
 
+def patient(gateway, name):
+    """Its answer, also where its start takes longer than a call may."""
+    def answer():
+        try:
+            return look(gateway, name, timeout=20)
+        except Refused as error:
+            assert error.name == "DEADLINE_EXCEEDED", error
+    return wait_until(answer, 30, "an answer")
+
+
 def free(gateway):
     return gateway.dcf("version").text.count(": free (")
 
@@ -199,10 +209,10 @@ def test_a_function_that_cannot_start_holds_nothing_while_it_waits(host, tmp_pat
     flag.touch()
     refused(gateway.client.invoke, "one", b"exit")
     wait_until(lambda: free(gateway) == 1, 60, "the device free")
-    shown = gateway.client.meta("one")
-    assert shown.Status == "Degraded" and "ValueError: no" in shown.Reason
+    # Now and then it is tried, with the device, and starts then.
+    wait_until(lambda: (shown := gateway.client.meta("one")).Status == "Degraded" and "ValueError: no" in shown.Reason, 20, "why")
     # Another may have it.
-    deploy(gateway, "two")
+    wait_until(lambda: deploy(gateway, "two", check=False).returncode == 0, 60, "another has it")
     assert held(gateway, "two") == [[ALL[0]]]
     flag.unlink()
     gateway.delete("two")
@@ -216,7 +226,7 @@ def test_a_stuck_replica_is_replaced_when_its_device_is_free(host):
     before = look(gateway, "one")
     error = refused(gateway.client.invoke, "one", b"sleep30")
     assert error.name == "DEADLINE_EXCEEDED"
-    after = look(gateway, "one", timeout=20)
+    after = patient(gateway, "one")
     assert after["visible"] == before["visible"] and after["pid"] != before["pid"]
     assert not exists(before["pid"])
 
@@ -263,7 +273,7 @@ def test_functions_take_turns_when_they_are_idle(host):
 
 def test_a_replica_that_waits_says_for_whom(host):
     gateway = host(1)
-    deploy(gateway, "one", replicas={"min": 0, "max": 1}, timeout={"idle": "300ms", "call": "2s"})
+    deploy(gateway, "one", replicas={"min": 0, "max": 1}, timeout={"idle": "2s", "call": "2s"})
     wait_until(lambda: gateway.client.meta("one").Status == "Idle", 10, "idle")
     deploy(gateway, "two")
     error = refused(gateway.client.invoke, "one", timeout=20)
@@ -273,7 +283,7 @@ def test_a_replica_that_waits_says_for_whom(host):
     assert "two@1 replica 1" in shown.Reason and shown.Instances[0].State == "Waiting"
     assert "waits for a GPU" in gateway.client.log("one")
     gateway.delete("two")
-    assert look(gateway, "one", timeout=20)["visible"] == ALL[0]
+    assert patient(gateway, "one")["visible"] == ALL[0]
     # Also while it waits it can be deleted.
     wait_until(lambda: gateway.client.meta("one").Status == "Idle", 10, "idle")
     deploy(gateway, "two")
@@ -349,10 +359,10 @@ def test_nvidia_smi_where_nvml_is_not_found(own_gateway, tmp_path):
     gateway.stop()
     program.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed because it could not communicate with the driver'\nexit 9\n")
     gateway.start()
-    reason = wait_until(lambda: gateway.client.meta("one").Reason, 20, "the reason")
-    assert gateway.client.meta("one").Status == "Degraded"
+    # While it is tried again, now and then, it starts and has no reason.
+    reason = wait_until(lambda: (shown := gateway.client.meta("one")).Status == "Degraded" and shown.Reason, 20, "the reason")
     assert "nvidia-smi ended with exit status 9: NVIDIA-SMI has failed" in reason
-    assert "this host has no GPU" in refused(gateway.client.invoke, "one").message
+    wait_until(lambda: "this host has no GPU" in refused(gateway.client.invoke, "one").message, 20, "callers are told")
 
 
 def test_the_gateways_restart_gives_everybody_devices_again(host):
@@ -399,4 +409,6 @@ def test_devices_survive_many_deaths_and_updates(host):
         assert len(set(devices)) == len(devices), devices
     thread.join()
     gateway.delete("one")
-    assert seen and free(gateway) == 4
+    assert seen
+    # A version that was replaced a moment ago may still be on its way out.
+    wait_until(lambda: free(gateway) == 4, 10, "all free")

@@ -27,7 +27,7 @@ ENDS = {
     "import": ("print('importing everything')\nimport no_such_module\n", "importing everything", {}),
     "killed": (constructor("print('the helper kills us', flush=True)", "os.kill(os.getpid(), signal.SIGKILL)"), "the helper kills us", {}),
     "too-slow": (constructor("print('waiting for the database', flush=True)", "time.sleep(60)"), "waiting for the database",
-                 {"timeout": {"start": "1s"}}),
+                 {"timeout": {"start": "4s"}}),
     "too-large": (constructor("print('taking much memory', flush=True)", "self.a = b'x' * (400 << 20)", "time.sleep(60)"),
                   "taking much memory", {"limits": {"memory": "200M"}}),
     "child": (constructor("subprocess.run(['sh', '-c', 'echo the child says no >&2'])", "os._exit(1)"), "the child says no", {}),
@@ -108,8 +108,8 @@ def test_the_log_of_what_is_not_deployed_is_kept_for_a_while(own_gateway):
 def test_a_new_deploy_begins_a_new_log(gateway):
     refused(gateway.client.deploy_watch, "again", bundle({"handler.py": "print('the first try')\nraise ValueError(1)\n"}))
     gateway.client.deploy_watch("again", bundle({"handler.py": "print('the second try')\ndef Handler(req): pass\n"}))
-    log = gateway.client.log("again")
-    assert "the second try" in log and "the first try" not in log
+    log = wait_until(lambda: "the second try" in (text := gateway.client.log("again")) and text, 5)
+    assert "the first try" not in log
     gateway.client.call("Delete", pb.DeleteFunctionRequest(FunctionName="again"))
 
 
@@ -157,6 +157,7 @@ def test_sigterm_cuts_off_what_takes_long_and_says_so(own_gateway, tmp_path, met
         call = stub.DeployWatch(request, timeout=60)
     elif method == "FollowLog":
         call = stub.FollowLog(pb.LogRequest(FunctionName="there", Follow=True), timeout=60)
+        assert refused(gateway.client.invoke, "no-such-function").name == "NOT_FOUND"
         begun.touch()
     elif method == "Restart":
         call = stub.Restart.future(pb.FunctionRequest(FunctionName="there"), timeout=60)

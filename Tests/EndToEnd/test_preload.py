@@ -51,7 +51,7 @@ def test_replicas_are_forked_from_a_template(gateway, client, slow):
     assert not [name for name in seen["environment"] if name.startswith("DCF_")]
     assert seen["environment"]["HANDLER_FILE"] == "handler.py"
     # Once, however many replicas there are.
-    assert client.log("forked").count("importing slowly") == 1
+    wait_until(lambda: client.log("forked").count("importing slowly") == 1, 10, "the import is in the log, once")
     gateway.delete("forked")
     wait_until(lambda: not exists(template), 5, "the template gone")
 
@@ -194,7 +194,7 @@ def test_a_relative_pythonpath_means_the_functions_folder(gateway, client):
 
 
 def test_a_handler_that_hangs(gateway, client, slow):
-    deploy(gateway, "hangs", slow, timeout={"call": "300ms"}, handler="""
+    deploy(gateway, "hangs", slow, timeout={"call": "1s"}, handler="""
 import time
 def Handler(req):
     if req.input: time.sleep(600)
@@ -223,9 +223,7 @@ def test_nothing_outlives_a_killed_gateway(own_gateway, slow, tmp_path):
     wait_until(lambda: len(gateway.below()) >= 5, 20)
     below = gateway.below()
     kill(gateway.pid)
-    began = time.monotonic()
-    wait_until(lambda: not any(exists(pid) for pid in below), 5)
-    assert time.monotonic() - began < 2
+    wait_until(lambda: not any(exists(pid) for pid in below), length(10, 2))
     late.join()
 
 
@@ -275,7 +273,7 @@ def test_the_template_of_an_idle_function_stays(gateway, client, slow):
     assert exists(first["parent"])
     second = look(client, "idle")
     assert second["parent"] == first["parent"] and second["pid"] != first["pid"]
-    assert client.log("idle").count("importing slowly") == 1
+    wait_until(lambda: client.log("idle").count("importing slowly") == 1, 10, "the import is in the log, once")
     wait_until(lambda: not gateway.replicas("idle"), 20, "stopped again")
     gateway.delete("idle")
     wait_until(lambda: not exists(first["parent"]), 5, "the template gone")

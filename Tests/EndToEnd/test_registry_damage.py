@@ -289,7 +289,7 @@ def test_nothing_of_a_deploy_that_fails_stays(own_gateway):
 
 
 def test_uploads_that_nobody_deploys_go(own_gateway):
-    gateway = own_gateway("--limit", "uploads-unused=2s")
+    gateway = own_gateway("--limit", "uploads-unused=10s")
     deploy(gateway, "a", "a")
     kept = held(gateway)
     for _ in range(3):
@@ -297,7 +297,7 @@ def test_uploads_that_nobody_deploys_go(own_gateway):
     # One that a function has is needed, however often it is sent again.
     assert gateway.client.upload(bundle({"handler.py": SAYS % "a"}))[1].Known
     assert len(list((gateway.data / "bundles").iterdir())) == 4
-    wait_until(lambda: held(gateway) == kept, 20, "the uploads gone")
+    wait_until(lambda: held(gateway) == kept, 40, "the uploads gone")
     assert gateway.client.invoke("a") == "a"
     gateway.stop()
     gateway.start()
@@ -315,7 +315,8 @@ def test_a_deploy_that_kill_9_cuts_off_leaves_nothing_after_the_restart(own_gate
         [str(BIN / "dcf"), "function", "create", "-f", str(path), "-g", gateway.address],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(begun.exists, 30, "the constructor runs")
-    wait_until(lambda: "half way" in (gateway.data / "logs/cut/log").read_text(), 10, "its line is in the log")
+    log = gateway.data / "logs/cut/log"
+    wait_until(lambda: log.exists() and "half way" in log.read_text(), 10, "its line is in the log")
     gateway.kill()
     assert deploying.wait(30) == 1
     gateway.start()

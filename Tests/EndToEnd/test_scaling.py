@@ -49,7 +49,7 @@ def test_replicas_follow_the_load_between_min_and_max(own_gateway, calls):
 
 
 def test_a_load_that_comes_and_goes_does_not_flap(own_gateway, calls):
-    gateway = own_gateway("--limit", "scale-down-window=5s")
+    gateway = own_gateway("--limit", "scale-down-window=30s")
     gateway.deploy("held", config=calls.config(replicas={"min": 1, "max": 3}))
     client, seen = gateway.client, set()
     for turn in range(5):
@@ -147,7 +147,6 @@ def test_an_idle_function_stops_and_the_next_call_starts_it(gateway, client, tmp
     before = gateway.below()
     for _ in range(2):
         assert client.invoke("cold", b"wake up", timeout=20) == "wake up"
-        assert len(gateway.replicas("cold")) == 1
         idle(gateway, "cold")
     assert len(made.read_text().splitlines()) == 2
     wait_until(lambda: gateway.below() <= before, 10, "its process is gone")
@@ -205,7 +204,7 @@ def test_a_cold_start_whose_caller_has_gone_is_no_harm(gateway, client, tmp_path
 def test_a_cold_function_that_cannot_start_any_more(gateway, client, tmp_path):
     flag = tmp_path / "flag"
     gateway.deploy("flag", config={
-        "parameters": {"flag": str(flag)}, "replicas": {"min": 0, "max": 1}, "timeout": {"idle": "300ms", "call": "2s"}})
+        "parameters": {"flag": str(flag)}, "replicas": {"min": 0, "max": 1}, "timeout": {"idle": "300ms", "call": "5s"}})
     idle(gateway, "flag")
     flag.touch()
     error = refused(client.invoke, "flag", timeout=60)

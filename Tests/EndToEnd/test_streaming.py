@@ -309,7 +309,7 @@ def test_a_stream_that_yields_an_int(gateway, client):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_timeout_call_counts_for_the_whole_request(gateway, client, calls, kind):
-    gateway.deploy("held", None, "--replace", config=calls.config(kind, timeout={"call": "2s"}))
+    gateway.deploy("held", None, "--replace", config=calls.config(kind, timeout={"call": "5s"}))
     with Stream(client) as stream:
         stream.send("held", b"go")
         held = calls.next()
@@ -319,7 +319,7 @@ def test_timeout_call_counts_for_the_whole_request(gateway, client, calls, kind)
         began = time.monotonic()
         _, error = stream.rest()
         assert (error.name, error.executed) == ("DEADLINE_EXCEEDED", "maybe"), error
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
     gateway.wait_ready("held")
 
 

@@ -90,7 +90,7 @@ def test_a_constructor_that_raises_for_ever_after(gateway, client, tmp_path):
     error = refused(client.invoke, "flag", timeout=30)
     assert (error.name, error.executed) == ("DEADLINE_EXCEEDED", "no") and "bad weights" in error.message, error
     assert "bad weights" in gateway.dcf("function", "list").text
-    assert "next try in" in client.log("flag")
+    wait_until(lambda: "next try in" in client.log("flag"), 20, "a long pause is in the log")
     # It is never given up.
     flag.unlink()
     gateway.wait_ready("flag", 60)
@@ -197,9 +197,9 @@ def test_the_gateway_is_out_of_descriptors_while_a_watcher_dies(own_gateway):
         waiting = [client.begin(name, b"x") for name in ("echo", "cold") for _ in range(3)]
         # As long as it takes to be given up, as it once was.
         for name in ("echo", "cold"):
-            wait_until(lambda: (i := client.meta(name).Instances) and i[0].Restarts >= 6, 30, f"{name} is tried")
-            shown = client.meta(name)
-            assert shown.Status == "Degraded" and "next try" in shown.Reason, shown
+            shown = wait_until(lambda: (f := client.meta(name)).Instances and f.Instances[0].Restarts >= 6
+                               and "next try" in f.Reason and f, 30, f"{name} is tried")
+            assert shown.Status == "Degraded", shown
     finally:
         resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (soft, hard))
     assert [outcome(call) for call in waiting] == [b"x"] * 6
@@ -305,10 +305,10 @@ def test_a_constructor_that_never_returns(gateway, client, tmp_path):
 def test_a_restart_after_ready_whose_constructor_hangs(gateway, client, tmp_path):
     hang = tmp_path / "hang"
     gateway.deploy("hangs", "flag", config={
-        "parameters": {"flag": "/nowhere", "hang": str(hang)}, "timeout": {"start": "1s"}})
+        "parameters": {"flag": "/nowhere", "hang": str(hang)}, "timeout": {"start": "3s"}})
     hang.touch()
     kill(real(client.invoke("hangs")))
-    backing_off(client, "hangs", 2, "the constructor had not returned after 1.0 s (timeout.start)")
+    backing_off(client, "hangs", 2, "the constructor had not returned after 3.0 s (timeout.start)")
     hang.unlink()
     gateway.wait_ready("hangs", 60)
 

@@ -326,5 +326,5 @@ def test_the_limit_versions(own_gateway, tmp_path):
     life.deploy_all(*range(1, 7))
     assert sorted(versions(gateway, life.name)) == [4, 5, 6]
     assert refused(gateway.client.invoke, f"{life.name}@1").name == "NOT_FOUND"
-    assert len(list((gateway.data / "bundles").iterdir())) <= 3, "what no version needs any more is gone"
+    wait_until(lambda: len(list((gateway.data / "bundles").iterdir())) <= 3, 10, "what no version needs any more is gone")
     gateway.stop()

@@ -29,7 +29,12 @@ class Held:
         """Those that there are by now."""
         for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
             thread = int(task.name)
-            if thread in self.held or not self.NAMES.fullmatch((task / "comm").read_text().strip()):
+            try:
+                name = (task / "comm").read_text().strip()
+            except OSError:
+                # It has ended meanwhile.
+                continue
+            if thread in self.held or not self.NAMES.fullmatch(name):
                 continue
             if self.libc.ptrace(SEIZE, thread, None, None) != 0:
                 pytest.skip(f"threads cannot be held here: {os.strerror(ctypes.get_errno())}")
@@ -53,7 +58,7 @@ def stalls(gateway):
 @pytest.mark.fault("H1")
 @pytest.mark.process
 def test_the_control_plane_stands_still(own_gateway):
-    gateway = own_gateway("--limit", "stall-timeout=1s")
+    gateway = own_gateway("--limit", "stall-timeout=3s")
     gateway.deploy("echo")
     check = checker(gateway.client)
     assert check() == check("echo") == SERVING
@@ -73,7 +78,7 @@ def test_the_control_plane_stands_still(own_gateway):
     assert next(watching).status == SERVING
     wait_until(lambda: check() == check("echo") == SERVING, 30, "SERVING again")
     watching.cancel()
-    assert "moves again" in gateway.text()
+    wait_until(lambda: "moves again" in gateway.text(), 10, "it is said")
     gateway.deploy("plain")
     gateway.stop()
 
@@ -81,7 +86,7 @@ def test_the_control_plane_stands_still(own_gateway):
 @pytest.mark.fault("H8")
 @pytest.mark.process
 def test_a_log_thread_stands_still(own_gateway):
-    gateway = own_gateway("--limit", "stall-timeout=1s")
+    gateway = own_gateway("--limit", "stall-timeout=3s")
     gateway.deploy("noisy")
     check = checker(gateway.client)
     path = gateway.data / "logs/noisy/log"
@@ -93,13 +98,9 @@ def test_a_log_thread_stands_still(own_gateway):
     gateway.client.invoke("noisy", b"say what nobody reads")
     assert next(watching).status == NOT_SERVING
     assert check() == check("noisy") == NOT_SERVING
-    wait_until(lambda: "watchdog:" in gateway.text(), 10, "the stacks")
-    text = gateway.text()
-    assert "stalled: log-writer" in text
     # Each thread has its stack, with the names of functions.
-    for thread in ("links", "sweeper", "log-writer", "dcf-logs"):
-        assert f" {thread}:" in text, text
-    assert "LogFile.write" in text
+    words = ("stalled: log-writer", " links:", " sweeper:", " log-writer:", " dcf-logs:", "LogFile.write")
+    wait_until(lambda: not [word for word in words if word not in gateway.text()], 10, "the stacks of all threads")
     assert gateway.client.invoke("noisy", b"say more", timeout=10) == "done"
     with open(path, "rb", buffering=0) as reader:
         assert next(watching).status == SERVING

@@ -125,7 +125,7 @@ import Testing
 
     @Test func cancellingTheBuilderLetsTheNextBuild() async throws {
         let interpreter = try fakeInterpreter(
-            pip: "test -e \(work.path)/second || { echo waiting; touch \(work.path)/second; sleep 1000; }")
+            pip: "test -e \(work.path)/second || { touch \(work.path)/second; echo waiting; sleep 1000; }")
         let path = try work.write("fn/requirements.txt", "six")
         let (lines, told) = AsyncStream.makeStream(of: String.self)
         let cache = cache

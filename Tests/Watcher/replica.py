@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import frames
 
@@ -29,6 +30,16 @@ SETTINGS = {
     "timeout": {"call": 60.0, "start": 30.0},
     "limits": {"memory": None, "cpu": None},
 }
+
+
+def rests(pid):
+    """Returns when all threads of a process wait, two looks in a row: it is done with what it has answered."""
+    looks, end = 0, time.monotonic() + PATIENCE
+    while looks < 2:
+        states = {each.read_text().rsplit(")", 1)[1].split()[0] for each in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")}
+        looks = looks + 1 if states == {"S"} else 0
+        assert time.monotonic() < end, states
+        time.sleep(0.002)
 
 
 class Pump(threading.Thread):

@@ -1,12 +1,15 @@
 """What the watcher hears while the handler works: cancels and recalls, also while C code holds the GIL."""
 import fcntl
+import pathlib
 import random
+import re
 import time
 
 import pytest
 
 import frames
 from replica import settings
+from test_container import wait_for
 
 WAIT = """
 import ctypes, os, time
@@ -154,8 +157,8 @@ def test_cancel_raise_in_a_generator(start):
 
 
 def test_a_handler_may_catch_it(start):
-    replica = start("import dcf, time\ndef Handler(req):\n    print('begun', req.request_id, flush=True)\n"
-                    "    try:\n        while True: time.sleep(0.001)\n    except dcf.Cancelled: return 'caught'\n",
+    replica = start("import dcf, time\ndef Handler(req):\n    try:\n        print('begun', req.request_id, flush=True)\n"
+                    "        while True: time.sleep(0.001)\n    except dcf.Cancelled: return 'caught'\n",
                     settings=settings(cancel="raise")).started()
     begin(replica, b"")
     replica.send(frames.cancel(1))
@@ -235,6 +238,9 @@ def test_a_recall_after_a_cancel_that_cannot_be_raised(start, folder, concurrenc
         fcntl.flock(held, fcntl.LOCK_EX)
         replica = start(HOLD, settings=settings(cancel="raise", concurrency=concurrency)).started()
         begin(replica, b"hold")
+        # It says that it has begun a moment before it is in there.
+        waits = re.compile(rf"-> FLOCK +ADVISORY +WRITE +{replica.process.pid} ")
+        wait_for(lambda: waits.search(pathlib.Path("/proc/locks").read_text()))
         replica.send(frames.cancel(1))
         for id in range(2, 6):
             replica.send(frames.call(id), frames.frame(frames.RECALL))

@@ -307,7 +307,7 @@ async def Handler(req):
 def test_an_overrun_ends_the_task_and_tells_where_it_was(start, each_python):
     replica = start("import asyncio\nasync def Handler(req):\n    if req.input: return req.input\n"
                     "    await asyncio.sleep(600)\n", python=each_python).started()
-    error = replica.error(micros=20_000)
+    error = replica.error(micros=300_000)
     assert (error.code, error.executed) == (frames.DEADLINE_EXCEEDED, frames.YES)
     assert b'handler.py", line 4, in Handler' in replica.err.wait_for(b"in Handler")
     assert replica.reply(b"fine", id=2) == b"fine"

@@ -12,20 +12,22 @@ from replica import PATIENCE, WATCHER
 from test_calls import ECHO
 
 SLOW = """
-import time
+import os, time
 
 def Handler(req):
     open("begun", "w").close()
-    time.sleep(float(req.input))
+    while not os.path.exists("go"):
+        time.sleep(0.01)
     return "done"
 """
 
 ASYNC = """
-import asyncio
+import asyncio, os
 
 async def Handler(req):
     open("begun", "w").close()
-    await asyncio.sleep(float(req.input))
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.01)
     return "done"
 """
 
@@ -121,10 +123,11 @@ def test_a_call_under_way_is_finished(start, source, options):
     from replica import settings
 
     replica = start(source, contained=True, settings=settings(**options)).started()
-    replica.send(frames.call(1, b"0.5"))
+    replica.send(frames.call(1))
     wait_for((replica.folder / "begun").exists)
     replica.process.send_signal(signal.SIGTERM)
     assert replica.receive().kind == frames.LEAVING
+    (replica.folder / "go").touch()
     answer = replica.receive()
     assert (answer.kind, answer.payload) == (frames.REPLY, b"done")
     assert replica.status() == 0
@@ -145,10 +148,12 @@ def test_a_child_of_the_handler_dies_of_the_signal(start):
 import os, signal, time
 
 def Handler(req):
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        time.sleep(1000)
-    time.sleep(0.2)
+        os.write(writing, b"x")
+        while True: time.sleep(0.1)
+    os.read(reading, 1)
     os.kill(child, signal.SIGTERM)
     return str(os.waitpid(child, 0)[1])
 """
@@ -158,7 +163,7 @@ def Handler(req):
 def test_other_signals_are_passed_on(start):
     """As the one that asks for the stacks."""
     replica = start(SLOW, contained=True).started()
-    replica.send(frames.call(1, b"1"))
+    replica.send(frames.call(1))
     wait_for((replica.folder / "begun").exists)
     replica.process.send_signal(signal.SIGRTMIN + 8)
     assert b"in Handler" in replica.err.wait_for(b"in Handler")
@@ -180,14 +185,19 @@ import os, subprocess, time
 def Handler(req):
     for _ in range(20):
         subprocess.run(["sh", "-c", "sleep 0.01 &"])
-    time.sleep(0.3)
-    states = []
-    for pid in os.listdir("/proc"):
-        if pid.isdigit():
-            try:
-                states.append(open("/proc/%s/stat" % pid).read().rsplit(")", 1)[1].split()[0])
-            except OSError:
-                pass
+    end = time.monotonic() + 30
+    # Until only the first process and this one are left.
+    while True:
+        states = []
+        for pid in os.listdir("/proc"):
+            if pid.isdigit():
+                try:
+                    states.append(open("/proc/%s/stat" % pid).read().rsplit(")", 1)[1].split()[0])
+                except OSError:
+                    pass
+        if len(states) == 2 or time.monotonic() > end:
+            break
+        time.sleep(0.01)
     return "%s %d %d" % (open("/proc/1/comm").read().strip(), states.count("Z"), os.getpid() != 1)
 """
     (folder / "handler.py").write_text(source)

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 import frames
-from replica import once, settings
+from replica import once, rests, settings
 from templates import Template
 from test_calls import handler
 from test_life import gateway_with_watcher, is_gone, receive
@@ -162,7 +162,7 @@ atexit.register(print, "the replica's")
 own = tempfile.TemporaryDirectory()
 def later():
     time.sleep(0.2)
-    print("the thread's")
+    sys.stdout.write("the thread's\\n")
 class Handler:
     def __call__(self, req):
         log.info("logged")
@@ -224,14 +224,14 @@ def test_threads_on_each_python(start, folder, each_python):
 def test_a_thread_that_does_not_end_has_the_stop_time(start, each_python):
     replica = start("import atexit, threading, time\natexit.register(print, 'goodbye')\n"
                     "def Handler(req):\n    threading.Thread(target=time.sleep, args=(600,)).start()\n    return b'done'\n",
-                    python=each_python, settings=settings(stop=1)).started()
+                    python=each_python, settings=settings(stop=3)).started()
     assert ended(replica) == "goodbye\n"
     assert b"did not end in time, and is cut off\n" in replica.err.all()
 
 
 def test_an_exit_handler_that_does_not_end_has_the_stop_time(start):
     replica = start("import atexit, time\natexit.register(print, 'goodbye')\natexit.register(time.sleep, 600)\n"
-                    "def Handler(req): return b'done'\n", settings=settings(stop=1)).started()
+                    "def Handler(req): return b'done'\n", settings=settings(stop=3)).started()
     assert ended(replica) == "goodbye\n"
 
 
@@ -245,8 +245,9 @@ def test_c_code_at_the_end_that_does_not_end(start):
 
 def test_an_event_loop_ends_as_asyncio_runs_do(start, folder, each_python):
     source = """
-import asyncio, time
+import asyncio, threading, time
 class Handler:
+    closing = threading.Event()
     async def pieces(self):
         try:
             yield 1
@@ -262,11 +263,12 @@ class Handler:
         self.task = asyncio.ensure_future(self.forever())
         self.generator = self.pieces()
         await self.generator.__anext__()
-        asyncio.get_running_loop().run_in_executor(None, lambda: (time.sleep(0.2), print("executor done")))
+        asyncio.get_running_loop().run_in_executor(None, lambda: (self.closing.wait(), time.sleep(0.2), print("executor done")))
         await asyncio.sleep(0.01)
         return b"done"
     async def close(self):
         print("close")
+        self.closing.set()
 """
     wanted = ["close", "executor done", "generator closed", "task cancelled"]
     replica = start(source, python=each_python).started()
@@ -357,6 +359,7 @@ class Handler:
 def test_an_idle_replica_that_loses_its_link_ends_in_good_order(start, folder, prefix, others):
     replica = start(GONE.format(prefix=prefix), settings=settings(**others)).started()
     assert replica.reply() == b"done"
+    rests(replica.process.pid)
     replica.link.close()
     assert replica.status() == -signal.SIGKILL
     assert (folder / "notes").read_text() == "close\nexit\n"
@@ -368,6 +371,7 @@ def test_an_idle_replica_of_a_killed_gateway_ends_in_good_order(folder, python):
     assert receive(link) == frames.READY
     link.sendall(frames.call(1))
     assert receive(link) == frames.REPLY
+    rests(pid)
     gateway.kill()
     gateway.wait()
     assert is_gone(pid)

@@ -4,7 +4,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -14,11 +13,12 @@ from test_calls import ECHO
 from test_container import wait_for
 
 SLOW = """
-import time
+import os, time
 
 def Handler(req):
     open("begun", "a").write("x")
-    time.sleep(float(req.input))
+    while req.input == b"wait" and not os.path.exists("go"):
+        time.sleep(0.005)
     return "slept"
 """
 
@@ -99,22 +99,24 @@ def test_each_has_the_task(pair, each_python):
 
 def test_a_call_that_comes_too_late_is_given_back(pair, folder):
     first, second = pair(SLOW)
-    first.send(frames.call(1, b"0.5"))
+    first.send(frames.call(1, b"wait"))
     wait_for(lambda: (folder / "begun").exists())
     first.drain()
     assert second.receive().kind == frames.LEAVING
     second.send(frames.call(4, b"0"))
     answer = second.receive()
     assert (answer.kind, answer.head) == (frames.RETURNED, struct.pack("<HQ", 1, 4))
+    (folder / "go").touch()
     assert first.receive().payload == b"slept"
 
 
 def test_a_task_that_is_told_to_end(pair, folder):
     first, second = pair(SLOW)
-    second.send(frames.call(1, b"0.5"))
+    second.send(frames.call(1, b"wait"))
     wait_for(lambda: (folder / "begun").exists())
     first.process.send_signal(signal.SIGTERM)
     assert [gateway.receive().kind for gateway in (first, second)] == [frames.LEAVING] * 2
+    (folder / "go").touch()
     assert second.receive().payload == b"slept"
     assert first.status() == 0
 
@@ -137,13 +139,17 @@ def test_a_broken_constructor_is_told_to_those_who_are_there(pair):
 
 def test_a_gateway_that_goes_leaves_the_other_its_calls(pair, folder):
     first, second = pair(SLOW)
-    second.send(frames.call(1, b"1"))
+    second.send(frames.call(1, b"wait"))
     wait_for(lambda: (folder / "begun").exists())
     first.send(frames.call(1, b"0"))
     first.link.close()
+    first.started()
+    # What it has is asked back behind the news that it had gone.
+    first.send(frames.frame(frames.RECALL))
+    assert frames.returned(first.receive()) == []
+    (folder / "go").touch()
     answer = second.receive()
     assert (answer.kind, answer.payload) == (frames.REPLY, b"slept")
-    first.started()
     assert first.reply(b"0") == b"slept", "it is dialled again"
     assert (folder / "begun").read_text() == "xx", "what nobody waited for did not run"
 
@@ -159,15 +165,17 @@ def test_the_calls_of_a_gateway_that_goes_are_cancelled(pair, folder):
 
 def test_a_recall_gives_each_its_own(pair, folder):
     first, second = pair(SLOW)
-    first.send(frames.call(1, b"0.5"))
+    first.send(frames.call(1, b"wait"))
     wait_for(lambda: (folder / "begun").exists())
     first.send(frames.call(2, b"0"))
-    second.send(frames.call(2, b"0"), frames.call(3, b"0"))
-    time.sleep(0.1)
+    # The last is out of time: its answer says that those before it were read.
+    second.send(frames.call(2, b"0"), frames.call(3, b"0"), frames.call(9, b"0", micros=1))
+    assert frames.Error.of(second.receive()).code == frames.DEADLINE_EXCEEDED
     first.send(frames.frame(frames.RECALL))
     for gateway, calls in ((first, [2]), (second, [2, 3])):
         answer = gateway.receive()
         assert (answer.kind, answer.head) == (frames.RETURNED, struct.pack(f"<H{len(calls)}Q", len(calls), *calls))
+    (folder / "go").touch()
     assert first.receive().payload == b"slept"
 
 
@@ -207,7 +215,7 @@ def test_pieces_and_credit(pair):
 
 def test_stop_ends_it_at_once(pair, folder):
     first, second = pair(SLOW)
-    first.send(frames.call(1, b"1000"))
+    first.send(frames.call(1, b"wait"))
     wait_for(lambda: (folder / "begun").exists())
     second.send(frames.frame(frames.STOP, flags=frames.OPTIONAL))
     assert first.ended() and first.status() != 0

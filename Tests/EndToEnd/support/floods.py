@@ -100,6 +100,9 @@ def flood(port, more, seconds, acknowledges):
                         sock.sendall(more(state))
         except (ConnectionError, TypeError):
             closed += 1
+        except TimeoutError:
+            # It did not answer the greeting yet.
+            continue
     return closed
 
 

@@ -26,6 +26,8 @@ class Gateway:
 
     #: The engine of gateways whose functions are images (pytest --engine docker); None: they are processes.
     docker = None
+    #: The one that tests share, while there is one.
+    shared = None
 
     def __init__(self, folder, *flags, environment=None, wrapper=(), preexec=None):
         self.folder = pathlib.Path(folder)

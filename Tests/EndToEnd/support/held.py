@@ -84,10 +84,12 @@ class HeldCall:
     def spin(self):
         """Keeps it in Python code for ever; `heard()` tells what ended that."""
         self._order("spin")
+        assert self.heard() == {"spins": True}
 
     def awaits(self, text):
         """Has an async handler await an expression; `heard()` tells what was raised there."""
         self._order("await", text)
+        assert self.heard() == {"awaits": True}
 
     def stuck(self, text):
         """Has it evaluate an expression that does not come back."""

@@ -139,7 +139,7 @@ import WatcherLink
 
     /// With the sweeper's own thread and clock.
     @Test func theSweeperFormsTheBatchWhenTheTimeIsOver() {
-        let settings = RouteTest.batch(8, waitMax: .milliseconds(1))
+        let settings = RouteTest.batch(8, waitMax: .milliseconds(200))
         let test = RouteTest(settings)
         let queue = CompletionQueue(name: "calls", threads: 0)
         let sweeper = Sweeper(busy: test.busy, calls: queue)

@@ -109,7 +109,8 @@ final class FakeWatcher {
     /// Waits until the gateway has written something.
     func waitForFrames() -> [Frame] {
         var one = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        poll(&one, 1, -1)
+        // A signal may end the wait.
+        while poll(&one, 1, -1) < 0 {}
         return received()
     }
 

@@ -72,7 +72,8 @@ import Testing
             // The place is free again.
             let reply = try await test.invoke("gen", "echo next")
             #expect(reply.output == "next")
-            #expect(test.gate.count == 0)
+            // The gate is left a moment after the reply.
+            while test.gate.count > 0 { await Task.yield() }
         }
     }
 

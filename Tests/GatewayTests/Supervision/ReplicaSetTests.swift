@@ -35,7 +35,7 @@ import WatcherLink
             #expect(failure?.summary == "ValueError: no (handler.py:3)")
             #expect(failure?.cause == .handler)
             #expect(test.bodies.all.count == 1)
-            #expect(set.shown.isEmpty)
+            await test.wait(set) { $0.isEmpty }
         }
     }
 
@@ -141,7 +141,7 @@ import WatcherLink
             await test.wait(set) { $0.count { $0.phase == .ready } == 2 }
             await end(set)
             #expect(test.bodies.all.allSatisfy { $0.wasKilled.current == nil })
-            #expect(set.shown.isEmpty)
+            await test.wait(set) { $0.isEmpty }
         }
     }
 

@@ -38,7 +38,7 @@ def end(status, log, seconds=None, leave=_exit):
     global _log
     _log = log
     try:
-        _limit(seconds)
+        _limit(seconds, leave is _exit)
         _attempt(_end_threads, log)
         _attempt(_run_exit_handlers, log)
         if seconds is not None:
@@ -63,12 +63,14 @@ def flush(log):
     log.flush()
 
 
-def _limit(seconds):
+def _limit(seconds, is_alone):
     if seconds is None:
         return
     try:
-        # Says where the threads are, and ends, also where nothing of Python's runs any more.
-        faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+        if is_alone:
+            # Says where the threads are, and ends, also where nothing of Python's runs any more. Without a gateway the guard
+            # does that, and ends the whole group.
+            faulthandler.dump_traceback_later(seconds, exit=True, file=2)
         if get_ident() == _main_thread:
             signal(SIGALRM, _interrupt)
             setitimer(ITIMER_REAL, seconds * _THREADS_SHARE)

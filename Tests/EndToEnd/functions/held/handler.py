@@ -61,6 +61,7 @@ class Line:
     def spin(self):
         """Runs Python code for ever; tells what was raised in it."""
         try:
+            self.tell(spins=True)
             while True:
                 time.sleep(0.002)
         except BaseException as error:
@@ -151,6 +152,7 @@ class AsyncLine(Line):
             word, text = json.loads(await self.reader.readline())
             if word == "await":
                 try:
+                    self.tell(awaits=True)
                     await eval(text, scope)
                 except BaseException as error:
                     self.tell(raised=type(error).__name__)
