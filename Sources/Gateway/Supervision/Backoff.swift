@@ -5,12 +5,16 @@ internal import Locks
 /// it was idle, or that a call comes, makes no wait shorter.
 final class Backoff: Sendable {
     private struct State {
-        var policy = RestartPolicy()
+        var policy: RestartPolicy
         var until = MonotonicTime(nanoseconds: .min)
         var reason = ""
     }
 
-    private let state = Lock(State())
+    private let state: Lock<State>
+
+    init(_ policy: RestartPolicy = RestartPolicy()) {
+        state = Lock(State(policy: policy))
+    }
 
     /// A replica died, or could not be started.
     ///
@@ -29,7 +33,10 @@ final class Backoff: Sendable {
 
     /// The next start is a first one.
     func clear() {
-        state.withLock { $0 = State() }
+        state.withLock { state in
+            state.policy.clear()
+            state = State(policy: state.policy)
+        }
     }
 
     /// How long a new replica has to wait, and why; nil where it need not.

@@ -17,6 +17,8 @@ final class TemplateProcess: Sendable {
         var process: ReplicaProcess?
         var isStopping = false
         var hasEnded = false
+        /// What it has said of its imports. Whoever has read that may not have told it yet when the process has ended.
+        var imports: Result<Void, ConstructorFailure>?
         var registration: UInt64?
         var lastFork: UInt64 = 0
         var forks: [UInt64: Promise<Forked>] = [:]
@@ -110,17 +112,18 @@ final class TemplateProcess: Sendable {
     func end(_ how: String, _ cause: DeathCause) {
         unwatch()
         stopped.settle(())
-        let (forks, reaps) = state.withLock { state in
+        let (imports, forks, reaps) = state.withLock { state in
             state.hasEnded = true
             defer { (state.forks, state.reaps) = ([:], [:]) }
-            return (state.forks, state.reaps)
+            return (state.imports, state.forks, state.reaps)
         }
         let modules = key.modules.joined(separator: ", ")
         outcome.settle(
-            .failure(
-                ConstructorFailure(
-                    summary: "preload: importing \(modules) ended in \(how)", traceback: "",
-                    isElsewhere: cause == .elsewhere)))
+            imports
+                ?? .failure(
+                    ConstructorFailure(
+                        summary: "preload: importing \(modules) ended in \(how)", traceback: "",
+                        isElsewhere: cause == .elsewhere)))
         for fork in forks.values { fork.settle(.failure(Self.failure("the template has ended: \(how)"))) }
         for reap in reaps.values { reap.settle(nil) }
     }
@@ -216,8 +219,8 @@ final class TemplateProcess: Sendable {
     /// - Returns: tells those who wait for it.
     private func take(_ report: TemplateReport) -> () -> Void {
         switch report {
-        case .ready: return { [outcome] in outcome.settle(.success(())) }
-        case .refused(let failure): return { [outcome] in outcome.settle(.failure(failure)) }
+        case .ready: return imported(.success(()))
+        case .refused(let failure): return imported(.failure(failure))
         case .failed(let number, let reason):
             let fork = state.withLock { $0.forks.removeValue(forKey: number) }
             return { fork?.settle(.failure(Self.failure(reason))) }
@@ -236,5 +239,10 @@ final class TemplateProcess: Sendable {
             let reap = state.withLock { $0.reaps.removeValue(forKey: pid) }
             return { reap?.settle(exit) }
         }
+    }
+
+    private func imported(_ result: Result<Void, ConstructorFailure>) -> () -> Void {
+        state.withLock { $0.imports = result }
+        return { [outcome] in outcome.settle(result) }
     }
 }

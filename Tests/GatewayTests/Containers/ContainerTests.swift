@@ -43,7 +43,7 @@ import Testing
             replicas: ReplicaRange(min: 1, max: 1), createdAt: 0)
         let plan = FunctionPlan(
             record: record, config: config, source: .image(source), callTimeout: .seconds(60),
-            startTimeout: .seconds(10), queueBound: 10)
+            startTimeout: .seconds(600), queueBound: 10)
         return (plan, source)
     }
 

@@ -40,7 +40,7 @@ struct PlayedReplica {
     func body(_ source: ImageSource = ImageSource(id: "sha256:3", name: "me/f")) -> ContainerBody {
         let plan = FunctionPlan(
             record: Self.record(), config: config, source: .image(source), callTimeout: .seconds(60),
-            startTimeout: .seconds(10), queueBound: 10)
+            startTimeout: .seconds(600), queueBound: 10)
         return ContainerBody(plan: plan, source: source, number: 1, devices: [], host: host, logs: pump, log: log)
     }
 

@@ -43,15 +43,18 @@ struct SupervisionTest {
     let folder: TemporaryFolder
     let context: SupervisionContext
     let bodies: Bodies
-    let backoff = Backoff()
+    let backoff: Backoff
     let route: FunctionRoute
     private let log: FunctionLog
 
     static let callTimeout = Duration.seconds(10)
     private static let settings = RouteSettings(callTimeout: callTimeout, queueBound: 10)
 
-    /// - Parameter starts: constructors at a time.
-    init(starts: Int = 8) throws {
+    /// - Parameters:
+    ///   - starts: constructors at a time.
+    ///   - restarts: how long it takes until a replica that died is started again.
+    init(starts: Int = 8, restarts: RestartPolicy = RestartPolicy()) throws {
+        backoff = Backoff(restarts)
         folder = try TemporaryFolder()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let busy = BusyRoutes()
@@ -96,7 +99,7 @@ struct SupervisionTest {
         let plan = FunctionPlan(
             record: record, config: try FunctionConfig.parse(yaml: "{}", name: try FunctionName("f")),
             source: .process(ProcessSource(folder: "/f", python: python)), callTimeout: Self.callTimeout,
-            startTimeout: .seconds(60), queueBound: 10)
+            startTimeout: .seconds(600), queueBound: 10)
         return ReplicaSet(
             plan: plan, context: context, log: log, route: other ?? route, isActive: isActive, backoff: backoff,
             makeBody: { [bodies] in bodies.make($0.context.links.path) })

@@ -51,7 +51,7 @@ import Testing
             replicas: ReplicaRange(min: 1, max: 1), createdAt: 0)
         let plan = FunctionPlan(
             record: record, config: config, source: .service(source), callTimeout: .seconds(60),
-            startTimeout: .seconds(10), queueBound: 10)
+            startTimeout: .seconds(600), queueBound: 10)
         return (plan, source)
     }
 
@@ -131,7 +131,7 @@ import Testing
         #expect(engine.state.withLock { $0.secrets.isEmpty })
     }
 
-    @Test(.timeLimit(.minutes(1))) func seatsTakenAtOnceAllCount() async throws {
+    @Test(.timeLimit(.minutes(10))) func seatsTakenAtOnceAllCount() async throws {
         let host = try host()
         let (plan, source) = try plan()
         try await tasks.serving {
