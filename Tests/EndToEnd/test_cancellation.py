@@ -161,12 +161,12 @@ def test_one_cancel_never_touches_another_call_of_the_batch(gateway, client, cal
 
 @pytest.mark.fault("B2")
 def test_calls_cancelled_at_random_moments(own_gateway, tmp_path):
-    """No place leaks: afterwards as many calls run at once; nothing ran twice; what was queued never started."""
+    """No place leaks: afterwards as many calls run at once, as fast; nothing ran twice; what was queued never started."""
     gateway = own_gateway()
     ledger, total = Ledger(tmp_path / "ledger"), length(2000, 10_000)
     gateway.deploy("ledger", config={"parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
     clients = [Client(gateway.address) for _ in range(4)]
-    many_calls(clients, ledger, "before")
+    before = full_speed(clients, ledger, "before")
 
     def random_cancels(worker):
         chance = random.Random(worker)
@@ -192,7 +192,9 @@ def test_calls_cancelled_at_random_moments(own_gateway, tmp_path):
     counts = ledger.check()
     assert set(counts) == {"OK", "CANCELLED"}, counts
     assert counts["CANCELLED"] > total // 10, f"hardly any was cancelled: {counts}"
-    many_calls(clients, ledger, "after")
+    # The best of three: what else the machine does may take one of them.
+    after = max(full_speed(clients, ledger, f"after-{n}") for n in range(3))
+    assert after > before / 2, f"{before:.0f} calls a second before, {after:.0f} after"
     begun = {}
     for ident in ("place-0", "place-1"):
         ledger.sent[ident] = "ledger"
@@ -221,8 +223,9 @@ def test_calls_cancelled_at_random_moments(own_gateway, tmp_path):
     gateway.stop()
 
 
-def many_calls(clients, ledger, what, count=1000):
-    """So many calls of 2 ms, 32 in flight, each of which must be answered."""
+def full_speed(clients, ledger, what, count=1000):
+    """Calls a second of so many calls of 2 ms, 32 in flight, each of which must be answered."""
+    began = time.monotonic()
 
     def run(worker):
         for n in range(count // 32 + 1):
@@ -237,3 +240,4 @@ def many_calls(clients, ledger, what, count=1000):
         worker.join(60)
         assert not worker.is_alive(), f"{what}: a caller hangs"
     ledger.check()
+    return count / (time.monotonic() - began)

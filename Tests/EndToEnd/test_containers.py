@@ -141,7 +141,7 @@ def test_limits(host, images):
     assert made["Memory"] == made["MemorySwap"] == 128 << 20 and made["NanoCpus"] == 500_000_000
     assert gateway.client.invoke("limited", b"1000") == "1"
     error = refused(gateway.client.invoke, "limited", b"%d" % (512 << 20))
-    assert error.name == "UNAVAILABLE" and "by the memory limit: limits.memory is 128 MiB" in str(error), error
+    assert error.name == "UNAVAILABLE" and "killed by the memory limit: limits.memory is 128 MiB" in str(error), error
     wait_until(lambda: "memory limit" in gateway.dcf("function", "log", "limited").text, 10, "said in the log")
     gateway.wait_ready("limited")
     assert gateway.client.invoke("limited", b"1") == "1"

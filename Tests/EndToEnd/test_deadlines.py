@@ -1,5 +1,6 @@
 """A deadline holds to the end: the caller is answered, the handler's stack is in the log, a replacement works."""
 import threading
+import statistics
 import time
 
 import pytest
@@ -22,7 +23,7 @@ def test_a_handler_sees_its_deadline(gateway, client, calls):
     call = client.begin("held", b"own", timeout=5)
     held = calls.next()
     assert 3 < held.eval("req.remaining()") <= 5.2
-    assert abs(held.eval("req.deadline - time.monotonic() - req.remaining()")) < 1
+    assert abs(held.eval("req.deadline - time.monotonic() - req.remaining()")) < 0.01
     first = held.eval("req.remaining()")
     assert held.eval("req.remaining()") < first
     held.returns()
@@ -55,7 +56,7 @@ def test_the_wait_in_the_queue_counts(gateway, client, calls):
 def test_a_handler_that_overruns(gateway, client, how):
     gateway.deploy("stuck", None, "--replace", config={"timeout": {"call": "500ms"}})
     late, replaced, stuck = [], [], []
-    for _ in range(length(3, 20)):
+    for _ in range(length(5, 20)):
         pid = real(client.invoke("stuck", timeout=5))
         began = time.monotonic()
         # The deadline is the config's: the client's own library would answer an own one by itself.
@@ -74,10 +75,9 @@ def test_a_handler_that_overruns(gateway, client, how):
         stuck.append(pid)
     wait_until(lambda: not [pid for pid in stuck if exists(pid)], 5, f"{how}: the stuck watchers {stuck} are ended after their grace")
     assert min(late) >= -0.005, f"{how}: answered {-min(late):.3f} s before the deadline"
-    # What is late by itself is late in all rounds.
-    assert min(late) <= LATE_SECONDS, f"{how}: answered {late} s after the deadline"
+    assert statistics.median(late) <= LATE_SECONDS, f"{how}: answered {late} s after the deadline"
     limit = CONTAINER_SECONDS if gateway.docker else REPLACED_SECONDS
-    assert min(replaced) <= limit, f"{how}: the replacement answered {replaced} s after the deadline"
+    assert statistics.median(replaced) <= limit, f"{how}: the replacement answered {replaced} s after the deadline"
     log = wait_until(
         lambda: f"in {how}" in (text := client.log("stuck")) and text, 5, f"the stack, down to {how}, in the function's log")
     assert "handler.py" in log

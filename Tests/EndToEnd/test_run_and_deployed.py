@@ -93,7 +93,7 @@ def test_parameters_and_info(call):
 class Handler:
     def __init__(self, parameters): self.parameters = parameters
     def __call__(self, req):
-        return repr([self.parameters, req.info.timeout, dict(req.info.limits), 20 < req.remaining() <= 30, req.cancelled])
+        return repr([self.parameters, req.info.timeout, dict(req.info.limits), 29 < req.remaining() <= 30, req.cancelled])
 """, parameters={"a": [1, "x"]}, timeout={"call": "30s", "start": "20s"}, limits={"memory": "1G"}).value() == [
         {"a": [1, "x"]}, {"call": 30.0, "start": 20.0}, {"memory": 1 << 30, "cpu": None, "gpu": 0}, True, False]
 

@@ -143,10 +143,11 @@ def cold(gateway, name, tmp_path, seconds=0, idle_after="300ms", **config):
 
 
 def test_an_idle_function_stops_and_the_next_call_starts_it(gateway, client, tmp_path):
-    made = cold(gateway, "cold", tmp_path)
+    made = cold(gateway, "cold", tmp_path, idle_after="2s")
     before = gateway.below()
     for _ in range(2):
         assert client.invoke("cold", b"wake up", timeout=20) == "wake up"
+        assert len(gateway.replicas("cold")) == 1
         idle(gateway, "cold")
     assert len(made.read_text().splitlines()) == 2
     wait_until(lambda: gateway.below() <= before, 10, "its process is gone")

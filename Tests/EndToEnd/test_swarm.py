@@ -11,6 +11,7 @@ import time
 import pytest
 
 from conftest import skipping
+from support import FULL
 from support.client import Refused, refused
 from support.docker import LOGIN, PASSWORD, logged_in
 from support.gateway import BIN, Gateway
@@ -220,6 +221,8 @@ def test_a_node_is_lost_under_load(swarm, host):
         time.sleep(0.5)
     print(f"down after {down - killed:.1f} s, whole {whole - down:.1f} s after that, {len(load.done)} calls OK, "
           f"{len(load.failed)} failed")
+    # How long an engine takes for a container is for the run at full length.
+    assert not FULL or whole - down < 4
     # No more than were at the two replicas: one runs, and short calls are sent ahead.
     assert len(load.failed) <= 8
     for begun, ended, error in load.failed:

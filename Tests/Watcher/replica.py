@@ -32,11 +32,19 @@ SETTINGS = {
 }
 
 
+def state_of(process):
+    """The kernel's letter for a process, or for a thread (PID/task/TID); empty once it is gone."""
+    try:
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def rests(pid):
     """Returns when all threads of a process wait, two looks in a row: it is done with what it has answered."""
     looks, end = 0, time.monotonic() + PATIENCE
     while looks < 2:
-        states = {each.read_text().rsplit(")", 1)[1].split()[0] for each in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")}
+        states = {state_of(f"{pid}/task/{thread}") for thread in os.listdir(f"/proc/{pid}/task")}
         looks = looks + 1 if states == {"S"} else 0
         assert time.monotonic() < end, states
         time.sleep(0.002)

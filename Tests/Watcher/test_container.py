@@ -8,7 +8,7 @@ import time
 import pytest
 
 import frames
-from replica import PATIENCE, WATCHER
+from replica import PATIENCE, WATCHER, state_of
 from test_calls import ECHO
 
 SLOW = """
@@ -58,10 +58,7 @@ def launch(*arguments, **options):
 
 
 def alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
+    return state_of(pid) not in ("", "Z", "X")
 
 
 def test_it_serves_on_every_python(start, each_python):

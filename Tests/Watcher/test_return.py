@@ -290,10 +290,10 @@ def test_an_event_loop_turns_without_a_gateway(returning):
     path, away = replica.folder / "l", replica.folder / "away"
     os.rename(path, away)
     lose(replica)
-    time.sleep(0.5)
+    time.sleep(1.5)
     os.rename(away, path)
     replica.started()
-    assert int(replica.reply(b"turns", id=2)) > before + 5
+    assert int(replica.reply(b"turns", id=2)) > before + 10
 
 
 def test_a_call_of_another_function_under_way_fails(returning):

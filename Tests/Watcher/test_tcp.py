@@ -4,7 +4,6 @@ import pathlib
 import shutil
 import signal
 import socket
-import statistics
 import struct
 import subprocess
 import time
@@ -201,12 +200,10 @@ def test_small_frames_do_not_wait_for_each_other(start, listener):
     replica = start(ECHO, tcp=listener).started()
     replica.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     replica.reply(b"x")
-    took = []
+    began = time.monotonic()
     for _ in range(200):
-        began = time.monotonic()
         replica.reply(b"x")
-        took.append(time.monotonic() - began)
-    assert statistics.median(took) < 0.02
+    assert time.monotonic() - began < 200 * 0.02
 
 
 @pytest.mark.parametrize("options", [{}, {"concurrency": 4}])
