@@ -30,8 +30,8 @@ let embedded: [LinkerSetting] = [
     .unsafeFlags([
         "-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections",
         // Has libstdc++, for one, be the archive.
-        "-L\(Context.packageDirectory)/Watcher/PythonWatcher/link",
-        "-Xlinker", "--version-script=\(Context.packageDirectory)/Watcher/PythonWatcher/link/exports.map",
+        "-L\(Context.packageDirectory)/Watcher/PythonWatcher/Linking",
+        "-Xlinker", "--version-script=\(Context.packageDirectory)/Watcher/PythonWatcher/Linking/exports.map",
     ])
 ]
 
@@ -75,11 +75,13 @@ let package = Package(
         // And what stands before the C library where the gRPC core reads and writes.
         .target(name: "CSockets"),
 
-        // What the daemon's locks are held to.
-        .target(name: "Locks", swiftSettings: strict),
+        // The ground that everything else of the gateway and of `dcf` stands on.
+        .target(
+            name: "Platform",
+            dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")], swiftSettings: strict),
 
         // What both ends share.
-        .target(name: "GRPC", dependencies: ["CGRPC", "CLinux", "CSockets", "Locks"], swiftSettings: strict),
+        .target(name: "GRPC", dependencies: ["CGRPC", "CLinux", "CSockets", "Platform"], swiftSettings: strict),
         .target(
             name: "GatewayProtocol",
             dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
@@ -94,7 +96,7 @@ let package = Package(
         .target(
             name: "Environments",
             dependencies: [
-                "CLinux", "Locks",
+                "Platform",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -105,7 +107,7 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: [
-                "FunctionConfig", "Locks",
+                "FunctionConfig", "Platform",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -113,24 +115,54 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        // The daemon.
+        // The daemon, each on those before it.
         .target(
-            name: "Gateway",
+            name: "Calls",
             dependencies: [
-                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "Locks", "ProcessTree",
-                "WatcherLink",
+                "CLinux", "FunctionConfig", "Platform", .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Link",
+            dependencies: [
+                "CLinux", "Calls", "Platform", "WatcherLink", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "ControlPlane",
+            dependencies: [
+                "CLinux", "Calls", "Engine", "Environments", "FunctionConfig", "GatewayProtocol", "Link", "Platform",
+                "ProcessTree", "WatcherLink",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        // A front for each protocol.
+        .target(
+            name: "GatewayGRPC",
+            dependencies: [
+                "CLinux", "Calls", "ControlPlane", "GRPC", "GatewayProtocol", "Platform",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: strict),
+        // All of them put together.
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "Calls", "ControlPlane", "Environments", "FunctionConfig", "GatewayGRPC", "Link", "Platform",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "dcf-gateway",
             dependencies: [
-                "Engine", "Environments", "FunctionConfig", "Gateway", "ProcessTree",
+                "ControlPlane", "Engine", "FunctionConfig", "Gateway", "GatewayGRPC", "Platform", "ProcessTree",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -142,7 +174,7 @@ let package = Package(
         .executableTarget(
             name: "dcf",
             dependencies: [
-                "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "ProcessTree",
+                "Engine", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "Platform", "ProcessTree",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -156,17 +188,25 @@ let package = Package(
             name: "PythonWatcher",
             dependencies: ["CLinux", "CPython", "ProcessTree", "WatcherLink"],
             path: "Watcher/PythonWatcher",
-            exclude: ["link"],
+            exclude: ["Linking", "Runtime/_dcf_watcher.pyi"],
             resources: [.embedInCode("Runtime")],
             swiftSettings: lean, linkerSettings: embedded),
         .target(
             name: "LinkRelay", dependencies: ["CLinux", "WatcherLink"], path: "Watcher/LinkRelay", swiftSettings: lean),
         .executableTarget(
-            name: "dcf-watcher", dependencies: ["CLinux", "LinkRelay", "ProcessTree"], path: "Watcher/dcf-watcher",
-            swiftSettings: lean,
+            name: "dcf-watcher", dependencies: ["CLinux", "LinkRelay", "ProcessTree", "WatcherLink"],
+            path: "Watcher/dcf-watcher", swiftSettings: lean,
             linkerSettings: launcher),
 
-        .testTarget(name: "LocksTests", dependencies: ["Locks"], swiftSettings: strict),
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "CLinux", "Calls", "Platform", "WatcherLink",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "ModuleTests", swiftSettings: strict),
+        .testTarget(name: "PlatformTests", dependencies: ["Platform"], swiftSettings: strict),
         .testTarget(name: "WatcherLinkTests", dependencies: ["WatcherLink"], swiftSettings: strict),
         .testTarget(name: "ProcessTreeTests", dependencies: ["ProcessTree"], swiftSettings: strict),
         .testTarget(
@@ -180,32 +220,53 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: strict),
-        .testTarget(name: "GRPCTests", dependencies: ["CLinux", "GRPC"], swiftSettings: strict),
+        .testTarget(name: "GRPCTests", dependencies: ["CLinux", "GRPC", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "EnvironmentsTests",
-            dependencies: ["Environments", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "Environments", "Platform", "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
         .testTarget(name: "FunctionConfigTests", dependencies: ["FunctionConfig"], swiftSettings: strict),
         .testTarget(
             name: "dcfTests",
             dependencies: [
-                "dcf", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol",
+                "dcf", "Environments", "FunctionConfig", "GRPC", "GatewayProtocol", "Platform",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "GatewayTests",
+            name: "CallsTests", dependencies: ["Calls", "FunctionConfig", "Platform", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "LinkTests",
             dependencies: [
-                "CLinux", "Engine", "Environments", "FunctionConfig", "GRPC", "Gateway", "GatewayProtocol", "Locks",
-                "ProcessTree",
-                "WatcherLink",
+                "Calls", "Link", "Platform", "TestSupport", "WatcherLink",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlPlaneTests",
+            dependencies: [
+                "CLinux", "Calls", "ControlPlane", "Engine", "Environments", "FunctionConfig", "GatewayProtocol",
+                "Link",
+                "Platform", "ProcessTree", "TestSupport", "WatcherLink",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "GatewayGRPCTests",
+            dependencies: [
+                "Calls", "GRPC", "GatewayGRPC", "GatewayProtocol", "Link", "Platform", "TestSupport", "WatcherLink",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "GatewayTests", dependencies: ["ControlPlane", "FunctionConfig", "Gateway"], swiftSettings: strict),
         .testTarget(
             name: "GatewayProtocolTests",
             dependencies: ["GatewayProtocol", .product(name: "SwiftProtobuf", package: "swift-protobuf")],

@@ -1,8 +1,9 @@
-"""Starts the watcher that lies beside this file, on the interpreter that runs it.
+"""Starts the watcher beside this file, with the interpreter that runs this file.
 
-For images whose command is `python3 server.py`, as in the first guides of DCF. Only syntax that every Python parses, for the
-watcher itself says what is wrong with an old one.
+For images with the command `python3 server.py`, as in the first guides of DCF. Every Python can parse this file, so
+that the watcher itself can say what is wrong with an old one.
 """
+# ruff: noqa: UP031 - Python before 3.6 has no f-strings.
 
 import errno
 import os

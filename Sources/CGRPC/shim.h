@@ -1,8 +1,9 @@
-// The C gRPC core as Swift sees it: its headers, and inline functions for what they say in macros and unions.
+// The C gRPC core as Swift sees it: its headers, inline functions for what the headers express in macros and unions,
+// and the batches of operations that the calls start.
 #pragma once
 
-// Before the core's headers, which define _GNU_SOURCE: some types of the C library would have other fields here than in every
-// other module then, and a file that sees both does not compile.
+// This comes before the core's headers, because they define _GNU_SOURCE. Otherwise some types of the C library would
+// have other fields here than in every other module, and a file that sees both would not compile.
 #include <features.h>
 
 #include <grpc/byte_buffer.h>
@@ -17,7 +18,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/// Where a slice's bytes are. The slice must stay where it is while they are used: short ones lie inside it.
+/// Where a slice's bytes are. The slice must not move while they are used: short bytes lie inside it.
 static inline const uint8_t *dcf_slice_start(const grpc_slice *slice) {
     return slice->refcount ? slice->data.refcounted.bytes : slice->data.inlined.bytes;
 }
@@ -39,7 +40,7 @@ static inline const grpc_slice *dcf_byte_buffer_slices(const grpc_byte_buffer *b
     return buffer->data.raw.slice_buffer.slices;
 }
 
-/// A queue that has no part in the connections' input and output: its events come from what other threads do.
+/// A queue that takes no part in the input and output of connections: its events come from the work of other threads.
 static inline grpc_completion_queue *dcf_completion_queue_create_quiet(void) {
     grpc_completion_queue_attributes attributes;
     memset(&attributes, 0, sizeof attributes);
@@ -49,7 +50,7 @@ static inline grpc_completion_queue *dcf_completion_queue_create_quiet(void) {
     return grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
 }
 
-/// What the core writes to while a server call is under way. One block, so that its addresses stay.
+/// The memory that the core writes to while a server's call is under way. It is one block, so that its addresses stay.
 typedef struct dcf_call_storage {
     grpc_call *call;
     gpr_timespec deadline;
@@ -58,12 +59,12 @@ typedef struct dcf_call_storage {
     grpc_call_details details;
     int cancelled;
     grpc_byte_buffer *reply;
-    /// What is sent must stay until its batch is complete.
+    /// This and what follows is sent: it must stay until its batch is complete.
     grpc_slice status_message;
     size_t initial_count;
     size_t trailing_count;
     size_t trailing_capacity;
-    /// `few`, or memory of its own when there are more.
+    /// Points to `few`, or to allocated memory where there are more.
     grpc_metadata *trailing;
     grpc_metadata few[6];
     grpc_metadata initial[2];
@@ -114,7 +115,7 @@ static inline void dcf_call_storage_add_trailing(dcf_call_storage *storage, grpc
     dcf_metadata_set(&storage->trailing[storage->trailing_count++], key, value);
 }
 
-/// There is room for two.
+/// Adds a pair to the initial metadata; a third pair is dropped.
 static inline void dcf_call_storage_add_initial(dcf_call_storage *storage, grpc_slice key, grpc_slice value) {
     if (storage->initial_count == sizeof storage->initial / sizeof *storage->initial) {
         grpc_slice_unref(key);
@@ -124,7 +125,7 @@ static inline void dcf_call_storage_add_initial(dcf_call_storage *storage, grpc_
     dcf_metadata_set(&storage->initial[storage->initial_count++], key, value);
 }
 
-/// Posts a request for the next call of a method that is registered with its first message.
+/// Asks for the next call of a registered method, with its first message if `with_message`.
 static inline grpc_call_error dcf_request_registered(grpc_server *server, void *method, int with_message,
                                                      dcf_call_storage *storage, grpc_completion_queue *bound,
                                                      grpc_completion_queue *notified, void *tag) {
@@ -132,7 +133,7 @@ static inline grpc_call_error dcf_request_registered(grpc_server *server, void *
                                                with_message ? &storage->message : NULL, bound, notified, tag);
 }
 
-/// Posts a request for the next call of any other method.
+/// Asks for the next call of any other method.
 static inline grpc_call_error dcf_request_any(grpc_server *server, dcf_call_storage *storage,
                                               grpc_completion_queue *bound, grpc_completion_queue *notified,
                                               void *tag) {
@@ -140,7 +141,7 @@ static inline grpc_call_error dcf_request_any(grpc_server *server, dcf_call_stor
                                     tag);
 }
 
-/// Initial metadata if `initial`, `storage->reply` if it is not null, and the status, in one batch.
+/// Sends the initial metadata if `initial`, `storage->reply` if it is not null, and the status, in one batch.
 static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial, uint32_t code, void *tag) {
     grpc_op ops[3];
     size_t count = 0;
@@ -163,11 +164,11 @@ static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial,
     return grpc_call_start_batch(storage->call, ops, count, tag, NULL);
 }
 
-/// The socket of the connection that a call came by, if it was given to the core as such; else -1.
+/// The socket of the connection that a call came by, if it was given to the core as a descriptor; otherwise -1.
 static inline int dcf_call_descriptor(grpc_call *call) {
     char *peer = grpc_call_get_peer(call);
     int descriptor = -1;
-    // As grpc_server_add_channel_from_fd names its peers.
+    // grpc_server_add_channel_from_fd names its peers so.
     if (peer && strncmp(peer, "fd:", 3) == 0) {
         descriptor = 0;
         for (const char *digit = peer + 3; *digit >= '0' && *digit <= '9' && descriptor < 1 << 20; digit++)
@@ -177,12 +178,12 @@ static inline int dcf_call_descriptor(grpc_call *call) {
     return descriptor;
 }
 
-/// Whether the message of a buffer is compressed: it is not unpacked.
+/// Whether the message of a buffer is compressed. The core has not unpacked it.
 static inline int dcf_byte_buffer_is_compressed(const grpc_byte_buffer *buffer) {
     return buffer->data.raw.compression != GRPC_COMPRESS_NONE;
 }
 
-/// The only way the core tells a server that a client has left.
+/// Asks to be told when the call ends. It is the only way in which the core tells a server that a client has left.
 static inline grpc_call_error dcf_watch_close(dcf_call_storage *storage, void *tag) {
     grpc_op op;
     memset(&op, 0, sizeof op);
@@ -191,9 +192,9 @@ static inline grpc_call_error dcf_watch_close(dcf_call_storage *storage, void *t
     return grpc_call_start_batch(storage->call, &op, 1, tag, NULL);
 }
 
-/// `storage->reply`, with the initial metadata before it if `initial`.
+/// Sends `storage->reply`, with the initial metadata before it if `initial`.
 ///
-/// With `more`, another message follows in any case: this one may wait for it, so that both leave in one write.
+/// `more` promises that another message follows: this one may wait for it, so that both leave in one write.
 static inline grpc_call_error dcf_send_reply(dcf_call_storage *storage, int initial, int more, void *tag) {
     grpc_op ops[2];
     size_t count = 0;
@@ -227,14 +228,13 @@ static inline grpc_call_error dcf_receive_message(grpc_call *call, grpc_byte_buf
     return grpc_call_start_batch(call, &op, 1, tag, NULL);
 }
 
-/// What a client's call receives.
+/// The memory that the core reads and writes while a client's call is under way.
 typedef struct dcf_client_storage {
     grpc_call *call;
     grpc_metadata_array initial;
     grpc_metadata_array trailing;
     grpc_status_code status;
     grpc_slice details;
-    grpc_byte_buffer *message;
     /// What is sent must stay until its batch is complete.
     grpc_metadata *sent;
     size_t sent_count;
@@ -249,7 +249,6 @@ static inline void dcf_client_storage_destroy(dcf_client_storage *storage) {
     grpc_metadata_array_destroy(&storage->initial);
     grpc_metadata_array_destroy(&storage->trailing);
     grpc_slice_unref(storage->details);
-    if (storage->message) grpc_byte_buffer_destroy(storage->message);
     for (size_t i = 0; i < storage->sent_count; i++) {
         grpc_slice_unref(storage->sent[i].key);
         grpc_slice_unref(storage->sent[i].value);
@@ -293,23 +292,14 @@ static inline grpc_call_error dcf_client_close_send(grpc_call *call, void *tag) 
     return grpc_call_start_batch(call, &op, 1, tag, NULL);
 }
 
-// The texts of an argument are copied, and the copies stay: a pointer that Swift makes of a text is gone after the call,
-// before the core has read it. Channels and servers are few.
+// The key of an argument is copied, and the copy is never freed: a pointer that Swift makes from a string is valid only
+// during the call, and the core reads it later. Channels and servers are few.
 static inline grpc_arg dcf_arg_int(const char *key, int value) {
     grpc_arg arg;
     memset(&arg, 0, sizeof arg);
     arg.type = GRPC_ARG_INTEGER;
     arg.key = gpr_strdup(key);
     arg.value.integer = value;
-    return arg;
-}
-
-static inline grpc_arg dcf_arg_string(const char *key, const char *value) {
-    grpc_arg arg;
-    memset(&arg, 0, sizeof arg);
-    arg.type = GRPC_ARG_STRING;
-    arg.key = gpr_strdup(key);
-    arg.value.string = gpr_strdup(value);
     return arg;
 }
 

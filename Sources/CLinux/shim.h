@@ -29,10 +29,10 @@ extern int syncfs(int);
 
 static inline int dcf_accept4(int fd, int flags) { return accept4(fd, NULL, NULL, flags); }
 
-/// The kernel answers no more requests for a connection (SYN) to this listening socket; connections that are being made are
-/// finished. A client asks again after a second.
+/// Makes the kernel drop further requests for a connection (SYN) to this listening socket. Connections that are being
+/// made are completed. A client asks again after a second.
 static inline int dcf_ignore_connection_requests(int fd) {
-    // What a filter sees of a packet begins with its TCP header; the flags are in byte 13.
+    // The filter sees a packet from its TCP header on; the flags are in byte 13.
     enum { flags = 13, syn = 0x02, ack = 0x10 };
     struct sock_filter steps[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags),
@@ -51,16 +51,16 @@ static inline int dcf_pidfd_send_signal(int pidfd, int sig) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
-/// Nanoseconds of the monotonic clock.
+/// The monotonic clock in nanoseconds.
 static inline int64_t dcf_monotonic_nanoseconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/// Waits until the descriptor can be read, at most so many nanoseconds; negative: as long as it takes.
+/// Waits until the descriptor can be read, at most `nanoseconds`; a negative number waits without a limit.
 static inline void dcf_wait_readable(int fd, int64_t nanoseconds) {
-    // As in poll.h, which is not included: its types would come from this module then, and not from Glibc.
+    // The layout of poll.h, which is not included: its types would then come from this module and not from Glibc.
     struct {
         int fd;
         short events, revents;
@@ -69,26 +69,27 @@ static inline void dcf_wait_readable(int fd, int64_t nanoseconds) {
     (void)syscall(SYS_ppoll, &one, 1UL, nanoseconds < 0 ? (struct timespec *)0 : &time, (void *)0, 8UL);
 }
 
-/// Milliseconds since 1970.
+/// The wall clock in milliseconds since 1970.
 static inline int64_t dcf_realtime_milliseconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-/// A signal that no program uses for something else, and that a watcher answers with the stacks of its threads.
+/// The signal that a watcher answers with the stacks of its threads. No program uses it for anything else.
 static inline int dcf_stack_signal(void) { return SIGRTMIN + 8; }
 
-/// The signal this process gets when the thread that started it ends.
+/// Sets the signal that this process gets when the thread that started it ends.
 static inline int dcf_prctl_pdeathsig(int sig) { return prctl(PR_SET_PDEATHSIG, (unsigned long)sig, 0, 0, 0); }
 
-/// From now on no program that this process or a child of it becomes has more rights than it.
+/// From now on no program that this process or its children execute gets more rights than this process has.
 static inline int dcf_prctl_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 
-/// For a link between machines: small frames leave at once, and a peer that has vanished without a word, be the link idle or
-/// not, is an error (ETIMEDOUT) after three to four seconds.
-static inline void dcf_tcp_keep_honest(int fd) {
-    // As in netinet/tcp.h, which is not included: its types would come from this module then, and not from Glibc.
+/// Sets up a link between machines: small frames leave at once, and a peer that has vanished is an error (ETIMEDOUT)
+/// after three to four seconds, on an idle link too.
+static inline void dcf_tcp_set_keepalive(int fd) {
+    // The numbers of netinet/tcp.h, which is not included: its types would then come from this module and not from
+    // Glibc.
     enum { tcp = 6, no_delay = 1, keep_idle = 4, keep_interval = 5, keep_count = 6, user_timeout = 18 };
     int one = 1, count = 3;
     unsigned int milliseconds = 3000;
@@ -100,13 +101,14 @@ static inline void dcf_tcp_keep_honest(int fd) {
     setsockopt(fd, tcp, user_timeout, &milliseconds, sizeof milliseconds);
 }
 
-/// The name that ps and top show.
+/// Sets the thread's name, which ps and top show.
 static inline int dcf_prctl_name(const char *name) { return prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
 
-/// A copy of `fd` at the lowest free number from `minimum` on, closed by exec.
+/// A copy of `fd` with the lowest free number from `minimum` on. Exec closes it.
 static inline int dcf_dup_from(int fd, int minimum) { return fcntl(fd, F_DUPFD_CLOEXEC, minimum); }
 
-/// The words that this process was started with, a zero byte after each; NULL where they cannot be had. The caller frees them.
+/// The arguments that this process was started with, a zero byte after each; NULL where they cannot be read. The caller
+/// frees them.
 static inline char *dcf_command_line(size_t *length) {
     int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     size_t size = 0, room = 4096;
@@ -135,7 +137,7 @@ static inline char *dcf_command_line(size_t *length) {
     return text;
 }
 
-/// A flag that another thread reads.
+/// Loads and stores of values that other threads read.
 static inline int32_t dcf_atomic_load(const int32_t *value) { return __atomic_load_n(value, __ATOMIC_ACQUIRE); }
 static inline void dcf_atomic_store(int32_t *value, int32_t new_value) {
     __atomic_store_n(value, new_value, __ATOMIC_RELEASE);
@@ -149,7 +151,8 @@ static inline int64_t dcf_atomic_add64(int64_t *value, int64_t more) {
     return __atomic_add_fetch(value, more, __ATOMIC_ACQ_REL);
 }
 
-/// Stores before whatever this thread loads next, for two threads that each tell the other something and then look.
+/// Stores that take effect before the thread's next load: for two threads that each set a value for the other and then
+/// read the other's.
 static inline void dcf_atomic_tell(int32_t *value, int32_t new_value) {
     __atomic_store_n(value, new_value, __ATOMIC_SEQ_CST);
 }
@@ -160,7 +163,7 @@ static inline int32_t dcf_atomic_exchange(int32_t *value, int32_t new_value) {
     return __atomic_exchange_n(value, new_value, __ATOMIC_SEQ_CST);
 }
 
-/// Sends a message with copies of `count` descriptors, 8 at most, without waiting; the answer is sendmsg's.
+/// Sends a message with copies of `count` descriptors, at most 8, without waiting. Returns what sendmsg returns.
 static inline ssize_t dcf_send_descriptors(int socket, const void *bytes, size_t length, const int *fds, size_t count) {
     union {
         struct cmsghdr header;
@@ -203,9 +206,9 @@ static inline int dcf_receive_descriptor(int socket, void *bytes, size_t length)
 
 static inline int dcf_dup3(int from, int to, int flags) { return dup3(from, to, flags); }
 
-/// Reaps a process that has ended if it is a child of this one; the answer is its number, or 0.
+/// Reaps a process if it has ended and is a child of this one. Returns its process id, or 0.
 ///
-/// `status`: its exit status, or minus the signal that ended it.
+/// `status` gets its exit status, or the negative number of the signal that ended it.
 static inline pid_t dcf_reap_pidfd(int pidfd, int *status) {
     siginfo_t info;
     info.si_pid = 0;
@@ -219,12 +222,12 @@ static inline int dcf_pipe2(int ends[2], int flags) { return pipe2(ends, flags);
 /// Writes out everything of the file system that the descriptor lies on.
 static inline int dcf_syncfs(int fd) { return syncfs(fd); }
 
-/// Lets a process (and every thread it starts afterwards) run on these CPUs only: bit n of the mask is CPU n.
+/// Lets a process, and every thread that it starts afterwards, run only on these CPUs: bit n of the mask is CPU n.
 static inline int dcf_sched_setaffinity(pid_t pid, const unsigned long *mask, size_t bytes) {
     return (int)syscall(SYS_sched_setaffinity, pid, bytes, mask);
 }
 
-/// Fills the mask with the CPUs this process may run on; the answer is the bytes written, or -1.
+/// Fills the mask with the CPUs that the process may run on. Returns how many bytes were written, or -1.
 static inline int dcf_sched_getaffinity(pid_t pid, unsigned long *mask, size_t bytes) {
     return (int)syscall(SYS_sched_getaffinity, pid, bytes, mask);
 }
@@ -232,23 +235,24 @@ static inline int dcf_sched_getaffinity(pid_t pid, unsigned long *mask, size_t b
 /// Starts a copy of this process, which must have one thread.
 static inline pid_t dcf_fork(void) { return fork(); }
 
-/// Reads entries of the open folder as the kernel has them (`struct linux_dirent64`), few at a time for a small buffer.
+/// Reads entries of the open folder in the kernel's format (`struct linux_dirent64`), as many as fit in the buffer.
 static inline ssize_t dcf_getdents(int fd, void *buffer, size_t bytes) {
     return syscall(SYS_getdents64, fd, buffer, bytes);
 }
 
-// The limit of file locks has been without effect since Linux 2.4.25; see ProcessMark. It is RLIMIT_LOCKS of
-// sys/resource.h, which is not included: its types would come from this module then, and not from Glibc.
+// The limit of file locks has had no effect since Linux 2.4.25; see ProcessMark. It is RLIMIT_LOCKS of sys/resource.h,
+// which is not included: its types would then come from this module and not from Glibc.
 enum { dcf_mark_resource = 10 };
 
-/// The soft limit of file locks of a process, 0 for this one; 0 where there is none, or it cannot be seen.
+/// The soft limit of file locks of a process; `pid` 0 is this process. Returns 0 where there is no limit, or it cannot
+/// be read.
 static inline uint64_t dcf_mark_of(pid_t pid) {
     uint64_t limits[2];
     if (syscall(SYS_prlimit64, pid, dcf_mark_resource, (void *)0, limits) != 0) return 0;
     return limits[0] == ~(uint64_t)0 ? 0 : limits[0];
 }
 
-/// Sets it; the answer is 0, or -1 where that is not allowed.
+/// Sets the soft limit of file locks. Returns 0, or -1 where that is not allowed.
 static inline int dcf_set_mark(pid_t pid, uint64_t mark) {
     uint64_t limits[2];
     if (syscall(SYS_prlimit64, pid, dcf_mark_resource, (void *)0, limits) != 0) return -1;
@@ -256,10 +260,10 @@ static inline int dcf_set_mark(pid_t pid, uint64_t mark) {
     return (int)syscall(SYS_prlimit64, pid, dcf_mark_resource, limits, (void *)0);
 }
 
-/// Gives the calling thread a table of descriptors of its own, a copy of the process's.
+/// Gives the calling thread its own copy of the process's table of descriptors.
 static inline int dcf_unshare_files(void) { return (int)syscall(SYS_unshare, 0x400 /* CLONE_FILES */); }
 
-/// Has malloc keep up to so many free bytes an arena, and serve blocks up to that size from arenas.
+/// Makes malloc keep up to `bytes` free in each arena, and take blocks up to that size from arenas.
 static inline void dcf_malloc_keep(int bytes) {
     mallopt(M_MMAP_THRESHOLD, bytes);
     mallopt(M_TRIM_THRESHOLD, bytes);
@@ -276,21 +280,21 @@ static inline void dcf_wait_writable(int fd) {
     (void)syscall(SYS_ppoll, &one, 1UL, (void *)0, (void *)0, 8UL);
 }
 
-// Where a thread is. SIGPROF, because the threads of Swift's pool block nearly all others.
+// Finds the stack of a thread. The signal is SIGPROF, because the threads of Swift's pool block nearly all others.
 
 enum { dcf_stack_frames_max = 64 };
 
-/// Filled by the thread that is asked.
+/// A stack; the thread that is asked fills it in.
 typedef struct {
     void *frames[64];
     int count;
     int is_done;
 } dcf_stack;
 
-// glibc's, under names of our own: its headers show them to some modules and not to others.
+// glibc's functions under other names: its headers declare them for some modules only.
 extern int dcf_glibc_backtrace(void **, int) __asm__("backtrace");
 
-/// As glibc's Dl_info.
+/// Has the layout of glibc's Dl_info.
 typedef struct {
     const char *file;
     void *base;
@@ -298,18 +302,18 @@ typedef struct {
     void *address;
 } dcf_place;
 
-/// Where the program's own headers are: in the first page that it was loaded to.
+/// The address of the program's headers, which are in its first page.
 static inline uintptr_t dcf_program_headers(void) { return getauxval(AT_PHDR); }
 
-/// What lies at an address; 0 where nothing is known of it.
+/// Finds what lies at an address; 0 where nothing is known of it.
 extern int dcf_glibc_dladdr(const void *, dcf_place *) __asm__("dladdr");
 
-/// Takes no lock and allocates nothing: the unwinder was loaded before.
+/// The handler of the signal. It takes no lock and allocates nothing: the unwinder was loaded before.
 static inline void dcf_stack_answer(int signal, siginfo_t *info, void *context) {
     int saved = errno;
     (void)signal;
     (void)context;
-    // From nobody else: the value is an address of this process.
+    // Only this process may ask: the value is one of its addresses.
     if (info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_ptr) {
         dcf_stack *stack = (dcf_stack *)info->si_value.sival_ptr;
         stack->count = dcf_glibc_backtrace(stack->frames, dcf_stack_frames_max);
@@ -318,7 +322,7 @@ static inline void dcf_stack_answer(int signal, siginfo_t *info, void *context) 
     errno = saved;
 }
 
-/// Loads the unwinder, and has threads answer from now on.
+/// Loads the unwinder, and installs the handler: from now on threads answer.
 static inline void dcf_stack_prepare(void) {
     void *frames[4];
     (void)dcf_glibc_backtrace(frames, 4);
@@ -329,7 +333,7 @@ static inline void dcf_stack_prepare(void) {
     sigaction(SIGPROF, &action, NULL);
 }
 
-/// Asks a thread of this process where it is. The stack must stay until the thread has answered.
+/// Asks a thread of this process for its stack. `stack` must stay until the thread has answered.
 static inline int dcf_stack_ask(pid_t thread, dcf_stack *stack) {
     siginfo_t info;
     memset(&info, 0, sizeof info);

@@ -13,7 +13,8 @@ typedef struct slot {
 
 static slot slots[DCF_SOCKETS_MAX];
 static dcf_socket_hooks hooks;
-/// A child of fork, or of vfork, which shares this memory, closes descriptors of its own: nobody is told.
+/// The process that watches. A child of fork, or of vfork, which shares this memory, closes its own descriptors: no
+/// hook is called.
 static pid_t owner;
 
 static slot *watched_slot(int descriptor) {
@@ -45,7 +46,7 @@ ssize_t recvmsg(int descriptor, struct msghdr *message, int flags) {
 ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
     slot *found = watched_slot(descriptor);
     if (!found) return syscall(SYS_sendmsg, descriptor, message, flags);
-    // Before the bytes leave: the answer to them may be read before this thread goes on.
+    // This is set before the bytes leave: another thread may read the answer to them before this thread goes on.
     if (!atomic_load_explicit(&found->has_sent, memory_order_relaxed))
         atomic_store_explicit(&found->has_sent, 1, memory_order_release);
     ssize_t count = syscall(SYS_sendmsg, descriptor, message, flags);
@@ -59,7 +60,7 @@ ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
 int close(int descriptor) {
     slot *found = watched_slot(descriptor);
     if (found && getpid() == owner) {
-        // Before the number can be given to another connection.
+        // This comes before the number can be given to another connection.
         void *connection = atomic_exchange_explicit(&found->connection, NULL, memory_order_acq_rel);
         if (connection) hooks.closed(connection);
     }

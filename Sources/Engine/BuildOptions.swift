@@ -1,14 +1,14 @@
-/// How an image is built.
+/// How an engine builds an image.
 package struct BuildOptions: Sendable, Equatable {
-    /// What it is called then: `name:tag`.
+    /// The name of the new image: `name:tag`.
     package var tag: String
-    /// The Dockerfile's path in the context.
+    /// The path of the Dockerfile in the context.
     package var dockerfile = "Dockerfile"
     package var arguments: [String: String] = [:]
     package var labels: [String: String] = [:]
-    /// Whether steps that were made before may be taken.
+    /// Whether the engine may reuse the results of earlier builds.
     package var usesCache = true
-    /// The network of the steps; nil is the engine's.
+    /// The network that the build steps use. Nil selects the engine's default.
     package var network: String?
 
     package init(tag: String) {

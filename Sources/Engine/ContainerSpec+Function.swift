@@ -1,17 +1,17 @@
 package import FunctionConfig
 
 extension ContainerSpec {
-    /// Nobody, on every system that matters.
+    /// The user and group `nobody`, by their numbers on all common systems.
     package static let nobody = "65534:65534"
-    /// What /tmp holds where the config does not say, in bytes.
+    /// The size of /tmp without `container.tmp` and `limits.memory`, in bytes.
     private static let temporaryBytes: UInt64 = 1 << 30
 
-    /// The container of a function: no rights but those that its config names, on a gateway and in a trial alike.
+    /// The container of a function. It has only the rights that the config names, on a gateway and in a trial alike.
     ///
     /// - Parameters:
-    ///   - image: a name, a digest or an id.
-    ///   - imageUser: whom the image wants to run as; empty where it does not say.
-    ///   - imageVariables: names of the variables that the image sets.
+    ///   - image: the image's name, digest or id.
+    ///   - imageUser: the user that the image names. Empty if it names none.
+    ///   - imageVariables: the names of the variables that the image sets.
     package init(image: String, imageUser: String, imageVariables: Set<String>, of function: FunctionConfig) {
         self.init(image: image)
         let container = function.container
@@ -27,13 +27,14 @@ extension ContainerSpec {
         memory = function.limits.memory
         cpus = function.limits.cpu
         if let cpus = function.limits.wholeCPUs { environment["OMP_NUM_THREADS"] = "\(cpus)" }
-        // Nobody's home does not exist, and the root is read-only: caches go where one can write.
+        // The user nobody has no home, and the root is read-only. Caches need a folder that they can write to.
         if !imageVariables.contains("HOME") { environment["HOME"] = "/tmp" }
         for variable in function.environment { environment[variable.name] = variable.value }
         environment["DCF_CONTAINER"] = "1"
     }
 
-    /// Only the config makes a function run as root: an image that says so, or says nothing, runs as nobody.
+    /// The user for an image without `container.user`. Only the config can make a function run as root: an image that
+    /// names root, or no user, runs as nobody.
     package static func user(ofImage user: String) -> String {
         let name = user.prefix { $0 != ":" }
         return name.isEmpty || name == "root" || name.allSatisfy { $0 == "0" } ? nobody : user

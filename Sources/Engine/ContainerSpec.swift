@@ -1,6 +1,6 @@
-/// What a container is made with. What is not said is Docker's default.
+/// What an engine needs to create a container. Everything left out has Docker's default.
 package struct ContainerSpec: Sendable, Equatable {
-    /// A file or folder of the host that the container sees.
+    /// A file or folder of the engine's machine that the container sees.
     package struct Mount: Sendable, Equatable {
         package var source: String
         package var target: String
@@ -13,43 +13,43 @@ package struct ContainerSpec: Sendable, Equatable {
         }
     }
 
-    /// Which GPUs of the host it gets.
+    /// Which GPUs of the engine's machine the container gets.
     package enum GPUs: Sendable, Equatable {
         case count(Int)
         /// By UUID.
         case devices([String])
     }
 
-    /// A name, a digest or an id.
+    /// The image's name, digest or id.
     package var image: String
-    /// Nil has the engine think of one.
+    /// Nil lets the engine choose a name.
     package var name: String?
     package var environment: [String: String] = [:]
     package var labels: [String: String] = [:]
     package var mounts: [Mount] = []
-    /// Paths in memory, each with the options of a tmpfs.
+    /// Folders in memory: the path of each, and the options of its tmpfs.
     package var temporary: [String: String] = [:]
-    /// What each of them holds, in bytes, for those who do not read the options.
+    /// The size of each such folder in bytes. Services use this instead of the options.
     package var temporaryBytes: UInt64?
     package var user: String?
-    /// The Linux capabilities that it has; nil is what Docker gives.
+    /// The Linux capabilities of the container. Nil gives Docker's default set.
     package var capabilities: [String]?
-    /// Whether its programs may gain rights, as sudo does.
+    /// Whether programs may gain rights, as with sudo.
     package var mayGainPrivileges = true
     package var hasReadOnlyRoot = false
-    /// Processes and threads at a time.
+    /// The most processes and threads at a time.
     package var processesMax: Int?
-    /// In bytes; no more than this, swap included.
+    /// The memory limit in bytes, swap included.
     package var memory: UInt64?
     package var cpus: Double?
     package var gpus: GPUs?
-    /// Nil is the engine's own.
+    /// Nil selects the engine's default network.
     package var network: String?
-    /// Whether something is written to its standard input; see ``Engine/attach(_:input:onAttached:_:)``.
+    /// Whether the container has a standard input. See ``Engine/attach(_:input:onAttached:_:)``.
     package var takesInput = false
-    /// Whether the engine keeps what it writes, for `docker logs`.
+    /// Whether the engine keeps the output for `docker logs`.
     package var keepsLogs = true
-    /// Whether the engine removes it when it has ended.
+    /// Whether the engine removes the container when it has ended.
     package var isRemovedAtEnd = false
 
     package init(image: String) {

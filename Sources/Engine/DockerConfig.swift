@@ -1,20 +1,22 @@
 internal import Foundation
 
-/// What Docker's own command line remembers of registries: `config.json` in `$DOCKER_CONFIG`, else `~/.docker`.
+/// The registry logins that Docker's command line keeps: `config.json` in `$DOCKER_CONFIG`, else in `~/.docker`.
 /// https://docs.docker.com/reference/cli/docker/login/#credential-stores
 package struct DockerConfig: Sendable {
-    /// Whom to ask for a registry's credentials.
+    /// Where the credentials of a registry come from.
     package enum Source: Sendable, Equatable {
         case credentials(RegistryCredentials)
-        /// The program `docker-credential-NAME`: its `get`, with the server's name on standard input.
+        /// The program `docker-credential-NAME`. Run it with `get`, and the server's name on standard input.
         case helper(program: String, server: String)
-        /// Nobody has logged in there.
+        /// There is no login for the registry.
         case none
     }
 
     private let file: File
 
-    /// - Throws: when the file is there and cannot be understood.
+    /// Reads the file. Without the file there are no logins.
+    ///
+    /// - Throws: if the file exists and is not readable as Docker's config.
     package init(variables: [String: String]) throws(EngineError) {
         let folder = variables["DOCKER_CONFIG"] ?? variables["HOME"].map { "\($0)/.docker" }
         guard let path = folder.map({ "\($0)/config.json" }), FileManager.default.fileExists(atPath: path) else {
@@ -24,8 +26,10 @@ package struct DockerConfig: Sendable {
         do {
             file = try JSONDecoder().decode(File.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
         } catch {
-            // The error of the decoder may quote the file, and with it a password.
-            throw EngineError(.registry, "\(path) cannot be read as Docker's config; is it JSON, and yours to read?")
+            // The decoder's error may quote the file, and so a password.
+            throw EngineError(
+                .registry,
+                "\(path) cannot be read as Docker's config; check that it is valid JSON and that you may read it")
         }
     }
 
@@ -53,9 +57,9 @@ package struct DockerConfig: Sendable {
         return .none
     }
 
-    /// What a helper wrote to its standard output.
+    /// Reads the credentials that a helper wrote to its standard output.
     ///
-    /// - Returns: nil when it is no answer.
+    /// - Returns: nil if the output is not a helper's answer.
     package static func credentials(fromHelper output: [UInt8], registry: String) -> RegistryCredentials? {
         guard let answer = try? JSONDecoder().decode(HelperAnswer.self, from: Data(output)) else { return nil }
         return RegistryCredentials(registry: registry, user: answer.Username, password: answer.Secret)

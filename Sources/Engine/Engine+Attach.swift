@@ -2,13 +2,15 @@ internal import NIOCore
 internal import NIOPosix
 
 extension Engine {
-    /// Follows what a container writes, and gives it its standard input. To miss nothing, attach before the start.
+    /// Follows the output of a container and sends its standard input. To miss nothing, attach before the start.
     ///
-    /// Ends when the container does, or does not run; cancelling the task ends it too.
+    /// Returns when the container ends, or at once if the container has ended. Cancelling the task ends the call too.
     ///
     /// - Parameters:
-    ///   - input: parts of its standard input, which ends where they do; for one whose spec `takesInput`. Nil: it has none.
-    ///   - onAttached: from now on nothing is missed.
+    ///   - input: the parts of the standard input, which ends after the last part. Needs `takesInput` in the
+    ///     container's spec. Nil sends nothing.
+    ///   - onAttached: called once the engine forwards the output. Nothing that the container writes later is missed.
+    ///   - receive: called with each part of the output, in order.
     package func attach(
         _ id: String, input: (any AsyncSequence<[UInt8], Never> & Sendable)? = nil, onAttached: () -> Void,
         _ receive: (ContainerOutput, [UInt8]) -> Void
@@ -16,7 +18,7 @@ extension Engine {
         let what = "cannot follow what container \(id.prefix(12)) writes"
         let flags = "stream=1&stdout=1&stderr=1" + (input == nil ? "" : "&stdin=1")
         let version = try await version(doing: what)
-        // The connection leaves HTTP with the answer, for raw bytes both ways.
+        // After the answer the connection carries raw bytes both ways instead of HTTP.
         let head = """
             POST /v\(version)/containers/\(id)/attach?\(flags) HTTP/1.1\r
             Host: docker\r
@@ -55,7 +57,7 @@ extension Engine {
                             frames.feed(part.readableBytesView, receive)
                         }
                     }
-                    // A container may end before it has read everything.
+                    // A container may end before it has read all of its input.
                     group.cancelAll()
                     while await group.nextResult() != nil {}
                 }
@@ -64,7 +66,7 @@ extension Engine {
                 }
             }
         } catch let error as EngineError {
-            if Self.isAboutVersion(error.description) { forgetVersion() }
+            if EngineMessage.otherVersion.isSaid(in: error.description) { forgetVersion() }
             throw error
         } catch is CancellationError {
             throw EngineError(.failed, "\(what): cancelled")

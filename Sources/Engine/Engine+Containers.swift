@@ -3,14 +3,14 @@ internal import NIOCore
 internal import NIOHTTP1
 
 extension Engine {
-    /// Makes a container, which does not run yet.
+    /// Creates a container and does not start it.
     ///
-    /// - Returns: its id.
+    /// - Returns: the container's id.
     package func createContainer(_ spec: ContainerSpec) async throws(EngineError) -> String {
         let answer = try await ask(
             Created.self, .POST, "/containers/create", query: spec.name.map { [("name", $0)] } ?? [],
-            body: try Self.json(ContainerBody(spec)), contentType: "application/json",
-            doing: "cannot make a container of \(spec.image)")
+            body: try Self.json(CreateContainerRequest(spec)), contentType: "application/json",
+            doing: "cannot create a container of \(spec.image)")
         return answer.Id
     }
 
@@ -18,14 +18,14 @@ extension Engine {
         try await ask(.POST, "/containers/\(id)/start", doing: "cannot start container \(id.prefix(12))")
     }
 
-    /// SIGTERM, and SIGKILL after so many seconds. Nothing where it does not run.
+    /// Sends SIGTERM, and SIGKILL after this many seconds. Does nothing if the container does not run.
     package func stop(_ id: String, seconds: Int) async throws(EngineError) {
         try await ask(
             .POST, "/containers/\(id)/stop", query: [("t", "\(seconds)")],
             doing: "cannot stop container \(id.prefix(12))")
     }
 
-    /// Sends the first process a signal. Nothing where it does not run.
+    /// Sends a signal to the first process. Does nothing if the container does not run.
     package func kill(_ id: String, signal: Int32) async throws(EngineError) {
         do throws(EngineError) {
             try await ask(
@@ -36,7 +36,8 @@ extension Engine {
         }
     }
 
-    /// Ends it, if it runs, and takes it away with its anonymous volumes. Nothing where there is none.
+    /// Ends the container if it runs, and removes it with its anonymous volumes. Does nothing if there is no such
+    /// container.
     package func remove(_ id: String) async throws(EngineError) {
         do throws(EngineError) {
             try await ask(
@@ -47,7 +48,7 @@ extension Engine {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of a container.
     package func wait(_ id: String) async throws(EngineError) -> ContainerExit {
         let answer = try await ask(
             Waited.self, .POST, "/containers/\(id)/wait", doing: "cannot wait for container \(id.prefix(12))")
@@ -55,12 +56,12 @@ extension Engine {
         return ContainerExit(status: answer.StatusCode, isOutOfMemory: isOutOfMemory)
     }
 
-    /// The number of its first process on this machine; 0 where it does not run.
+    /// The number of a container's first process on this machine. 0 if the container does not run.
     package func pid(of id: String) async throws(EngineError) -> Int32 {
         try await inspect(id).State.Pid
     }
 
-    /// Whether it runs, and how it ended if it does not. Throws `notFound` where there is none.
+    /// Whether a container runs, and how it ended otherwise. Throws `notFound` if there is no such container.
     package func state(of id: String) async throws(EngineError) -> ContainerState {
         let state = try await inspect(id).State
         return ContainerState(
@@ -68,7 +69,8 @@ extension Engine {
             exit: ContainerExit(status: state.ExitCode ?? 0, isOutOfMemory: state.OOMKilled))
     }
 
-    /// What it has from outside, by its id, the beginning of that, or its name. Throws `notFound` where there is none.
+    /// The mounts of a container, found by its id, the beginning of its id, or its name. Throws `notFound` if there is
+    /// no such container.
     package func mounts(of id: String) async throws(EngineError) -> [ContainerMount] {
         try await inspect(id).Mounts?.compactMap { mount in
             guard let source = mount.Source, !source.isEmpty else { return nil }
@@ -76,7 +78,7 @@ extension Engine {
         } ?? []
     }
 
-    /// Those with all of these labels, also those that do not run.
+    /// All containers with all of these labels, running or not.
     package func containers(labels: [String: String]) async throws(EngineError) -> [EngineContainer] {
         let answer = try await ask(
             [Listed].self, .GET, "/containers/json", query: [("all", "true"), ("filters", Self.filter(labels))],

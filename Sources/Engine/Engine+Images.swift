@@ -4,7 +4,7 @@ internal import NIOCore
 internal import NIOHTTP1
 
 extension Engine {
-    /// An image that the engine has; nil when it has none of that name.
+    /// The image of this name. Nil if the engine does not have one.
     package func image(_ name: String) async throws(EngineError) -> EngineImage? {
         let answer: Inspected
         do throws(EngineError) {
@@ -21,13 +21,13 @@ extension Engine {
             digests: answer.RepoDigests ?? [], tags: answer.RepoTags ?? [], size: answer.Size ?? 0)
     }
 
-    /// The ids of images without a name that carry all of these labels.
+    /// The ids of images that have all of these labels and no name.
     package func unnamedImages(labels: [String: String]) async throws(EngineError) -> [String] {
         let words = labels.map { "\($0.key)=\($0.value)" }.sorted()
         return try await listImages(["dangling": ["true"], "label": words]).map(\.Id)
     }
 
-    /// All names of images that fit a pattern, as `name/*`.
+    /// The names of images that match a pattern, such as `name/*`.
     package func imageNames(like pattern: String) async throws(EngineError) -> [String] {
         try await listImages(["reference": [pattern]]).flatMap { $0.RepoTags ?? [] }
     }
@@ -38,7 +38,7 @@ extension Engine {
             [Listed].self, .GET, "/images/json", query: [("filters", text)], doing: "cannot list images")
     }
 
-    /// Gets an image from its registry.
+    /// Pulls an image from its registry.
     package func pull(
         _ reference: ImageReference, credentials: RegistryCredentials? = nil,
         onProgress: (EngineProgress) -> Void = { _ in }
@@ -52,24 +52,24 @@ extension Engine {
         try reader.finish(onProgress)
     }
 
-    /// Sends an image to its registry.
+    /// Pushes an image to its registry.
     ///
-    /// - Returns: its digest there, `sha256:...`.
+    /// - Returns: the image's digest in the registry, `sha256:...`.
     package func push(
         _ reference: ImageReference, credentials: RegistryCredentials? = nil,
         onProgress: (EngineProgress) -> Void = { _ in }
     ) async throws(EngineError) -> String {
         let what = "cannot push \(reference)"
         var reader = ProgressReader(what)
-        // The header must be there, also for nobody in particular.
-        let header = credentials?.header ?? RegistryCredentials.nobody
+        // The engine wants the header even without credentials.
+        let header = credentials?.header ?? RegistryCredentials.noneHeader
         try await stream(
             .POST, "/images/\(Self.path(reference.repository))/push", query: [("tag", reference.tagOrDigest)],
             headers: [("X-Registry-Auth", header)], doing: what
         ) { part throws(EngineError) in try reader.feed(part, onProgress) }
         try reader.finish(onProgress)
         guard let digest = reader.digest else {
-            throw EngineError(.failed, "\(what): the registry took it, and told no digest")
+            throw EngineError(.failed, "\(what): the registry accepted the image but reported no digest")
         }
         return digest
     }
@@ -77,9 +77,9 @@ extension Engine {
     /// Builds an image.
     ///
     /// - Parameters:
-    ///   - context: a tar archive, in parts.
-    ///   - bytes: how long that is; nil when nobody knows.
-    /// - Returns: its id, `sha256:...`.
+    ///   - context: the build context, a tar archive in parts.
+    ///   - bytes: the size of the archive. Nil if unknown.
+    /// - Returns: the image's id, `sha256:...`.
     package func build<Context: AsyncSequence & Sendable>(
         _ context: Context, bytes: Int64? = nil, _ options: BuildOptions,
         onProgress: (EngineProgress) -> Void = { _ in }
@@ -102,10 +102,11 @@ extension Engine {
             doing: what
         ) { part throws(EngineError) in try reader.feed(part, onProgress) }
         try reader.finish(onProgress)
-        guard let id = reader.imageID else { throw EngineError(.failed, "\(what): the engine told no image") }
+        guard let id = reader.imageID else { throw EngineError(.failed, "\(what): the engine reported no image id") }
         return id
     }
 
+    /// Gives an image another name.
     package func tag(_ image: String, as reference: ImageReference) async throws(EngineError) {
         try await ask(
             .POST, "/images/\(Self.path(image))/tag",
@@ -113,9 +114,10 @@ extension Engine {
             doing: "cannot tag \(image) as \(reference)")
     }
 
-    /// Takes a name away, and the image with its last one; by its id an image without a name. Nothing where there is none.
+    /// Removes a name of an image, and the image itself with its last name. An id removes an image without a name.
+    /// Does nothing if there is no such image.
     ///
-    /// - Throws: `conflict` where a container is made of it, or other names are left.
+    /// - Throws: `conflict` if a container uses the image, or other names are left.
     package func removeImage(_ name: String) async throws(EngineError) {
         do throws(EngineError) {
             try await ask(.DELETE, "/images/\(Self.path(name))", doing: "cannot remove image \(name)")

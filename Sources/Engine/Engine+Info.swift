@@ -1,9 +1,38 @@
 internal import NIOHTTP1
 
+/// What an engine reports about itself.
+package struct EngineInfo: Sendable, Equatable {
+    package var version: String
+    /// The architecture as images name it: `amd64`, `arm64`.
+    package var architecture: String
+    package var processors: Int
+    /// In bytes.
+    package var memory: UInt64
+    /// Whether the engine is part of a Swarm.
+    package var isInSwarm: Bool
+    /// Whether the engine manages its Swarm: it can answer questions about the Swarm and change it.
+    package var isManager: Bool
+    /// The engine's address in the Swarm. Empty outside a Swarm.
+    package var nodeAddress: String
+
+    package init(
+        version: String, architecture: String, processors: Int, memory: UInt64, isInSwarm: Bool,
+        isManager: Bool = false, nodeAddress: String = ""
+    ) {
+        self.version = version
+        self.architecture = architecture
+        self.processors = processors
+        self.memory = memory
+        self.isInSwarm = isInSwarm
+        self.isManager = isManager
+        self.nodeAddress = nodeAddress
+    }
+}
+
 extension Engine {
-    /// What the engine is. Also the way to learn whether there is one.
+    /// Asks the engine about itself. Also the way to find out whether there is an engine.
     package func info() async throws(EngineError) -> EngineInfo {
-        let answer = try await ask(InfoAnswer.self, .GET, "/info", doing: "cannot ask the engine what it is")
+        let answer = try await ask(InfoAnswer.self, .GET, "/info", doing: "cannot ask the engine about itself")
         return EngineInfo(
             version: answer.ServerVersion, architecture: Self.imageName(ofArchitecture: answer.Architecture),
             processors: answer.NCPU, memory: answer.MemTotal,
@@ -11,7 +40,7 @@ extension Engine {
             isManager: answer.Swarm?.ControlAvailable ?? false, nodeAddress: answer.Swarm?.NodeAddr ?? "")
     }
 
-    /// Engines tell what uname does, images what Go does.
+    /// Translates an architecture: engines use the names of uname, images those of Go.
     static func imageName(ofArchitecture name: String) -> String {
         switch name {
         case "x86_64": "amd64"

@@ -4,24 +4,26 @@ internal import NIOCore
 internal import NIOHTTP1
 
 extension Engine {
-    /// How often a change of a service is tried that others change at the same time.
+    /// How often a change of a service is tried when other clients change the service at the same time.
     private static let triesMax = 10
 
     // MARK: Services
 
-    /// - Parameter credentials: which the nodes get the image with.
-    /// - Returns: its id.
+    /// Creates a service.
+    ///
+    /// - Parameter credentials: the credentials with which the nodes pull the image.
+    /// - Returns: the service's id.
     package func createService(
         _ spec: ServiceSpec, credentials: RegistryCredentials?
     ) async throws(EngineError) -> String {
         let answer = try await ask(
-            Identified.self, .POST, "/services/create", body: try Self.json(ServiceBody(spec)),
+            Identified.self, .POST, "/services/create", body: try Self.json(CreateServiceRequest(spec)),
             contentType: "application/json", headers: Self.headers(credentials),
-            doing: "cannot make service \(spec.name)")
+            doing: "cannot create service \(spec.name)")
         return answer.ID
     }
 
-    /// Nil where there is none of that name or id.
+    /// The service of this name or id. Nil if there is none.
     package func service(_ name: String) async throws(EngineError) -> SwarmServiceState? {
         do throws(EngineError) {
             return try await ask(
@@ -33,7 +35,7 @@ extension Engine {
         }
     }
 
-    /// Those with all of these labels.
+    /// All services with all of these labels.
     package func services(labels: [String: String]) async throws(EngineError) -> [SwarmServiceState] {
         try await ask(
             [ServiceAnswer].self, .GET, "/services", query: [("filters", Self.filter(labels))],
@@ -41,12 +43,12 @@ extension Engine {
         ).map(\.state)
     }
 
-    /// Changes how many tasks a service has, and labels of it; its tasks stay as they are.
+    /// Changes the number of a service's tasks, and some of its labels. Running tasks stay as they are.
     ///
     /// - Parameters:
-    ///   - labels: those that are new, or other than they were.
-    ///   - credentials: nil leaves it with those that it has.
-    /// - Throws: `notFound` where there is none.
+    ///   - labels: the new and changed labels.
+    ///   - credentials: nil keeps the service's credentials.
+    /// - Throws: `notFound` if there is no such service.
     package func updateService(
         _ id: String, replicas: Int, labels: [String: String], credentials: RegistryCredentials?
     ) async throws(EngineError) {
@@ -63,36 +65,38 @@ extension Engine {
                 return
             } catch {
                 tries += 1
-                // Somebody was quicker.
-                guard error.description.contains("out of sequence"), tries < Self.triesMax else { throw error }
+                guard EngineMessage.changedMeanwhile.isSaid(in: error.description), tries < Self.triesMax else {
+                    throw error
+                }
             }
         }
     }
 
-    /// A service's own spec with another size and labels: what this program does not know of it stays, too.
+    /// Changes the number of tasks and the labels in a service's spec. Keeps the fields that this program does not
+    /// know.
     private static func changed(
         _ answer: [UInt8], replicas: Int, labels: [String: String], doing what: String
     ) throws(EngineError) -> (index: UInt64, body: [UInt8]) {
         guard let service = try? JSONSerialization.jsonObject(with: Data(answer)) as? [String: Any],
             let index = (service["Version"] as? [String: Any])?["Index"] as? UInt64,
             var spec = service["Spec"] as? [String: Any]
-        else { throw EngineError(.failed, "\(what): its description is not to be understood") }
+        else { throw EngineError(.failed, "\(what): the engine's description of the service cannot be understood") }
         spec["Mode"] = ["Replicated": ["Replicas": replicas]]
         spec["Labels"] = (spec["Labels"] as? [String: String] ?? [:]).merging(labels) { $1 }
         guard let body = try? JSONSerialization.data(withJSONObject: spec) else {
-            throw EngineError(.failed, "\(what): its description cannot be written")
+            throw EngineError(.failed, "\(what): the new description of the service cannot be written")
         }
         return (index, Array(body))
     }
 
-    /// Nothing where there is none.
+    /// Removes a service. Does nothing if there is no such service.
     package func removeService(_ id: String) async throws(EngineError) {
         try await removing { () async throws(EngineError) in
             try await ask(.DELETE, "/services/\(Self.escaped(id))", doing: "cannot remove service \(id)")
         }
     }
 
-    /// Follows what the tasks of a service write, from `since` (seconds since 1970) on, until it is removed.
+    /// Follows the output of a service's tasks from `since` (seconds since 1970) on, until the service is removed.
     package func followService(
         _ id: String, since: Double, _ receive: (SwarmLogLine) -> Void
     ) async throws(EngineError) {
@@ -112,7 +116,7 @@ extension Engine {
 
     // MARK: Tasks and nodes
 
-    /// The tasks of all services with all of these labels.
+    /// All tasks of all services with all of these labels.
     package func tasks(labels: [String: String]) async throws(EngineError) -> [SwarmTask] {
         try await ask(
             [TaskAnswer].self, .GET, "/tasks", query: [("filters", Self.filter(labels))], doing: "cannot list tasks"
@@ -123,13 +127,14 @@ extension Engine {
         }
     }
 
+    /// All nodes of the Swarm.
     package func nodes() async throws(EngineError) -> [SwarmNode] {
         try await ask([NodeAnswer].self, .GET, "/nodes", doing: "cannot list nodes").map {
             SwarmNode(id: $0.ID, name: $0.Description.Hostname, state: $0.Status.State)
         }
     }
 
-    /// Tells that something about nodes or services has changed, again and again; tasks tell nothing.
+    /// Calls `receive` whenever a node or service has changed. Changes of tasks have no events.
     package func followSwarm(_ receive: () -> Void) async throws(EngineError) {
         try await stream(
             .GET, "/events", query: [("filters", #"{"type":["node","service"]}"#)], doing: "cannot follow the engine"
@@ -138,7 +143,7 @@ extension Engine {
 
     // MARK: Networks and secrets
 
-    /// Nil where there is none.
+    /// The network of this name. Nil if there is none.
     package func network(_ name: String) async throws(EngineError) -> SwarmNetwork? {
         do throws(EngineError) {
             let answer = try await ask(
@@ -152,7 +157,7 @@ extension Engine {
         }
     }
 
-    /// Makes an overlay network that containers may join, too. Throws `conflict` where the name is taken.
+    /// Creates an overlay network. Plain containers may join it too. Throws `conflict` if the name is taken.
     package func createOverlay(
         _ name: String, isEncrypted: Bool, labels: [String: String]
     ) async throws(EngineError) {
@@ -160,10 +165,12 @@ extension Engine {
             .POST, "/networks/create",
             body: try Self.json(
                 NetworkBody(Name: name, Labels: labels, Options: isEncrypted ? ["encrypted": ""] : [:])),
-            contentType: "application/json", doing: "cannot make network \(name)")
+            contentType: "application/json", doing: "cannot create network \(name)")
     }
 
-    /// - Returns: its id.
+    /// Creates a secret.
+    ///
+    /// - Returns: the secret's id.
     package func createSecret(
         _ name: String, _ content: [UInt8], labels: [String: String]
     ) async throws(EngineError) -> String {
@@ -171,11 +178,11 @@ extension Engine {
             Identified.self, .POST, "/secrets/create",
             body: try Self.json(
                 SecretBody(Name: name, Labels: labels, Data: Foundation.Data(content).base64EncodedString())),
-            contentType: "application/json", doing: "cannot make secret \(name)"
+            contentType: "application/json", doing: "cannot create secret \(name)"
         ).ID
     }
 
-    /// The ids of those with all of these labels, by name.
+    /// The ids of all secrets with all of these labels, by name.
     package func secrets(labels: [String: String]) async throws(EngineError) -> [String: String] {
         let found = try await ask(
             [SecretAnswer].self, .GET, "/secrets", query: [("filters", Self.filter(labels))],
@@ -183,7 +190,7 @@ extension Engine {
         return Dictionary(found.map { ($0.Spec.Name, $0.ID) }) { first, _ in first }
     }
 
-    /// Nothing where there is none. One that a service has cannot be removed.
+    /// Removes a secret. Does nothing if there is no such secret. Fails while a service uses the secret.
     package func removeSecret(_ id: String) async throws(EngineError) {
         try await removing { () async throws(EngineError) in
             try await ask(.DELETE, "/secrets/\(Self.escaped(id))", doing: "cannot remove secret \(id)")
@@ -192,6 +199,7 @@ extension Engine {
 
     // MARK: Parts
 
+    /// Runs `body`, which removes something. It may be gone already.
     private func removing(_ body: () async throws(EngineError) -> Void) async throws(EngineError) {
         do throws(EngineError) { try await body() } catch {
             guard error.kind == .notFound else { throw error }

@@ -2,22 +2,22 @@ internal import AsyncHTTPClient
 internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
-internal import Locks
+internal import Platform
 
 extension Engine {
-    /// Which version of the API the engine at the socket is spoken to in.
+    /// The version of the API that this program uses with the engine at the socket.
     struct Spoken: Sendable {
         var version: APIVersion
-        /// What the engine calls itself in the header `Server`, with its release.
+        /// The engine's header `Server`, which names its release.
         var server: String?
     }
 
-    /// How long an engine may take to say what it is.
+    /// How long an engine may take to report its version.
     private static let versionTime = TimeAmount.seconds(30)
-    /// What it says of that, at most, in bytes.
+    /// The largest such answer, in bytes.
     private static let versionBytesMax = 1 << 20
 
-    /// The newest version that both speak; asked for once, and again after `forget`.
+    /// The newest version that both sides speak. Asks the engine once, and again after `forgetVersion`.
     func version(doing what: String) async throws(EngineError) -> APIVersion {
         if let spoken = spoken.withLock({ $0 }) { return spoken.version }
         let asked = try await askVersion(doing: what)
@@ -25,12 +25,12 @@ extension Engine {
         return asked.version
     }
 
-    /// The engine may be another one by now.
+    /// Forgets the version: another engine may answer at the socket now.
     func forgetVersion() {
         spoken.withLock { $0 = nil }
     }
 
-    /// An answer came: of an engine that was exchanged for another release the version is asked anew.
+    /// Compares the header `Server` of an answer. Forgets the version if the engine's release has changed.
     func compare(server: String?) {
         guard let server else { return }
         spoken.withLock { spoken in
@@ -38,12 +38,7 @@ extension Engine {
         }
     }
 
-    /// Whether an engine refuses a request for the version of the API that it is made in.
-    static func isAboutVersion(_ message: String) -> Bool {
-        message.contains("client version") && (message.contains("too old") || message.contains("too new"))
-    }
-
-    /// Every engine answers this one question in no version at all.
+    /// Asks for the engine's versions. The path of this one question contains no version, so every engine answers it.
     private func askVersion(doing what: String) async throws(EngineError) -> Spoken {
         var request = HTTPClientRequest(url: endpoint.url("/version"))
         request.headers.add(name: "host", value: "docker")
@@ -65,7 +60,8 @@ extension Engine {
         else {
             throw EngineError(
                 .broken,
-                "\(what): what answers at \(endpoint.path) does not say which version of Docker's API it speaks")
+                "\(what): the program at \(endpoint.path) does not report a version of Docker's API; "
+                    + "check that it is a Docker engine")
         }
         let oldest = told.MinAPIVersion.flatMap { APIVersion($0) }
         guard let common = APIVersion.common(newest: newest, oldest: oldest) else {
@@ -83,7 +79,7 @@ extension Engine {
             .incompatible,
             "\(what): the Docker engine at \(path)\(release.isEmpty ? "" : ", release \(release),") speaks versions "
                 + "\(range) of its API, and dcf speaks \(APIVersion.oldest) to \(APIVersion.newest); "
-                + (isOld ? "update the engine: Docker 20.10 or later will do" : "update dcf"))
+                + (isOld ? "update the engine to Docker 20.10 or later" : "update dcf"))
     }
 
     private struct VersionAnswer: Decodable {

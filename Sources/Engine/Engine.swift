@@ -4,46 +4,47 @@ internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
-internal import Locks
+internal import Platform
 
-/// A Docker engine, asked over its HTTP API (https://docs.docker.com/reference/api/engine/): Docker 20.10 and later.
+/// A client of a Docker engine's HTTP API (https://docs.docker.com/reference/api/engine/), Docker 20.10 and later.
 ///
-/// Which version of the API it is spoken to in is asked for before the first question, and again when another engine answers.
-/// Safe from any thread. `shutdown` ends it: nothing may be asked after that.
+/// Asks for the API's version before the first request, and again when another engine answers. Safe from any thread.
+/// Make no requests after `shutdown`.
 package final class Engine: Sendable {
     package let endpoint: EngineEndpoint
     let client: HTTPClient
-    /// Nil until the engine was asked.
+    /// Nil until the engine has reported its version.
     let spoken = Lock<Spoken?>(nil)
-    /// What an engine says in an error, at most, in bytes.
+    /// The largest error answer of an engine, in bytes.
     private static let errorBytesMax = 1 << 20
-    /// What it answers to a question, at most, in bytes.
+    /// The largest answer of an engine, in bytes.
     private static let answerBytesMax = 64 << 20
 
     package init(_ endpoint: EngineEndpoint) {
         self.endpoint = endpoint
         var configuration = HTTPClient.Configuration()
-        // Each waits for something of its own, two for as long as a container runs.
+        // Many requests wait at the same time, some for as long as a container runs.
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 8_192
-        // A connection to a socket of this machine costs nothing to make again.
+        // A new connection to a socket of this machine costs next to nothing.
         configuration.connectionPool.idleTimeout = .seconds(5)
         configuration.timeout.connect = .seconds(10)
-        // An engine that is not there is not there.
+        // Report a missing engine at once instead of waiting for it.
         configuration.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
+    /// Closes all connections.
     package func shutdown() async {
         try? await client.shutdown()
     }
 
     // MARK: Requests
 
-    /// Asks, and gives the answer as it comes to `receive`.
+    /// Sends a request and passes the answer to `receive` part by part.
     ///
     /// - Parameters:
-    ///   - path: below the version, with its slash.
-    ///   - what: begins the error: `cannot start container X`.
+    ///   - path: the path below the version, with a leading slash.
+    ///   - what: the beginning of every error text, such as `cannot start container X`.
     func stream(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], body: HTTPClientRequest.Body? = nil,
         contentType: String? = nil, headers: [(String, String)] = [], doing what: String,
@@ -62,7 +63,7 @@ package final class Engine: Sendable {
         }
     }
 
-    /// Asks, and waits for the whole answer.
+    /// Sends a request and waits for the whole answer.
     @discardableResult
     func ask(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], body: HTTPClientRequest.Body? = nil,
@@ -79,7 +80,7 @@ package final class Engine: Sendable {
         }
     }
 
-    /// The same for an answer in JSON.
+    /// Sends a request and decodes the answer from JSON.
     func ask<Answer: Decodable>(
         _ type: Answer.Type, _ method: HTTPMethod, _ path: String, query: [(String, String)] = [],
         body: HTTPClientRequest.Body? = nil, contentType: String? = nil, headers: [(String, String)] = [],
@@ -94,12 +95,12 @@ package final class Engine: Sendable {
         }
     }
 
-    /// A body of JSON.
+    /// A value as the JSON body of a request.
     static func json(_ value: some Encodable) throws(EngineError) -> HTTPClientRequest.Body {
         do {
             return .bytes(Array(try JSONEncoder().encode(value)))
         } catch {
-            throw EngineError(.failed, "cannot be written as JSON: \(error)")
+            throw EngineError(.failed, "a request to the engine cannot be written as JSON: \(error)")
         }
     }
 
@@ -132,8 +133,8 @@ package final class Engine: Sendable {
             let message =
                 Self.message(in: bytes)
                 ?? "HTTP status \(response.status.code) \(String(decoding: bytes.prefix(200), as: UTF8.self))"
-            // Refused before anything was done: by another engine than the one that was asked for its version.
-            if response.status.code == 400, !isSecond, Self.isAboutVersion(message) {
+            // Another engine answers than the one that reported its version. It refused before it did anything.
+            if response.status.code == 400, !isSecond, EngineMessage.otherVersion.isSaid(in: message) {
                 isSecond = true
                 forgetVersion()
                 continue
@@ -142,15 +143,15 @@ package final class Engine: Sendable {
         }
     }
 
-    /// No connection was had.
-    private static let unasked: [HTTPClientError] = [.connectTimeout, .getConnectionFromPoolTimeout]
+    /// Errors that come before a connection exists, so that the engine never saw the request.
+    private static let beforeRequest: [HTTPClientError] = [.connectTimeout, .getConnectionFromPoolTimeout]
 
-    /// What an engine's error says; nil when it is none.
+    /// The message in an engine's error answer. Nil if the body is not an error answer.
     static func message(in body: [UInt8]) -> String? {
-        (try? JSONDecoder().decode(Said.self, from: Data(body)))?.message
+        (try? JSONDecoder().decode(ErrorAnswer.self, from: Data(body)))?.message
     }
 
-    private struct Said: Decodable {
+    private struct ErrorAnswer: Decodable {
         var message: String
     }
 
@@ -159,10 +160,13 @@ package final class Engine: Sendable {
         return EngineError(.broken, "\(what): the engine's answer broke off: \(error)")
     }
 
+    /// The error for a request without an answer.
     func failure(_ error: any Error, doing what: String) -> EngineError {
         if error is CancellationError { return EngineError(.failed, "\(what): cancelled") }
-        // It was asked, and has closed the connection since: it may have done it.
-        if let error = error as? HTTPClientError, !Self.unasked.contains(error) { return brokenOff(error, doing: what) }
+        // The engine may have acted on the request before it closed the connection.
+        if let error = error as? HTTPClientError, !Self.beforeRequest.contains(error) {
+            return brokenOff(error, doing: what)
+        }
         guard let error = error as? IOError else { return .unreachable(endpoint.path, errno: nil, "\(error)") }
         if error.errnoCode == EPIPE || error.errnoCode == ECONNRESET { return brokenOff(error, doing: what) }
         return .unreachable(endpoint.path, errno: error.errnoCode, "\(error)")

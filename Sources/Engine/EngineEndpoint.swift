@@ -9,9 +9,9 @@ package struct EngineEndpoint: Sendable, Equatable {
         self.path = path
     }
 
-    /// The engine that Docker's own command line would ask: `DOCKER_HOST`, else the standard socket.
+    /// The engine that Docker's command line uses: the one in `DOCKER_HOST`, else the one at the standard socket.
     ///
-    /// - Throws: when `DOCKER_HOST` names no unix socket.
+    /// - Throws: if `DOCKER_HOST` is not the address of a unix socket.
     package init(variables: [String: String]) throws(EngineError) {
         guard let host = variables["DOCKER_HOST"], !host.isEmpty else {
             path = Self.standardPath
@@ -19,17 +19,18 @@ package struct EngineEndpoint: Sendable, Equatable {
         }
         guard host.hasPrefix("unix://"), host.count > 7 else {
             throw EngineError(
-                .unreachable, "DOCKER_HOST is \(host); only a unix socket will do, as unix://\(Self.standardPath)")
+                .unreachable,
+                "DOCKER_HOST is \(host); set it to the address of a unix socket, such as unix://\(Self.standardPath)")
         }
         path = String(host.dropFirst(7))
     }
 
-    /// The URL of a path below the socket.
+    /// The URL of a path at this engine.
     func url(_ pathAndQuery: String) -> String {
         "http+unix://\(Self.escaped(path, keeping: []))\(pathAndQuery)"
     }
 
-    /// Percent-encoded for a part of a URL.
+    /// A text in percent-encoding, for a part of a URL.
     static func escaped(_ text: String, keeping kept: Set<Character> = ["/"]) -> String {
         var result = ""
         for byte in text.utf8 {

@@ -1,29 +1,30 @@
-/// Why an engine did not do what it was asked for, in words for people, with what to do where that is known.
+/// Why a request to an engine failed: a text for people that also says what to do, where that is known.
 package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
     package enum Kind: Sendable {
-        /// Nobody answers at the socket: nothing was asked.
+        /// Nothing answers at the socket. No engine saw the request.
         case unreachable
-        /// Something answers, and it is not an engine that can be spoken to in a version of the API that both know.
+        /// The engine speaks no version of the API that this program speaks.
         case incompatible
-        /// The engine or its machine is at fault: it starts or stops, something below it does not answer, its answer broke off.
+        /// The engine or its machine is at fault: it is starting or stopping, a part of it does not answer, or its
+        /// answer broke off.
         case broken
-        /// This user may not ask the engine.
+        /// This user may not use the engine.
         case notAllowed
         /// There is no such image, container or network.
         case notFound
-        /// The name is taken, or the thing is in a state in which that cannot be done.
+        /// The name is taken, or the present state does not allow the request.
         case conflict
-        /// A registry wants other credentials, or cannot be reached.
+        /// A registry refuses the credentials, or cannot be reached.
         case registry
         case diskFull
-        /// Anything else; the description is the engine's.
+        /// Anything else. The description has the engine's own message.
         case failed
     }
 
     package let kind: Kind
     package let description: String
 
-    /// Whether it is the trouble of the engine or its machine, and not of what was asked for: the same may do later.
+    /// Whether the engine or its machine is at fault, and not the request. The same request may succeed later.
     package var isEngines: Bool {
         switch kind {
         case .unreachable, .incompatible, .broken, .notAllowed, .diskFull: true
@@ -36,10 +37,7 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
         self.description = description
     }
 
-    /// What an engine that was asked for GPUs says when it has no NVIDIA runtime.
-    private static let noGPUs = "could not select device driver"
-
-    /// What an engine said with an HTTP status.
+    /// The error for a message that an engine sent with an HTTP status.
     init(status: UInt, message: String, doing what: String) {
         let kind: Kind =
             switch status {
@@ -51,45 +49,39 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
         self.init(kind, "\(what): \(message)\(Self.hint(kind, message))")
     }
 
-    /// What an engine said in the middle of a pull, a push or a build.
+    /// The error for a message that an engine sent during a pull, a push or a build.
     init(message: String, doing what: String) {
         let kind = Self.kind(of: message)
         self.init(kind, "\(what): \(message)\(Self.hint(kind, message))")
     }
 
-    /// What to do, where the engine's words leave that open.
+    /// What to do, where the engine's message leaves that open.
     private static func hint(_ kind: Kind, _ message: String) -> String {
         if kind == .diskFull {
-            return
-                "; the engine's disk is full: \"docker system prune\" frees what nobody uses, and takes nothing that a function needs"
+            return "; the engine's disk is full: \"docker system prune\" frees unused space and removes nothing that a "
+                + "function needs"
         }
-        return message.contains(noGPUs)
+        return EngineMessage.noGPUs.isSaid(in: message)
             ? "; it has no GPUs to give: install nvidia-container-toolkit on this machine, or remove limits.gpu" : ""
     }
 
-    /// What an engine says with a status of 500 and more is its own trouble, unless it is known for something else.
+    /// The kind of a message that came with a status of 500 or more. The engine is at fault unless the message is known
+    /// to mean something else.
     private static func kind(ofFailure message: String) -> Kind {
-        if message.contains(noGPUs) { return .failed }
-        // It has lost what runs its containers.
-        if message.contains("containerd.sock") { return .broken }
+        if EngineMessage.noGPUs.isSaid(in: message) { return .failed }
+        if EngineMessage.noContainerd.isSaid(in: message) { return .broken }
         let kind = kind(of: message)
         return kind == .failed ? .broken : kind
     }
 
     private static func kind(of message: String) -> Kind {
-        let text = message.lowercased()
-        func says(_ words: String...) -> Bool { words.contains { text.contains($0) } }
-        if says("no space left") { return .diskFull }
-        if says("manifest unknown", "not found", "no such image") { return .notFound }
-        if says(
-            "unauthorized", "denied", "no basic auth", "authentication required", "connection refused", "no such host",
-            "i/o timeout", "server gave http response", "lookup ")
-        {
-            return .registry
-        }
+        if EngineMessage.diskFull.isSaid(in: message) { return .diskFull }
+        if EngineMessage.notFound.isSaid(in: message) { return .notFound }
+        if EngineMessage.registryTrouble.isSaid(in: message) { return .registry }
         return .failed
     }
 
+    /// The error for a socket that cannot be connected to.
     static func unreachable(_ path: String, errno code: Int32?, _ reason: String) -> EngineError {
         switch code {
         case 13, 1:

@@ -1,19 +1,19 @@
 /// An image that an engine has.
 package struct EngineImage: Sendable, Equatable {
-    /// Names this very image for ever: `sha256:...`.
+    /// Identifies exactly this image for good: `sha256:...`.
     package var id: String
     package var architecture: String
     package var os: String
-    /// Whom it wants to run as; empty where it does not say.
+    /// The user that the image names. Empty if it names none.
     package var user: String
-    /// `NAME=VALUE`.
+    /// The variables that the image sets, each as `NAME=VALUE`.
     package var environment: [String]
     package var labels: [String: String]
-    /// As registries know it: `registry/name@sha256:...`.
+    /// The image's names in registries: `registry/name@sha256:...`.
     package var digests: [String]
-    /// Its names: `name:tag`.
+    /// The image's names in the engine: `name:tag`.
     package var tags: [String]
-    /// Names of the variables that it sets.
+    /// The names of the variables that the image sets.
     package var variableNames: Set<String> { Set(environment.map { String($0.prefix { $0 != "=" }) }) }
     /// In bytes.
     package var size: UInt64

@@ -1,13 +1,14 @@
 internal import Foundation
 
-/// What a registry asks of those who push and pull. It is never written anywhere: its description says only whose it is.
+/// The credentials that a registry needs for a push or a pull. They are never logged: the description names only the
+/// user.
 package struct RegistryCredentials: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible {
     /// The value of `X-Registry-Auth`: base64url of JSON.
     package let header: String
     package let description: String
 
     package init(registry: String, user: String, password: String) {
-        // What a helper names so is a token.
+        // Helpers use this user name for a token.
         let isToken = user == "<token>"
         header = Self.encoded(
             isToken
@@ -16,14 +17,14 @@ package struct RegistryCredentials: Sendable, Equatable, CustomStringConvertible
         description = "credentials of \(isToken ? "a token" : user) for \(registry)"
     }
 
-    /// What somebody else sent as `X-Registry-Auth`.
+    /// Credentials in the form of the header `X-Registry-Auth`, as a client sent them.
     package init(header: String) {
         self.header = header
         description = "credentials"
     }
 
-    /// The header's value for nobody in particular.
-    static let nobody = encoded([:])
+    /// The header's value without credentials.
+    static let noneHeader = encoded([:])
 
     private static func encoded(_ object: [String: String]) -> String {
         let json = (try? JSONEncoder().encode(object)) ?? Data("{}".utf8)

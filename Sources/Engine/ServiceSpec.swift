@@ -1,12 +1,12 @@
-/// What a Swarm service is made with: a container for each of its tasks, and where they may run.
+/// What an engine needs to create a Swarm service: the container of each task, and where tasks may run.
 package struct ServiceSpec: Sendable, Equatable {
-    /// A secret as the tasks see it.
+    /// A secret as tasks see it.
     package struct Secret: Sendable, Equatable {
         package var id: String
         package var name: String
-        /// A file's name in `/run/secrets`.
+        /// The name of the file in `/run/secrets`.
         package var file: String
-        /// Whose the file is.
+        /// The number of the user and group that own the file.
         package var user: UInt32
         package var mode: UInt32
 
@@ -21,21 +21,21 @@ package struct ServiceSpec: Sendable, Equatable {
 
     package var name: String
     package var labels: [String: String] = [:]
-    /// Of each task. Its mounts, GPUs, network and name are not looked at.
+    /// The container of each task. A service ignores its mounts, GPUs, network and name.
     package var container: ContainerSpec
     package var secrets: [Secret] = []
-    /// As `docker service create --constraint` takes them.
+    /// The conditions for nodes, in the form of `docker service create --constraint`.
     package var constraints: [String] = []
-    /// The processor that the image is for, as images name it; empty is any.
+    /// The architecture of the image, as images name it. Empty allows any node.
     package var architecture = ""
-    /// Devices of a node that each task needs, of the generic resource `gpu`.
+    /// How many GPUs each task needs. Nodes offer them as the generic resource `gpu`.
     package var gpus = 0
     /// The overlay network of the tasks.
     package var network: String
     package var replicas: Int
-    /// How long after the end of a task the next takes its place.
+    /// The time between the end of a task and the start of the task that replaces it.
     package var restartDelay = Duration.seconds(1)
-    /// How long a task may take to end when it is told to.
+    /// How long a task may take to end after SIGTERM.
     package var stopGrace = Duration.seconds(10)
 
     package init(name: String, container: ContainerSpec, network: String, replicas: Int) {

@@ -1,8 +1,9 @@
 import Glibc
+import Platform
 import SystemPackage
 
 extension Bundle {
-    /// Packs a folder into a new file, which is removed again on an error.
+    /// Packs a folder into a new file. Removes the file on an error.
     package static func pack(
         folder: String, toFile path: String, forImage: Bool = false, limits: BundleLimits = BundleLimits()
     ) throws(BundleError) -> Summary {
@@ -19,7 +20,8 @@ extension Bundle {
         }
     }
 
-    /// Packs a folder, handing out the archive in pieces of at most 256 KiB, in order; `sink` may throw to end it.
+    /// Packs a folder and passes the archive to `sink`, in order and in pieces of at most 256 KiB. `sink` may throw to
+    /// stop.
     @discardableResult
     package static func pack(
         folder: String, forImage: Bool = false, limits: BundleLimits = BundleLimits(),
@@ -35,7 +37,7 @@ extension Bundle {
         }
     }
 
-    /// A file as part of an archive, to go before what `pack` made.
+    /// A file as a part of an archive. The part goes before the output of `pack`.
     package static func entry(path: String, content: [UInt8]) -> [UInt8] {
         let size = UInt64(content.count)
         return TarWriter.header(path: Array(path.utf8), kind: .file, size: size) + content
@@ -43,20 +45,21 @@ extension Bundle {
     }
 }
 
-/// One walk over a folder. Links within the folder are packed as what they lead to; each link out of it is an error.
+/// One walk over a folder. A link to a target inside the folder is packed as a copy of its target. A link to a target
+/// outside is an error.
 private struct FolderPacker {
     let top: String
     let limits: BundleLimits
     let sink: ([UInt8]) throws(BundleError) -> Void
     var rules = IgnoreRules()
-    /// For the build of an image.
+    /// Set only for the build of an image.
     var imageRules: DockerIgnoreRules?
     var digest = Digest()
     var archiveBytes: UInt64 = 0
     var contentBytes: UInt64 = 0
     var entries = 0
     var files = 0
-    /// The folders that hold the one being walked, to notice a link that leads back up.
+    /// The folders above the current one, current one included. Used to find links that lead back up.
     var above: [FolderIdentity] = []
     var piece = [UInt8]()
 
@@ -89,7 +92,7 @@ private struct FolderPacker {
         return Bundle.Summary(sha256: digest.hexadecimal(), bytes: archiveBytes, files: files)
     }
 
-    /// Packs what lies in a folder; `place` is where it really is, `path` what it is called in the bundle.
+    /// Packs the content of a folder. `place` is the real path of the folder, `path` its path in the bundle.
     private mutating func walk(_ path: [String], at place: String) throws(BundleError) {
         let folder = try bundling { () throws(FileError) in
             try OwnedDescriptor(place, flags: O_RDONLY | O_DIRECTORY, following: true)
@@ -98,7 +101,7 @@ private struct FolderPacker {
         let identity = FolderIdentity(device: status.st_dev, inode: status.st_ino)
         guard !above.contains(identity) else {
             throw .cannotPack(
-                path: path.joined(separator: "/"), reason: "this link leads back to a folder that holds it")
+                path: path.joined(separator: "/"), reason: "this link leads back to a folder that contains it")
         }
         above.append(identity)
         defer { above.removeLast() }
@@ -106,7 +109,7 @@ private struct FolderPacker {
             guard let text = String(validating: name, as: UTF8.self) else {
                 let shown = (path + [String(decoding: name, as: UTF8.self)]).joined(separator: "/")
                 throw .cannotPack(
-                    path: shown, reason: "its name is not UTF-8; rename it or list it in \(IgnoreRules.fileName)")
+                    path: shown, reason: "its name is not UTF-8; rename it, or list it in \(IgnoreRules.fileName)")
             }
             try visit(path + [text], at: place + "/" + text)
         }
@@ -119,14 +122,14 @@ private struct FolderPacker {
         var place = place
         let wasLink = status.isLink
         if imageRules?.leavesOut(path) == true {
-            // What is taken back in from a folder makes that folder again where it is unpacked.
+            // A rule with "!" may include something inside the folder. Unpacking that creates the folder.
             if status.isFolder, imageRules?.hasExceptions == true, !rules.leavesOut(path, isFolder: true) {
                 try walk(path, at: place)
             }
             return
         }
         if wasLink {
-            // A rule for the link's own name may leave it out, wherever it leads.
+            // A rule that matches the link's own name leaves the link out, whatever its target.
             if rules.leavesOut(path, isFolder: false) || rules.leavesOut(path, isFolder: true) { return }
             place = try target(of: place, shown: shown)
             guard stat(place, &status) == 0 else { throw .file(FileError("look at", place, Errno(rawValue: errno))) }
@@ -139,7 +142,8 @@ private struct FolderPacker {
         entries += 1
         guard entries <= limits.entries else {
             throw .tooLarge(
-                "the folder holds more than \(limits.entries) files and folders; list in \(IgnoreRules.fileName) what the function does not need"
+                "the folder holds more than \(limits.entries) files and folders; "
+                    + "list files that the function does not need in \(IgnoreRules.fileName)"
             )
         }
         switch status.st_mode & S_IFMT {
@@ -157,7 +161,7 @@ private struct FolderPacker {
         }
     }
 
-    /// Where a link leads, which must be inside the folder.
+    /// The target of a link. Throws if the target is missing, or outside the folder.
     private func target(of link: String, shown: String) throws(BundleError) -> String {
         guard let target = Folder.resolved(link) else {
             let reason = errno == ELOOP ? "this link leads back to itself" : "this link leads nowhere"
@@ -167,7 +171,8 @@ private struct FolderPacker {
             throw .cannotPack(
                 path: shown,
                 reason:
-                    "this link leads out of the function's folder, to \(target.quotedName); copy what it needs into the folder"
+                    "this link leads out of the function's folder, to \(target.quotedName); "
+                    + "copy the target into the folder"
             )
         }
         return target
@@ -182,7 +187,8 @@ private struct FolderPacker {
         guard status.isFile else { throw .cannotPack(path: shown, reason: "it changed while it was packed") }
         guard contentBytes + size <= limits.contentBytes else {
             throw .tooLarge(
-                "the folder holds more than \(limits.contentBytes) bytes (at \(shown.quotedName)); list in \(IgnoreRules.fileName) what the function does not need"
+                "the folder holds more than \(limits.contentBytes) bytes (at \(shown.quotedName)); "
+                    + "list files that the function does not need in \(IgnoreRules.fileName)"
             )
         }
         contentBytes += size

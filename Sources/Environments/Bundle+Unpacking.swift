@@ -1,17 +1,18 @@
 import Glibc
+import Platform
 import SystemPackage
 
 extension Bundle {
-    /// What was unpacked.
+    /// The result of unpacking an archive.
     package struct Content: Sendable, Hashable {
         package let files: Int
         package let bytes: UInt64
     }
 
-    /// Unpacks an archive that nobody vouches for into a folder that is new or empty. Either all of it is there when this
-    /// returns, or nothing of it when this throws; never is anything written outside the folder.
+    /// Unpacks an untrusted archive into a new or empty folder. On success the whole archive is there. On an error
+    /// nothing of it is left. Nothing is ever written outside the folder.
     ///
-    /// What is written is not yet synced to the disk.
+    /// Does not sync the files to the disk.
     @discardableResult
     package static func unpack(
         _ archive: String, into folder: String, limits: BundleLimits = BundleLimits()
@@ -28,7 +29,7 @@ extension Bundle {
             var unpacker = try ArchiveUnpacker(folder: folder, limits: limits)
             return try unpacker.unpack(&reader)
         } catch {
-            // What cannot be removed any more is overwritten by no one: the folder is refused as not empty.
+            // Files that cannot be removed do no harm: the next attempt refuses the folder because it is not empty.
             for name in (try? Folder.names(at: folder)) ?? [] { try? Folder.remove(folder + "/" + name) }
             if isNew { rmdir(folder) }
             throw error
@@ -36,7 +37,8 @@ extension Bundle {
     }
 }
 
-/// Writes an archive's entries below one open folder, from part to part with `openat`, so that no link is ever followed.
+/// Writes an archive's entries below one open folder. Opens each part of a path with `openat`, so that no link is
+/// followed.
 private struct ArchiveUnpacker: ~Copyable {
     let folder: String
     let limits: BundleLimits
@@ -44,9 +46,9 @@ private struct ArchiveUnpacker: ~Copyable {
     var entries = 0
     var files = 0
     var contentBytes: UInt64 = 0
-    /// Inode numbers of the folders that were entries of their own.
+    /// The inode numbers of the folders that had entries of their own.
     var listedFolders: Set<ino_t> = []
-    /// The folder that the last file was made in.
+    /// The folder of the last file.
     var current: OwnedDescriptor?
     var currentParts: [String] = []
     var buffer = [UInt8](repeating: 0, count: 256 << 10)
@@ -84,7 +86,7 @@ private struct ArchiveUnpacker: ~Copyable {
         } catch { throw .file(error) }
         self.current = consume current
         guard listedFolders.insert(inode).inserted else {
-            throw .refused(entry: entry.name, reason: "it is there twice")
+            throw .refused(entry: entry.name, reason: "it appears twice")
         }
     }
 
@@ -92,7 +94,7 @@ private struct ArchiveUnpacker: ~Copyable {
         _ parts: [String], _ entry: TarReader.Entry, _ reader: inout TarReader
     ) throws(BundleError) {
         guard let name = parts.last, entry.path.last != 0x2F else {
-            throw .refused(entry: entry.name, reason: "a file without a name")
+            throw .refused(entry: entry.name, reason: "it is a file without a name")
         }
         guard entry.size <= limits.contentBytes - contentBytes else {
             throw .tooLarge("the archive holds more than \(limits.contentBytes) bytes (at \(entry.name.quotedName))")
@@ -104,7 +106,7 @@ private struct ArchiveUnpacker: ~Copyable {
             parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
             mode_t(entry.isExecutable ? 0o755 : 0o644))
         guard descriptor >= 0 else {
-            if errno == EEXIST { throw .refused(entry: entry.name, reason: "it is there twice") }
+            if errno == EEXIST { throw .refused(entry: entry.name, reason: "it appears twice") }
             throw .file(FileError("make", folder + "/" + entry.name, Errno(rawValue: errno)))
         }
         let file = OwnedDescriptor(owning: descriptor)
@@ -112,7 +114,7 @@ private struct ArchiveUnpacker: ~Copyable {
         files += 1
         contentBytes += entry.size
         while true {
-            // Whoever wanted it has left: gigabytes are not worth the time then.
+            // Stop if the caller has gone: an archive can have gigabytes.
             if Task.isCancelled { throw .file(FileError("unpack", folder, .canceled)) }
             let count = try reader.content(into: &buffer)
             if count == 0 { break }
@@ -122,7 +124,7 @@ private struct ArchiveUnpacker: ~Copyable {
         }
     }
 
-    /// Makes `current` the folder with these parts, making those that are missing.
+    /// Opens the folder with these parts as `current`. Makes missing folders.
     private mutating func enter(_ parts: [String], _ entry: TarReader.Entry) throws(BundleError) {
         if current != nil, parts == currentParts { return }
         current = nil
@@ -138,7 +140,7 @@ private struct ArchiveUnpacker: ~Copyable {
             guard descriptor >= 0 else {
                 if errno == ENOTDIR || errno == ELOOP {
                     let file = parts[...index].joined(separator: "/")
-                    throw .refused(entry: entry.name, reason: "\(file.quotedName) is a file, so nothing can lie in it")
+                    throw .refused(entry: entry.name, reason: "\(file.quotedName) is a file, not a folder")
                 }
                 throw .file(FileError("open the folder", folder + "/" + entry.name, Errno(rawValue: errno)))
             }

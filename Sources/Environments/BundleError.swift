@@ -1,18 +1,20 @@
+package import Platform
+
 /// Why a folder cannot be packed or an archive cannot be unpacked.
 package enum BundleError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// Something in the folder, by its path in there, cannot be part of a bundle.
+    /// Something in the folder cannot be part of a bundle. `path` is relative to the folder.
     case cannotPack(path: String, reason: String)
-    /// An entry of the archive, by its name, is not acceptable.
+    /// An entry of the archive is not acceptable.
     case refused(entry: String, reason: String)
-    /// The archive as such is damaged; `offset` is where, in bytes.
+    /// The archive is damaged at `offset`, in bytes.
     case damaged(offset: UInt64, reason: String)
-    /// More than the limits allow.
+    /// The content exceeds a limit.
     case tooLarge(String)
     /// `.dcfignore` cannot be read as patterns.
     case ignoreFile(line: Int, reason: String)
     /// `.dockerignore` cannot be read as patterns.
     case dockerIgnoreFile(line: Int, reason: String)
-    /// The file system said no.
+    /// A file operation failed.
     case file(FileError)
 
     package var isDiskFull: Bool {
@@ -40,7 +42,7 @@ package enum BundleError: Error, Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// Does the work, a failure of the file system made one of the bundle.
+/// Runs `work` and turns a `FileError` into a `BundleError`.
 func bundling<Result: ~Copyable>(_ work: () throws(FileError) -> Result) throws(BundleError) -> Result {
     do throws(FileError) { return try work() } catch { throw .file(error) }
 }

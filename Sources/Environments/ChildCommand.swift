@@ -1,14 +1,16 @@
 import Glibc
+import Platform
 import Subprocess
 import SystemPackage
 
-/// A program that runs to its end beside us: its output comes line by line, and nothing of it outlives the call.
+/// A program that runs as a child process until it ends. Its output arrives line by line. No process of it outlives the
+/// call.
 ///
-/// It starts through the launcher, so that it dies when we do, leads a process group of its own, gets only the variables given
-/// and no descriptor but its three. When it ends, when its time is up, and when the caller's task is cancelled, the whole
-/// group is killed.
+/// The child starts through the launcher, so that it ends with this process. It leads its own process group, and has
+/// only the given variables and its three standard descriptors. The whole group is killed when the child ends, when its
+/// time is up, and when the caller's task is cancelled.
 package struct ChildCommand: Sendable {
-    /// How a child ended.
+    /// How a child process ended.
     package enum Outcome: Sendable, Hashable, CustomStringConvertible {
         case exited(CInt)
         case signalled(CInt)
@@ -23,15 +25,15 @@ package struct ChildCommand: Sendable {
         }
     }
 
-    /// A line of output longer than this many bytes is cut into several.
+    /// The longest line of output in bytes. A longer line is cut into several.
     private static let lineBytesMax = 16 << 10
 
-    /// The path of `dcf-watcher`; nil runs the program directly.
+    /// The path of `dcf-watcher`. Nil runs the program directly.
     package var launcher: String?
-    /// The program's path and what follows it.
+    /// The program's path, then its arguments.
     package var arguments: [String]
     package var variables: [String: String]
-    /// The folder it runs in.
+    /// The working directory.
     package var folder: String
 
     package init(launcher: String?, arguments: [String], variables: [String: String], folder: String) {
@@ -41,7 +43,7 @@ package struct ChildCommand: Sendable {
         self.folder = folder
     }
 
-    /// Runs it. `onLine` is called for each line of its standard output and error, in order, one at a time.
+    /// Runs the program. Calls `onLine` for each line of standard output and standard error, in order, one at a time.
     package func run(
         timeout: Duration, onLine: @escaping @Sendable (String) -> Void
     ) async throws(ChildCommandError) -> Outcome {
@@ -88,11 +90,11 @@ package struct ChildCommand: Sendable {
                         piece.withUnsafeBytes { splitter.add($0, each: onLine) }
                     }
                 } catch {
-                    // It ended while something it had started still holds the pipe, or the task was cancelled.
+                    // The child ended while one of its own children still holds the pipe, or the task was cancelled.
                 }
                 splitter.finish(each: onLine)
                 await execution.waitForExit()
-                // Not reaped yet, so the group's number is still its own.
+                // The child is not reaped yet, so its number still names its group.
                 kill(-execution.processIdentifier.value, SIGKILL)
             }
             switch result.terminationStatus {
@@ -109,11 +111,30 @@ package struct ChildCommand: Sendable {
 }
 
 extension Execution {
-    /// Returns when the process has ended; it stays a zombie until the `run` around it returns.
+    /// Returns when the process has ended. The process stays a zombie until the `run` around this call returns.
     package func waitForExit() async {
-        // Signal 0 asks for nothing. A teardown waits for the process's end, without polling, for as long as a step allows.
+        // Signal 0 does nothing. A teardown waits for the end of the process, without polling, as long as its step
+        // allows.
         await teardown(using: [
             .send(signal: Signal(rawValue: 0), allowedDurationToNextStep: .seconds(10 * 365 * 86400))
         ])
+    }
+}
+
+/// Why a child process has no exit status.
+package enum ChildCommandError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The program could not be started.
+    case cannotStart(program: String, reason: String)
+    /// The process group was killed when its time was up.
+    case timedOut(Duration)
+    /// The process group was killed because the caller's task was cancelled.
+    case cancelled
+
+    package var description: String {
+        switch self {
+        case .cannotStart(let program, let reason): "cannot start \(program.quotedName): \(reason)"
+        case .timedOut(let limit): "it was ended after \(limit)"
+        case .cancelled: "cancelled"
+        }
     }
 }

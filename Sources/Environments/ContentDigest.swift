@@ -1,24 +1,25 @@
 import Glibc
+import Platform
 import SystemPackage
 
-/// Digests of what lies on this machine: of contents, and of the names inside folders. Links are followed.
+/// Digests of files and folders on this machine: of contents, and of the names inside folders. Follows links.
 enum ContentDigest {
     private static let pieceBytes = 1 << 20
-    /// Of a package that is larger than a piece, this much of its end is read.
+    /// For a package larger than one piece, only this many bytes of its end are read.
     private static let packageEndBytes = 64 << 10
-    /// A folder that is deeper holds itself.
+    /// Deeper folders are errors: such a folder contains itself through links.
     private static let depthMax = 100
-    /// What Python and repositories write beside the code.
-    private static let passedOver: Set<String> = ["__pycache__", ".git", ".hg", ".svn"]
+    /// Folders that Python and version control write beside the code.
+    private static let skipped: Set<String> = ["__pycache__", ".git", ".hg", ".svn"]
 
-    /// A file, or a folder with all that is below it but caches and histories.
+    /// Of a file, or of a folder with everything below except caches and histories.
     static func everything(at path: String) throws(FileError) -> String {
         var digest = Digest()
         try add(path, to: &digest, depth: 0)
         return digest.hexadecimal()
     }
 
-    /// What pip looks through for packages: the files in a folder, or a page and the files that it links to.
+    /// Of a place where pip looks for packages: the files in a folder, or a page and the local files that it links to.
     static func links(at path: String) throws(FileError) -> String {
         var digest = Digest()
         guard try look(at: path).isFolder else {
@@ -31,7 +32,7 @@ enum ContentDigest {
         }
         for name in try Folder.names(at: path) {
             let inner = path + "/" + name
-            // A link that leads nowhere is nothing to pip.
+            // pip ignores a link without a target.
             guard let status = try? look(at: inner), status.isFile else { continue }
             digest.addCounted(Array(name.utf8))
             try addPackage(inner, status, to: &digest)
@@ -39,9 +40,9 @@ enum ContentDigest {
         return digest.hexadecimal()
     }
 
-    /// A file that pip may install. The end of a package tells its content: a wheel ends with the checksums of its files, the last of
-    /// which lists the digests of all others, a compressed archive with a checksum of the whole. So a folder of large wheels costs
-    /// a deploy no time.
+    /// Adds a file that pip may install. The end of a package identifies its content: a wheel ends with the checksums
+    /// of its files, and the last file lists the digests of all others. A compressed archive ends with a checksum of
+    /// the whole. So a folder of large wheels costs a deploy no time.
     private static func addPackage(_ path: String, _ status: stat, to digest: inout Digest) throws(FileError) {
         guard status.st_size > pieceBytes else { return try add(path, to: &digest, depth: 0) }
         let file = try OwnedDescriptor(path, flags: O_RDONLY | O_NONBLOCK, following: true)
@@ -54,7 +55,7 @@ enum ContentDigest {
         digest.addCounted(Array(end.prefix(count)))
     }
 
-    /// Which commits a repository's names stand for.
+    /// Of the commits that the names in a git repository refer to.
     static func commits(at path: String) throws(FileError) -> String {
         let inner = path + "/.git"
         let place = Folder.holds(inner) ? inner : path
@@ -75,10 +76,10 @@ enum ContentDigest {
             try addContent(of: path, to: &digest)
         } else if status.isFolder {
             digest.addCounted(Array("folder".utf8))
-            for name in try Folder.names(at: path) where !passedOver.contains(name) && !name.hasSuffix(".pyc") {
+            for name in try Folder.names(at: path) where !skipped.contains(name) && !name.hasSuffix(".pyc") {
                 digest.addCounted(Array(name.utf8))
                 let inner = path + "/" + name
-                // A link that leads nowhere has no content.
+                // A link without a target has no content.
                 do throws(FileError) { _ = try look(at: inner) } catch {
                     if error.code == .noSuchFileOrDirectory { continue }
                     throw error
@@ -107,7 +108,7 @@ enum ContentDigest {
         return status
     }
 
-    /// The files of this machine that a page's links name.
+    /// The local files that a page links to.
     private static func linkedFiles(page: String) throws(FileError) -> [String] {
         let text = String(decoding: try WholeFile.read(page, limit: 16 << 20), as: UTF8.self)
         let folder = FilePath(page).removingLastComponent()

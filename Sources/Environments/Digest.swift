@@ -18,13 +18,13 @@ package struct Digest: Sendable {
         add(Array(text.utf8))
     }
 
-    /// Adds with the length before it, so that two neighbours cannot be taken for one.
+    /// Adds the length, then the bytes, so that two texts in a row cannot equal another two.
     package mutating func addCounted(_ bytes: [UInt8]) {
         add(String(bytes.count) + ":")
         add(bytes)
     }
 
-    /// The digest of all that was added, as 64 lower-case hexadecimal digits.
+    /// The digest of all added bytes, as 64 lower-case hexadecimal digits.
     package func hexadecimal() -> String {
         var text: [UInt8] = []
         for byte in hash.finalize() {

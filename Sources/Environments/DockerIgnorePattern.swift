@@ -1,22 +1,23 @@
-/// One pattern of `.dockerignore`, for a whole path; in time proportional to the product of their lengths.
+/// One pattern of `.dockerignore`, matched against a whole path. A match takes time proportional to the product of both
+/// lengths.
 struct DockerIgnorePattern: Sendable {
     private enum Element: Sendable {
         case character(Unicode.Scalar)
-        /// `?`: any character of a name.
+        /// `?`: any character except a slash.
         case any
-        /// `*`: any number of them.
+        /// `*`: any number of characters except slashes.
         case name
-        /// `**` with something behind it: any number of folders.
+        /// `**` with something after it: any number of folders.
         case folders
-        /// `**` at the end: all the rest.
+        /// `**` at the end: the whole rest of the path.
         case rest
         case set([ClosedRange<Unicode.Scalar>], negated: Bool)
     }
 
     private var elements: [Element] = []
 
-    /// - Parameter text: without slashes at its ends.
-    /// - Returns: nil where it is not a pattern.
+    /// - Parameter text: the pattern, without slashes at either end.
+    /// - Returns: nil if the text is not a pattern.
     init?(_ text: String) {
         let scalars = Array(text.unicodeScalars)
         var index = 0
@@ -28,7 +29,7 @@ struct DockerIgnorePattern: Sendable {
                 if index < scalars.count, scalars[index] == "/" {
                     index += 1
                 } else if isFirst, !scalars[index...].contains(where: { "*?[]\\".unicodeScalars.contains($0) }) {
-                    // `**.key` is whatever ends so.
+                    // `**.key` matches every path that ends in `.key`.
                     elements.append(.rest)
                     continue
                 }
@@ -53,8 +54,10 @@ struct DockerIgnorePattern: Sendable {
         }
     }
 
-    /// - Parameter start: behind its `[`.
-    /// - Returns: the set, and the place behind its `]`.
+    /// Reads a set.
+    ///
+    /// - Parameter start: the index after the `[`.
+    /// - Returns: the set, and the index after its `]`. Nil if the set is not complete.
     private static func set(_ scalars: [Unicode.Scalar], _ start: Int) -> (Element, Int)? {
         var index = start
         var ranges: [ClosedRange<Unicode.Scalar>] = []
@@ -81,7 +84,8 @@ struct DockerIgnorePattern: Sendable {
         return nil
     }
 
-    /// Fills one row an element: which numbers of leading characters are matched by the elements so far.
+    /// Whether the pattern matches the path. Keeps one row for each element: how many leading characters of the path
+    /// the elements so far can match.
     func matches(_ path: [Unicode.Scalar]) -> Bool {
         var reached = [Bool](repeating: false, count: path.count + 1)
         reached[0] = true

@@ -1,10 +1,10 @@
-/// Which paths of a folder stay out of an image's build, in the language of `.dockerignore`:
+/// The rules of a `.dockerignore`: which paths of a folder stay out of an image's build. See
 /// https://docs.docker.com/build/concepts/context/#dockerignore-files.
 ///
-/// Each pattern begins at the folder's top, and takes along what lies below what it names. The last one that matches a path
-/// or a folder above it counts; `!` takes back in, also from within a folder that is left out. `*` and `?` stay within a name,
-/// `**` does not. The Dockerfile and `.dockerignore` itself always reach the engine, which keeps them from the image if they
-/// are named.
+/// Each pattern starts at the top of the folder, and applies to everything below a path that it matches. The last
+/// pattern that matches a path or a folder above it decides. `!` includes paths again, even inside a folder that is
+/// left out. `*` and `?` do not match slashes, `**` does. The Dockerfile and `.dockerignore` itself always reach the
+/// engine. The engine keeps them out of the image if a pattern matches them.
 package struct DockerIgnoreRules: Sendable {
     package static let fileName = ".dockerignore"
     private static let always = [["Dockerfile"], [fileName]]
@@ -17,7 +17,7 @@ package struct DockerIgnoreRules: Sendable {
 
     private var rules: [Rule] = []
 
-    /// - Throws: where a pattern is not one.
+    /// - Throws: if a line is not a valid pattern.
     package init(_ content: [UInt8]) throws(BundleError) {
         var number = 0
         var content = content[...]
@@ -38,13 +38,13 @@ package struct DockerIgnoreRules: Sendable {
         let takesBack = text.first == "!"
         if takesBack { text = trimmed(text.dropFirst()) }
         guard !text.isEmpty else {
-            throw .dockerIgnoreFile(line: number, reason: "what follows the ! is missing")
+            throw .dockerIgnoreFile(line: number, reason: "there is no pattern after the \"!\"")
         }
         guard text.count <= patternMax else {
-            throw .dockerIgnoreFile(line: number, reason: "a pattern of more than \(patternMax) characters")
+            throw .dockerIgnoreFile(line: number, reason: "the pattern has more than \(patternMax) characters")
         }
         guard let pattern = DockerIgnorePattern(cleaned(text)) else {
-            throw .dockerIgnoreFile(line: number, reason: "\"\(text)\" is not a pattern; a [ has no ]")
+            throw .dockerIgnoreFile(line: number, reason: "\"\(text)\" is not a pattern: a \"[\" has no \"]\"")
         }
         return Rule(pattern: pattern, takesBack: takesBack)
     }
@@ -56,7 +56,7 @@ package struct DockerIgnoreRules: Sendable {
         return text
     }
 
-    /// The shortest path that names the same, from the top.
+    /// The shortest form of a path from the top of the folder.
     private static func cleaned(_ text: Substring) -> String {
         var parts: [Substring] = []
         for part in text.split(separator: "/") where part != "." {
@@ -65,10 +65,10 @@ package struct DockerIgnoreRules: Sendable {
         return parts.joined(separator: "/")
     }
 
-    /// Whether something within a folder that is left out may be taken back in.
+    /// Whether a rule may include something inside a folder that is left out.
     package var hasExceptions: Bool { rules.contains { $0.takesBack } }
 
-    /// Whether this path (parts below the folder's top) stays out.
+    /// Whether this path (its parts below the top of the folder) stays out.
     package func leavesOut(_ path: [String]) -> Bool {
         if Self.always.contains(path) { return false }
         let paths = path.indices.map { Array(path[...$0].joined(separator: "/").unicodeScalars) }

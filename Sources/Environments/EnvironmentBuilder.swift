@@ -1,10 +1,13 @@
-/// Makes one venv and installs requirements into it. Where it fails, the caller removes what is there.
+import Platform
+
+/// Makes one venv and installs requirements into it. After an error the caller removes the venv.
 ///
-/// The venv is made without pip where the interpreter's own pip can install into another Python (22.3 and later): that takes
-/// a tenth of a second instead of several. What a plain venv before 3.12 holds beside pip, setuptools, is put in all the same.
+/// The venv gets no pip of its own if the interpreter's pip can install into another Python (22.3 and later). That
+/// takes a tenth of a second instead of several seconds. Before Python 3.12, the venv still gets setuptools, as a plain
+/// venv does.
 struct EnvironmentBuilder: Sendable {
     private static let pipForOthers = PythonVersion(22, 3)
-    /// Since this one pip builds what has no pyproject.toml apart from the venv by itself.
+    /// From this version on, pip always builds packages without pyproject.toml in isolation from the venv.
     private static let pipIsolates = PythonVersion(23, 1)
 
     let place: String
@@ -48,8 +51,8 @@ struct EnvironmentBuilder: Sendable {
         }
     }
 
-    /// Installs the setuptools that came with the interpreter, as `python -m venv` does before 3.12. Many older packages use its
-    /// `pkg_resources` without requiring it.
+    /// Installs the setuptools that came with the interpreter, as `python -m venv` does before 3.12. Many older
+    /// packages use its `pkg_resources` without requiring it.
     private func installSetuptools(_ pip: [String]) async throws(EnvironmentError) {
         guard interpreter.version < PythonVersion(3, 12) else { return }
         for folder in wheelFolders {
@@ -71,7 +74,7 @@ struct EnvironmentBuilder: Sendable {
         }
     }
 
-    /// Where an interpreter keeps the wheels for new venvs: in ensurepip, or where Debian puts them.
+    /// Where an interpreter keeps the wheels for new venvs: in ensurepip, or in Debian's folder for them.
     private var wheelFolders: [String] {
         ["\(interpreter.prefix)/lib/python\(interpreter.version.minor)/ensurepip/_bundled", "/usr/share/python-wheels"]
     }

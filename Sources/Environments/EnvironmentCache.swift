@@ -1,18 +1,19 @@
-import Locks
+import Platform
 import SystemPackage
 import Glibc
 
-/// The venvs made for functions, one for each interpreter and content of requirements: of everything that they lead to, wherever
-/// it lies.
+/// The venvs of functions: one for each pair of an interpreter and the content of requirements. The content includes
+/// all files that the requirements lead to.
 ///
-/// A venv cannot be moved, so it is made where it stays, `ROOT/<key>`, under a lock between processes; the file `dcf-ready` in it,
-/// written last and synced, says that it is whole. What lacks it was left by a process that died, and is removed at the next
-/// use. Tasks that ask for the same venv wait for the one that builds it and share its outcome.
+/// A venv cannot be moved, so it is made in its final place, `ROOT/<key>`, under a lock between processes. The file
+/// `dcf-ready` in the venv, written last and synced, says that the venv is complete. A venv without this file is left
+/// from a process that died, and is removed at the next use. Tasks that need the same venv wait for the one that builds
+/// it, and share the result.
 package final class EnvironmentCache: Sendable {
-    /// Lines of pip's output kept for an error.
+    /// How many lines of pip's output an error shows.
     static let lastLinesMax = 20
     static let readyFile = "dcf-ready"
-    /// Its time is when the environment was last asked for.
+    /// The time of this file is the time of the environment's last use.
     private static let usedFile = "dcf-used"
 
     private struct Failure {
@@ -20,33 +21,35 @@ package final class EnvironmentCache: Sendable {
         var last: EnvironmentError?
     }
 
-    /// Failed builds that are remembered for tasks still waiting; forgotten when there are this many.
+    /// How many failed builds are kept for tasks that wait. All are forgotten when there are this many.
     private static let failuresMax = 256
 
     private let root: String
     private let launcher: String?
     private let variables: [String: String]
-    private let gate = KeyedGate()
+    private let gate = KeyedMutex()
     private let failures = Lock<[String: Failure]>([:])
 
     /// - Parameters:
-    ///   - root: the cache's folder, made when first needed.
-    ///   - launcher: the path of `dcf-watcher`, through which everything is started; nil starts directly.
-    ///   - variables: our own environment, of which pip sees a part.
+    ///   - root: the cache's folder. Made at the first use.
+    ///   - launcher: the path of `dcf-watcher`, which starts all child processes. Nil starts them directly.
+    ///   - variables: the variables of this process. pip gets some of them.
     package init(root: String, launcher: String?, variables: [String: String] = EnvironmentVariables.ours()) {
         self.root = Folder.resolved(root) ?? root
         self.launcher = launcher
         self.variables = variables
     }
 
-    /// The environment for a function, built if it is not there yet.
+    /// Returns the environment of a function, and builds it first if necessary.
     ///
-    /// Nothing required: the interpreter itself. The author's own venv: that, once it meets the requirements.
+    /// Without requirements this is the interpreter itself. If the interpreter is the author's own venv, it is that
+    /// venv, which must meet the requirements.
+    ///
     /// - Parameters:
-    ///   - requirements: the path of the function's `requirements.txt`; it need not exist.
-    ///   - folder: the function's folder, where pip runs.
-    ///   - timeout: how long a build may take, waiting for another process that builds the same included.
-    ///   - onLine: gets pip's output, line by line.
+    ///   - requirements: the path of the function's `requirements.txt`. The file need not exist.
+    ///   - folder: the function's folder. pip runs there.
+    ///   - timeout: how long a build may take, including the wait for another process that builds the same environment.
+    ///   - onLine: called with each line of pip's output.
     package func prepare(
         _ interpreter: Interpreter, requirements path: String, folder: String, timeout: Duration,
         onLine: @escaping @Sendable (String) -> Void
@@ -69,7 +72,7 @@ package final class EnvironmentCache: Sendable {
         }
     }
 
-    /// The name of the environment that `prepare` would answer with now, whether or not it is there; nil where none is needed.
+    /// The name of the environment that `prepare` would return now, whether or not it exists. Nil if none is needed.
     package func name(_ interpreter: Interpreter, requirements path: String) throws(EnvironmentError) -> String? {
         let requirements = try Requirements(file: path, variables: EnvironmentVariables.forInstaller(variables))
         guard !requirements.isEmpty, !interpreter.isVenv else { return nil }
@@ -82,7 +85,7 @@ package final class EnvironmentCache: Sendable {
             settings: InstallerSettings(variables: EnvironmentVariables.forInstaller(variables)))
     }
 
-    /// The folder's name for an interpreter and requirements: 64 hexadecimal digits.
+    /// The name of the folder for an interpreter and requirements: 64 hexadecimal digits.
     static func key(
         _ interpreter: Interpreter, _ requirements: Requirements,
         settings: InstallerSettings = InstallerSettings(variables: [:])
@@ -103,7 +106,7 @@ package final class EnvironmentCache: Sendable {
         return digest.hexadecimal()
     }
 
-    /// Removes what processes that died have left unfinished. What another process is building now stays.
+    /// Removes incomplete environments of processes that died. Keeps what another process is building now.
     package func removeUnfinished() throws(EnvironmentError) {
         do throws(FileError) {
             for name in try Folder.names(at: root) where name.utf8.count == 64 && !isReady(name) {
@@ -114,10 +117,10 @@ package final class EnvironmentCache: Sendable {
         } catch { throw .file(error) }
     }
 
-    /// Removes environments that have not been asked for in this time. What is being built stays.
+    /// Removes environments that were not used for this time. Keeps what is being built.
     ///
-    /// - Parameter needed: these are in use, and count as asked for now.
-    /// - Returns: the names of those that were removed.
+    /// - Parameter needed: the environments in use. They count as used now.
+    /// - Returns: the names of the removed environments.
     package func removeUnused(besides needed: Set<String>, unusedFor time: Duration) -> [String] {
         let needed = Set(needed.map { real($0) })
         var removed: [String] = []
@@ -133,12 +136,14 @@ package final class EnvironmentCache: Sendable {
         return removed
     }
 
-    /// - Returns: false where it is being built, or was asked for meanwhile.
+    /// Removes an environment.
+    ///
+    /// - Returns: false if it is being built, or was used in the meantime.
     private func removeNow(_ name: String, unusedFor time: Duration) -> Bool {
         do throws(FileError) {
             guard let lock = try takeLock(name) else { return false }
             guard isUnused(name, for: time) else { return false }
-            // Without its mark it is none, however far the removal gets.
+            // Without its mark it does not count as an environment, even if the removal stops halfway.
             unlink("\(root)/\(name)/\(Self.readyFile)")
             try Folder.remove("\(root)/\(name)")
             _ = consume lock
@@ -160,15 +165,16 @@ package final class EnvironmentCache: Sendable {
         return age >= time
     }
 
-    /// It is asked for now.
+    /// Marks an environment as used now.
     private func touch(_ name: String) {
         let path = "\(root)/\(name)/\(Self.usedFile)"
-        // A disk that takes nothing more makes it look older, and no harm: what is needed is kept all the same.
+        // On a full disk the environment looks older than it is. That does no harm: environments in use are kept
+        // anyway.
         guard let file = try? OwnedDescriptor(path, flags: O_WRONLY | O_CREAT, mode: 0o644) else { return }
         futimens(file.rawValue, nil)
     }
 
-    /// The name of the environment's own folder: another name may stand for it.
+    /// The name of the environment's own folder. `key` may be a link to it.
     private func real(_ key: String) -> String {
         guard let path = Folder.resolved("\(root)/\(key)") else { return key }
         return FilePath(path).lastComponent?.string ?? key
@@ -182,7 +188,7 @@ package final class EnvironmentCache: Sendable {
         let result: Result<PythonEnvironment, EnvironmentError>
         do throws(CancellationError) {
             result = try await gate.run(key) {
-                // Whoever waited while a build failed need not see it fail again.
+                // Share a failure with the tasks that waited for this build, instead of building again for each.
                 let shared = failures.withLock { $0[key].flatMap { $0.count > failuresBefore ? $0.last : nil } }
                 if let shared { return .failure(shared) }
                 do throws(EnvironmentError) {
@@ -222,12 +228,13 @@ package final class EnvironmentCache: Sendable {
             try await builder.build()
             try markReady(place, interpreter, requirements)
         } catch {
-            // What stays because it cannot be removed lacks the mark, and is tried again at the next use.
+            // A folder that cannot be removed has no mark, so the next use builds it again.
             try? Folder.remove(place)
             throw error
         }
         _ = consume lock
-        // A package that is built in its own folder leaves files there: with them it is the same package.
+        // Building a package in its own folder can leave files there and so change the key. It is still the same
+        // package.
         if let now = try? self.key(interpreter, requirements), now != key { symlink(key, "\(root)/\(now)") }
         return environment(key, interpreter, wasBuilt: true)
     }
@@ -263,7 +270,8 @@ package final class EnvironmentCache: Sendable {
             python: "\(root)/\(key)/bin/python", version: interpreter.version, key: key, wasBuilt: wasBuilt)
     }
 
-    /// All of the venv is on the disk before the mark is, and the mark before anybody is told.
+    /// Writes the mark. The whole venv is synced to the disk before the mark is written, and the mark before this
+    /// returns.
     private func markReady(
         _ place: String, _ interpreter: Interpreter, _ requirements: Requirements
     ) throws(EnvironmentError) {
@@ -274,4 +282,15 @@ package final class EnvironmentCache: Sendable {
             try Folder.sync(root)
         } catch { throw .file(error) }
     }
+}
+
+/// A Python with a function's requirements installed, ready to run watchers.
+package struct PythonEnvironment: Sendable, Hashable {
+    /// The path of the interpreter to run.
+    package let python: String
+    package let version: PythonVersion
+    /// The name of the folder in the cache. Nil if the interpreter itself is the environment.
+    package let key: String?
+    /// Whether this call built it.
+    package let wasBuilt: Bool
 }

@@ -1,6 +1,6 @@
-/// Paths in URLs.
+/// Reads local paths from URLs.
 enum FileURL {
-    /// The path that a `file:` URL names: decoded, without what follows `#` or `?`; nil for any other text, and for another host's.
+    /// The decoded path of a `file:` URL, without the part after `#` or `?`. Nil for other texts, and for other hosts.
     static func path(_ text: String) -> String? {
         guard text.hasPrefix("file:") else { return nil }
         var rest = text.dropFirst(5).prefix { $0 != "#" && $0 != "?" }
@@ -14,7 +14,7 @@ enum FileURL {
         return path.isEmpty ? nil : path
     }
 
-    /// The repository that `git+file:///x@revision` names; nil for any other text.
+    /// The path of the repository in `git+file:///x@revision`. Nil for other texts.
     static func repository(_ text: String) -> String? {
         guard let plus = text.firstIndex(of: "+"), let path = path(String(text[text.index(after: plus)...])) else {
             return nil
@@ -23,7 +23,7 @@ enum FileURL {
         return String(path[..<at])
     }
 
-    /// With `%20` and the like as what they stand for.
+    /// The text with `%20` and the like decoded.
     private static func decoded(_ text: Substring) -> String {
         var bytes: [UInt8] = []
         var rest = text.utf8[...]

@@ -1,15 +1,18 @@
-/// Which paths of a function's folder stay out of its bundle, in the language of `.gitignore`.
+import Platform
+
+/// The rules of a `.dcfignore`: which paths of a function's folder stay out of its bundle. The syntax is that of
+/// `.gitignore`.
 ///
-/// A later rule wins over an earlier one; `!` takes paths back in, unless a folder above them is left out. `/` at the start
-/// or within ties a pattern to the folder's top, `/` at the end means folders only; `*` and `?` stay within a name, `**` does
-/// not. `.git`, `__pycache__` and `.venv` are left out before any rule is read.
+/// A later rule wins over an earlier one. `!` includes paths again, unless a folder above them is left out. With `/` at
+/// the start or inside, a pattern starts at the top of the folder. With `/` at the end, it matches folders only. `*`
+/// and `?` do not match slashes, `**` does. `.git`, `__pycache__` and `.venv` are left out by default.
 package struct IgnoreRules: Sendable {
     package static let fileName = ".dcfignore"
     private static let always = [".git", "__pycache__", ".venv"]
 
     private var rules: [Rule] = []
 
-    /// The rules that always hold.
+    /// The default rules.
     package init() {
         for name in Self.always {
             rules.append(
@@ -17,7 +20,7 @@ package struct IgnoreRules: Sendable {
         }
     }
 
-    /// The rules that always hold, then those of a `.dcfignore` with this content.
+    /// The default rules, then those of a `.dcfignore` with this content.
     package init(_ content: [UInt8]) throws(BundleError) {
         self.init()
         var number = 0
@@ -30,7 +33,7 @@ package struct IgnoreRules: Sendable {
         }
     }
 
-    /// Whether this path (parts below the folder's top, none of whose parents is left out) stays out.
+    /// Whether this path (its parts below the top of the folder) stays out. No folder above it may be left out.
     package func leavesOut(_ path: [String], isFolder: Bool) -> Bool {
         let parts = path.map { Array($0.unicodeScalars) }
         for rule in rules.reversed() where !rule.foldersOnly || isFolder {
@@ -43,7 +46,7 @@ package struct IgnoreRules: Sendable {
 extension IgnoreRules {
     private struct Rule: Sendable {
         enum Segment: Sendable {
-            /// `**`: any number of parts, none included.
+            /// `**`: any number of parts, or none.
             case anything
             case name([Unicode.Scalar])
         }
@@ -65,12 +68,14 @@ extension IgnoreRules {
             if text.isEmpty || text.first == "#" { return nil }
             takesBack = text.first == "!"
             if takesBack { text.removeFirst() }
-            if text.count > 1024 { throw .ignoreFile(line: number, reason: "a pattern of more than 1024 characters") }
+            if text.count > 1024 {
+                throw .ignoreFile(line: number, reason: "the pattern has more than 1024 characters")
+            }
             foldersOnly = text.last == "/"
             if foldersOnly { text.removeLast() }
             let anchored = text.contains("/")
             if text.first == "/" { text.removeFirst() }
-            guard !text.isEmpty else { throw .ignoreFile(line: number, reason: "a pattern that names nothing") }
+            guard !text.isEmpty else { throw .ignoreFile(line: number, reason: "the pattern is empty") }
             var segments: [Segment] = anchored ? [] : [.anything]
             for part in text.split(separator: "/") {
                 segments.append(Array(part) == ["*", "*"] ? .anything : .name(Array(part)))
@@ -78,7 +83,8 @@ extension IgnoreRules {
             self.segments = segments
         }
 
-        /// Fills one row a segment: which numbers of leading parts are matched by the segments so far.
+        /// Whether the rule matches the path. Keeps one row for each segment: how many leading parts of the path the
+        /// segments so far can match.
         func matches(_ parts: [[Unicode.Scalar]]) -> Bool {
             var reached = [Bool](repeating: false, count: parts.count + 1)
             reached[0] = true
@@ -86,7 +92,7 @@ extension IgnoreRules {
                 var next = [Bool](repeating: false, count: parts.count + 1)
                 switch segment {
                 case .anything:
-                    // A trailing `**` is what lies inside, so at least one part.
+                    // A trailing `**` matches the content of a folder, so at least one part.
                     let least = index == segments.count - 1 ? 1 : 0
                     for start in reached.indices where reached[start] {
                         for end in next.indices where end >= start + least { next[end] = true }

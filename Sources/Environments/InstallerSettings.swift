@@ -1,8 +1,10 @@
-/// What decides beside the requirements which packages pip chooses and where it takes them from: its variables, and its own
-/// configuration files.
+import Platform
+
+/// The settings that, besides the requirements, decide which packages pip installs and where it gets them: its
+/// variables and its configuration files.
 struct InstallerSettings {
-    /// Options of pip that change how it works and not what it installs, as its variables name them.
-    private static let indifferent: Set<String> = [
+    /// The variables for options of pip that do not change what it installs.
+    private static let ignoredVariables: Set<String> = [
         "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR", "PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_RESUME_RETRIES",
         "PIP_QUIET", "PIP_VERBOSE", "PIP_NO_COLOR", "PIP_NO_INPUT", "PIP_PROGRESS_BAR", "PIP_LOG", "PIP_PROXY",
         "PIP_CERT",
@@ -10,7 +12,7 @@ struct InstallerSettings {
         "PIP_KEYRING_PROVIDER", "PIP_USER", "PIP_CONFIG_FILE", "PIP_NO_PYTHON_VERSION_WARNING", "PIP_SRC",
         "PIP_RAW_OUTPUT",
     ]
-    /// The same options that matter in configuration files.
+    /// The options in configuration files that change what pip installs.
     private static let options: Set<String> = [
         "index-url", "extra-index-url", "find-links", "no-index", "constraint", "pre", "no-binary", "only-binary",
         "prefer-binary", "no-deps", "trusted-host", "requirement", "use-feature", "config-settings",
@@ -20,17 +22,17 @@ struct InstallerSettings {
 
     private let variables: [String: String]
 
-    /// - Parameter variables: those that pip gets.
+    /// - Parameter variables: the variables that pip gets.
     init(variables: [String: String]) {
         self.variables = variables
     }
 
-    /// Adds what matters.
+    /// Adds the settings that change what pip installs.
     ///
-    /// - Parameter prefix: of the interpreter, which may have a configuration file of its own.
+    /// - Parameter prefix: the interpreter's prefix. There may be a configuration file in it.
     func add(to digest: inout Digest, prefix: String) {
         for (name, value) in variables.sorted(by: { $0.key < $1.key })
-        where name.hasPrefix("PIP_") && !Self.indifferent.contains(name) {
+        where name.hasPrefix("PIP_") && !Self.ignoredVariables.contains(name) {
             digest.addCounted(Array("\(name)=\(RequirementText.withoutCredentials(value))".utf8))
             if name == "PIP_FIND_LINKS" { addLinks(value, to: &digest) }
             if name == "PIP_CONSTRAINT" || name == "PIP_REQUIREMENT" { addFiles(value, to: &digest) }
@@ -60,7 +62,7 @@ struct InstallerSettings {
         }
     }
 
-    /// pip's configuration files, where there may be some.
+    /// The possible paths of pip's configuration files.
     private func files(prefix: String) -> [String] {
         let named = variables["PIP_CONFIG_FILE"]
         if named == "/dev/null" { return [] }
@@ -68,7 +70,7 @@ struct InstallerSettings {
         return ["/etc/xdg/pip/pip.conf", "/etc/pip.conf"] + home + [prefix + "/pip.conf"] + (named.map { [$0] } ?? [])
     }
 
-    /// The options of a configuration file that matter, in their order; a value may go on in lines that are set in.
+    /// The options of a configuration file that change what pip installs, in order. Indented lines continue a value.
     private static func settings(_ file: String) -> [(option: String, value: String)] {
         guard let bytes = try? WholeFile.read(file, limit: bytesMax) else { return [] }
         var found: [(option: String, value: String)] = []

@@ -1,20 +1,22 @@
-/// A Python that functions can run on, found and asked once.
+/// A Python that functions can run on, and what it reports about itself.
 package struct Interpreter: Sendable, Hashable, CustomStringConvertible {
-    /// What to execute. For a venv its own `bin/python`, never what that links to, or its packages would not be found.
+    /// The path to run. For a venv this is its own `bin/python`, not the target of that link, so that its packages are
+    /// found.
     package let path: String
-    /// The executable behind it with every link followed; for a venv that of the Python it was made from.
+    /// The executable with every link followed. For a venv, the executable of the Python that made it.
     package let realPath: String
     /// Three numbers: 3.12.1.
     package let version: PythonVersion
-    /// Tells it from another build of the same version in the same place: what it says of itself, and its file's size and time.
+    /// Differs between builds of the same version in the same place: what the Python reports, and the size and time of
+    /// its file.
     package let build: String
-    /// Whether it belongs to a venv of the author's, which is never written to.
+    /// Whether this is a venv of the author's. DCF never writes to it.
     package let isVenv: Bool
-    /// `sys.prefix`: the folder of the venv, or of the installation.
+    /// `sys.prefix`: the folder of the venv or of the installation.
     package let prefix: String
-    /// Whether it can make a venv that has a pip of its own (Debian ships that apart, as python3-venv).
+    /// Whether this Python can make a venv with pip in it. Debian has that in a separate package, python3-venv.
     package let hasEnsurepip: Bool
-    /// The version of the pip it can import, if any.
+    /// The version of the pip that this Python can import, if any.
     package let pip: PythonVersion?
 
     package init(

@@ -1,12 +1,12 @@
 import Glibc
-import Locks
+import Platform
 import SystemPackage
 
-/// What interpreters said of themselves, kept in memory and in a file, under their path and their file's identity.
+/// What interpreters reported about themselves, by path and identity of their files, in memory and in a file.
 ///
-/// The file is a convenience: one that cannot be read or written costs a start of Python, never an error.
+/// The file only saves time: if it cannot be read or written, a Python is started once more.
 final class InterpreterAnswers: Sendable {
-    /// First line of the file; another format is not read.
+    /// The first line of the file. A file in another format is ignored.
     private static let format = "dcf interpreters 2"
     private static let entriesMax = 256
 
@@ -33,7 +33,7 @@ final class InterpreterAnswers: Sendable {
         try? WholeFile.replace(file, with: Array(text.utf8))
     }
 
-    /// What changes when the interpreter, or the venv it stands in, is replaced. nil where there is no such file.
+    /// A text that changes when the interpreter or its venv is replaced. Nil if there is no such file.
     static func identity(of path: String) -> String? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
@@ -43,7 +43,8 @@ final class InterpreterAnswers: Sendable {
         return identity
     }
 
-    /// What changes when another program is put in its place; the same for a copy that keeps the time. nil where there is none.
+    /// A text that changes when another program replaces the file. A copy with the same time has the same text. Nil if
+    /// there is no such file.
     static func content(of path: String) -> String? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

@@ -1,28 +1,30 @@
 import Glibc
+import Platform
 import SystemPackage
 
-/// Turns a function's `python:` into an interpreter.
+/// Finds the interpreter that a function's `python:` names.
 ///
-/// nil is `python3` on PATH; `3.12` or `3.12.1` is one of that version, on PATH, of pyenv, of the system, of conda or uv; anything
-/// else is the path of an interpreter, or of a venv or its `bin/python`. What an interpreter is, is asked once and kept on
-/// disk until its file changes: a second search starts no Python.
+/// Nil means `python3` on PATH. `3.12` or `3.12.1` means a Python of that version on PATH, of pyenv, of the system, of
+/// conda or of uv. Anything else is the path of an interpreter, of a venv, or of a venv's `bin/python`. Each
+/// interpreter is asked about itself once, and the answer is kept on disk until its file changes. So a second search
+/// starts no Python.
 package final class InterpreterFinder: Sendable {
     private let variables: [String: String]
     private let answers: InterpreterAnswers
     private let probe: InterpreterProbe
-    private let gate = KeyedGate()
+    private let gate = KeyedMutex()
 
     /// - Parameters:
-    ///   - cacheFolder: where answers are kept; nil keeps them in memory only.
-    ///   - launcher: the path of `dcf-watcher`; nil starts interpreters directly.
-    ///   - variables: our own environment.
+    ///   - cacheFolder: where answers are kept. Nil keeps them in memory only.
+    ///   - launcher: the path of `dcf-watcher`. Nil starts interpreters directly.
+    ///   - variables: the variables of this process.
     package init(cacheFolder: String?, launcher: String?, variables: [String: String] = EnvironmentVariables.ours()) {
         self.variables = variables
         answers = InterpreterAnswers(file: cacheFolder.map { $0 + "/interpreters" })
         probe = InterpreterProbe(launcher: launcher, variables: EnvironmentVariables.forProbe(variables))
     }
 
-    /// Finds it. `folder` is what a relative path is relative to: the function's folder, or that of its config.
+    /// Finds an interpreter. A relative path starts at `folder`: the function's folder, or that of its config.
     package func find(_ wanted: String?, relativeTo folder: String) async throws(EnvironmentError) -> Interpreter {
         let search = InterpreterSearch(variables: variables, folder: folder)
         guard let wanted, wanted != "python3", wanted != "python" else {
@@ -46,8 +48,8 @@ package final class InterpreterFinder: Sendable {
         throw .interpreterNotFound(wanted: wanted, lookedFor: [path, path + "/bin/python"], atHand: search.atHand())
     }
 
-    /// The first candidate that works and is of the version wanted. A venv found this way is only where its Python comes
-    /// from, not one that the author named.
+    /// The first candidate that works and has the wanted version. If it is a venv, it counts as an installation, since
+    /// the author did not name it.
     private func first(
         of candidates: [InterpreterSearch.Candidate], wanted: PythonVersion?, name: String, _ search: InterpreterSearch
     ) async throws(EnvironmentError) -> Interpreter {
@@ -56,7 +58,7 @@ package final class InterpreterFinder: Sendable {
             do throws(EnvironmentError) {
                 let found = try await ask(candidate.path)
                 if let wanted, !found.version.satisfies(wanted) { continue }
-                return found.notNamed()
+                return found.asInstallation()
             } catch {
                 if case .cancelled = error { throw error }
                 failure = failure ?? error
@@ -93,8 +95,8 @@ package final class InterpreterFinder: Sendable {
 }
 
 extension Interpreter {
-    /// The same, taken as an installation to make environments from.
-    fileprivate func notNamed() -> Interpreter {
+    /// The interpreter as an installation from which environments are made, even if it is a venv.
+    fileprivate func asInstallation() -> Interpreter {
         Interpreter(
             path: path, realPath: realPath, version: version, isVenv: false, prefix: prefix, hasEnsurepip: hasEnsurepip,
             pip: pip, build: build)

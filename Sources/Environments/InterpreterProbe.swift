@@ -1,6 +1,8 @@
-/// Asks an interpreter what it is, by running it once.
+import Platform
+
+/// Runs an interpreter once to ask it about itself.
 struct InterpreterProbe {
-    /// Written so that any Python, 2.7 included, can run it: what is too old must still say how old it is.
+    /// Runs on every Python, 2.7 included, so that a Python that is too old can report its version.
     private static let script = """
         import sys
         def line(key, value):
@@ -30,10 +32,10 @@ struct InterpreterProbe {
         """
 
     let launcher: String?
-    /// The variables it runs with.
+    /// The variables that the interpreter runs with.
     let variables: [String: String]
 
-    /// What the interpreter at `path` is. A Python that functions cannot run on is an error as well.
+    /// Asks the interpreter at `path`. Throws if functions cannot run on it.
     func ask(_ path: String) async throws(EnvironmentError) -> Interpreter {
         let lines = LineCollector(limit: 64)
         let command = ChildCommand(
@@ -61,7 +63,7 @@ struct InterpreterProbe {
         }
         guard let version = answers["version"].flatMap({ PythonVersion($0) }), let executable = answers["executable"]
         else {
-            throw .interpreterBroken(path: path, reason: "it did not answer as a Python does")
+            throw .interpreterBroken(path: path, reason: "it does not answer like Python")
         }
         guard version >= .oldest else { throw .interpreterTooOld(path: path, version: version) }
         let implementation = answers["implementation"] ?? "unknown"

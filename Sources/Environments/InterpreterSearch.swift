@@ -1,19 +1,20 @@
 import Glibc
+import Platform
 import SystemPackage
 
-/// Where Pythons may lie on this machine: names and folders only, nothing is run.
+/// Finds the possible Pythons on this machine by their names and folders. Runs none of them.
 struct InterpreterSearch {
     struct Candidate: Hashable {
         let path: String
-        /// For the reader of an error: `3.12.1 (pyenv)`.
+        /// The Python in an error text: `3.12.1 (pyenv)`.
         let label: String
     }
 
-    /// Our own variables: PATH, HOME, PYENV_ROOT, PYENV_VERSION, CONDA_PREFIX.
+    /// Variables of this process: PATH, HOME, PYENV_ROOT, PYENV_VERSION and CONDA_PREFIX are used.
     let variables: [String: String]
-    /// Where pyenv begins to look for `.python-version`.
+    /// The folder where pyenv starts to look for `.python-version`.
     let folder: String
-    /// Where systems keep programs, looked at after PATH.
+    /// The system's folders for programs. They come after PATH.
     var systemFolders = ["/usr/local/bin", "/usr/bin"]
     var sharedCondaFolders = ["/opt/conda"]
 
@@ -23,7 +24,7 @@ struct InterpreterSearch {
         (variables["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
     }
 
-    /// What `name` on PATH is, in order; a shim of pyenv is replaced by what it stands for.
+    /// The programs of this name on PATH, in order. A shim of pyenv is replaced by the Pythons that it would run.
     func named(_ name: String) -> [Candidate] {
         var found: [Candidate] = []
         for folder in pathFolders {
@@ -34,7 +35,7 @@ struct InterpreterSearch {
         return found
     }
 
-    /// What a shim of pyenv stands for here, likeliest first; nil for any other program.
+    /// The Pythons that a shim of pyenv would run here, the likeliest first. Nil for any other program.
     func behindShim(_ path: String) -> [Candidate]? {
         guard let root = shimRoot(path), let name = FilePath(path).lastComponent?.string else { return nil }
         return pyenvSelection(root: root).compactMap { installation in
@@ -43,7 +44,7 @@ struct InterpreterSearch {
         }
     }
 
-    /// What may be of this version, likeliest first. Only running it tells.
+    /// The Pythons that may have this version, the likeliest first. Only running one shows its version.
     func versioned(_ wanted: PythonVersion) -> [Candidate] {
         guard wanted.numbers.count > 1 else { return named("python\(wanted)") + pyenv(wanted) }
         let name = "python" + wanted.minor
@@ -56,13 +57,13 @@ struct InterpreterSearch {
         return found.filter { seen.insert($0.path).inserted }
     }
 
-    /// The interpreter that a path means: a program, or a folder with `bin/python` in it.
+    /// The interpreter at a path: a program, or `bin/python` in a folder.
     static func program(at path: String) -> String? {
         let places = [path, path + "/bin/python", path + "/bin/python3"]
         return places.first { isProgram($0) }
     }
 
-    /// Every Python that functions could run on, for the reader of an error.
+    /// All Pythons that functions could run on, for an error text.
     func atHand() -> [String] {
         var found: [(PythonVersion, String)] = []
         for candidate in pyenv(nil) {
@@ -81,7 +82,7 @@ struct InterpreterSearch {
         return found.filter { $0.0 >= .oldest && seen.insert($0.1).inserted }.sorted { $0.0 < $1.0 }.map(\.1)
     }
 
-    /// pyenv's installations of this version (all, for nil), the newest first.
+    /// pyenv's installations of this version, the newest first. Nil means all versions.
     private func pyenv(_ wanted: PythonVersion?) -> [Candidate] {
         let names = (try? Folder.names(at: pyenvRoot + "/versions")) ?? []
         let versions = names.compactMap { name in PythonVersion(name).map { (name: name, version: $0) } }
@@ -104,7 +105,7 @@ struct InterpreterSearch {
         return ((try? Folder.names(at: root)) ?? []).filter { $0.hasPrefix("cpython-") }.map { "\(root)/\($0)/bin" }
     }
 
-    /// The root of the pyenv whose shim this is, or nil for any other program. A shim costs 70 ms a start.
+    /// The root of the pyenv that a shim belongs to. Nil for any other program. A shim adds 70 ms to each start.
     private func shimRoot(_ path: String) -> String? {
         let folder = FilePath(path).removingLastComponent()
         guard folder.lastComponent?.string == "shims" else { return nil }
@@ -112,7 +113,7 @@ struct InterpreterSearch {
         return Folder.holds(root + "/versions") ? root : nil
     }
 
-    /// The installations that pyenv would choose from here, in its order; `system` among them stands for the rest of PATH.
+    /// The installations that pyenv would choose from here, in its order. `system` means the rest of PATH.
     private func pyenvSelection(root: String) -> [String] {
         let wanted: [String]
         if let text = variables["PYENV_VERSION"], !text.isEmpty {

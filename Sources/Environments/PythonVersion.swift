@@ -1,6 +1,6 @@
 /// A version of Python or of pip, as numbers: `3.12`, `3.12.1`.
 package struct PythonVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// The oldest that functions run on.
+    /// The oldest version that functions run on.
     package static let oldest = PythonVersion(3, 9)
 
     package let numbers: [Int]
@@ -9,7 +9,7 @@ package struct PythonVersion: Sendable, Hashable, Comparable, CustomStringConver
         self.numbers = numbers
     }
 
-    /// Reads one to four numbers between dots, and nothing else.
+    /// Reads one to four numbers with dots between them. Nil for other texts.
     package init?(_ text: some StringProtocol) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard (1...4).contains(parts.count) else { return nil }
@@ -24,7 +24,7 @@ package struct PythonVersion: Sendable, Hashable, Comparable, CustomStringConver
         self.numbers = numbers
     }
 
-    /// Reads the numbers that a version text begins with: `24.1b1` is 24.1.
+    /// Reads the numbers at the start of a text: `24.1b1` gives 24.1. Nil if there are none.
     package init?(leadingIn text: some StringProtocol) {
         let numeric = text.prefix { $0 == "." || ("0"..."9").contains($0) }
         var parts = numeric.split(separator: ".").prefix(4)
@@ -38,7 +38,7 @@ package struct PythonVersion: Sendable, Hashable, Comparable, CustomStringConver
         return nil
     }
 
-    /// Whether this is one of those that `wanted` asks for: 3.12.1 is for 3, 3.12 and 3.12.1.
+    /// Whether this version is one that `wanted` allows: 3.12.1 satisfies 3, 3.12 and 3.12.1.
     package func satisfies(_ wanted: PythonVersion) -> Bool {
         numbers.starts(with: wanted.numbers)
     }

@@ -1,7 +1,7 @@
-/// Asks a venv of the author's whether it meets requirements, changing nothing in it.
+/// Checks whether a venv of the author's meets requirements. Changes nothing in it.
 struct RequirementCheck {
-    /// Judges each requirement as pip would, with the `packaging` that the venv, its pip or its Python's ensurepip has; where
-    /// there is none, only whether a package of that name is there.
+    /// Checks each requirement as pip would, with the module `packaging` of the venv, of its pip or of its Python's
+    /// ensurepip. Without that module, only checks that a package of the name is installed.
     private static let script = """
         import glob, os, re, sys
         from importlib.metadata import PackageNotFoundError, version

@@ -1,12 +1,12 @@
-/// The language of requirements files, as pip reads it.
+/// The syntax of requirements files, as pip reads them.
 enum RequirementText {
-    /// An option of a line, and what follows it.
+    /// An option of a line, and its value.
     struct Option: Equatable {
         let name: String
         let value: String
     }
 
-    /// The lines with their numbers, continued ones joined, comments and blank ones left out.
+    /// The lines with their numbers. Continued lines are joined. Comments and blank lines are left out.
     static func logicalLines(_ bytes: [UInt8]) -> [(Int, String)] {
         var text = String(decoding: bytes, as: UTF8.self)
         if text.hasPrefix("\u{FEFF}") { text.removeFirst() }
@@ -32,7 +32,8 @@ enum RequirementText {
         return result
     }
 
-    /// A `#` begins a comment at the line's start and after a blank; elsewhere it is part of a URL.
+    /// The line without its comment. A `#` starts a comment at the start of a line and after a blank. Elsewhere it is
+    /// part of a URL.
     private static func withoutComment(_ line: String) -> Substring {
         var previous: Character = " "
         for index in line.indices {
@@ -48,7 +49,8 @@ enum RequirementText {
         return String(front[...last])
     }
 
-    /// The line with `${NAME}` replaced by the variable's value, where there is one: capitals, digits and `_` alone.
+    /// The line with each `${NAME}` replaced by the variable's value, if the variable is set and not empty. A name has
+    /// only capitals, digits and `_`.
     static func expanding(_ variables: [String: String], in line: String) -> String {
         var result = ""
         var rest = line[...]
@@ -67,7 +69,7 @@ enum RequirementText {
         return result + rest
     }
 
-    /// A text with the user and password of each URL in it left out: they are not what is installed.
+    /// The text without the user and password in its URLs: they do not change what is installed.
     static func withoutCredentials(_ text: String) -> String {
         var result = ""
         var rest = text[...]
@@ -80,7 +82,8 @@ enum RequirementText {
         return result + rest
     }
 
-    /// The options of a line that begins with one: `-r x`, `-rx`, `--requirement x`, `--requirement=x`, several of them.
+    /// The options of a line that starts with an option: `-r x`, `-rx`, `--requirement x`, `--requirement=x`, one or
+    /// several.
     static func options(_ line: String) -> [Option] {
         var found: [Option] = []
         var words = words(line)[...]
@@ -109,7 +112,7 @@ enum RequirementText {
         ].contains(option)
     }
 
-    /// A line's words, as a shell would part them: quotes hold together, a backslash keeps the next character.
+    /// The words of a line, split as a shell does: quotes group, and a backslash escapes the next character.
     static func words(_ line: String) -> [String] {
         var words: [String] = []
         var word: String?
@@ -137,7 +140,7 @@ enum RequirementText {
         return words
     }
 
-    /// The requirement without what pip takes per line, such as `--hash=...`.
+    /// The requirement without its own options, such as `--hash=...`.
     static func withoutOptions(_ text: String) -> String {
         var end = text.startIndex
         for word in text.split(whereSeparator: \.isWhitespace) {
@@ -147,8 +150,8 @@ enum RequirementText {
         return String(text[..<end])
     }
 
-    /// The URL of a requirement that has one: `https://x`, `file:x`, `name[extra] @ URL ; marker`; and whether a name stands
-    /// before it.
+    /// The URL of a requirement, and whether a name stands before it. Forms: `https://x`, `file:x`,
+    /// `name[extra] @ URL ; marker`. Nil if the requirement has no URL.
     static func url(of requirement: String) -> (url: String, isNamed: Bool)? {
         var text = requirement[...]
         var isNamed = false
@@ -165,7 +168,7 @@ enum RequirementText {
         return (String(url.last == ";" ? url.dropLast() : url), isNamed)
     }
 
-    /// Whether this can stand before an `@`: a package's name, with extras or without.
+    /// Whether a text is the name of a package, with or without extras, which can stand before an `@`.
     private static func isName(_ text: Substring) -> Bool {
         let name = trimmed(text.prefix { $0 != "[" })
         return !name.isEmpty && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
@@ -176,7 +179,7 @@ enum RequirementText {
         ".tar.lzma",
     ]
 
-    /// The path, where a requirement is one: `./x`, `../x[extra]`, `/x`, `x.whl`.
+    /// The path in a requirement that is a path: `./x`, `../x[extra]`, `/x`, `x.whl`. Nil for other requirements.
     static func path(of requirement: String) -> String? {
         var path = trimmed(requirement.prefix { $0 != ";" })
         if path.hasSuffix("]"), let extras = path.lastIndex(of: "[") { path = trimmed(path[..<extras]) }

@@ -1,7 +1,7 @@
-/// One 512-byte header block of a tar archive in the ustar format, as far as bundles use it.
+/// One 512-byte header block of a tar archive in the ustar format, with the fields that bundles use.
 struct TarHeader: Equatable {
     static let blockBytes = 512
-    /// The largest size that the header's own field holds; a larger one needs an extended header.
+    /// The largest size that fits into the header's own field. A larger size needs an extended header.
     static let sizeFieldMax: UInt64 = 0o777_7777_7777
 
     enum Kind: UInt8 {
@@ -11,7 +11,7 @@ struct TarHeader: Equatable {
         case globalExtended = 0x67
     }
 
-    /// What can be wrong with a block, in words for the reader of an error.
+    /// What is wrong with a block, for an error text.
     struct Problem: Error {
         let entry: String?
         let reason: String
@@ -22,7 +22,7 @@ struct TarHeader: Equatable {
     var size: UInt64
     var isExecutable = false
 
-    /// The block, or nil when path or size do not fit into its fields.
+    /// The block. Nil if the path or the size does not fit into its fields.
     func encoded() -> [UInt8]? {
         guard size <= Self.sizeFieldMax, let (prefix, name) = splitPath() else { return nil }
         var block = [UInt8](repeating: 0, count: Self.blockBytes)
@@ -44,13 +44,13 @@ struct TarHeader: Equatable {
         return block
     }
 
-    /// Reads a block; nil is a block of zeros, which ends an archive.
+    /// Reads a block. Nil for a block of zeros, which ends an archive.
     static func decoded(_ block: ArraySlice<UInt8>) throws(Problem) -> TarHeader? {
         let block = Array(block)
         if block.allSatisfy({ $0 == 0 }) { return nil }
         let magic = block[257..<265]
         guard let sum = number(block[148..<156]), sum == checksum(block) else {
-            throw Problem(entry: nil, reason: "the header's checksum is wrong, or this is no tar archive")
+            throw Problem(entry: nil, reason: "the header's checksum is wrong, or this is not a tar archive")
         }
         var path = text(block[0..<100])
         if magic.elementsEqual("ustar\u{0}00".utf8) {
@@ -61,10 +61,10 @@ struct TarHeader: Equatable {
         }
         let entry = String(decoding: path, as: UTF8.self)
         guard let size = number(block[124..<136]) else {
-            throw Problem(entry: entry, reason: "its size is no octal number")
+            throw Problem(entry: entry, reason: "its size is not an octal number")
         }
         guard let mode = number(block[100..<108]) else {
-            throw Problem(entry: entry, reason: "its mode is no octal number")
+            throw Problem(entry: entry, reason: "its mode is not an octal number")
         }
         let flag = block[156] == 0 ? Kind.file.rawValue : block[156]
         guard let kind = Kind(rawValue: flag) else { throw Problem(entry: entry, reason: refusal(of: flag)) }
@@ -83,7 +83,8 @@ struct TarHeader: Equatable {
         }
     }
 
-    /// The path in the two fields of the header: name alone, or prefix and name, divided at a slash.
+    /// The path as the two fields of the header: the name alone, or prefix and name, split at a slash. Nil if it does
+    /// not fit.
     private func splitPath() -> (prefix: ArraySlice<UInt8>, name: ArraySlice<UInt8>)? {
         if path.count <= 100 { return ([], path[...]) }
         guard path.count <= 256 else { return nil }
@@ -100,7 +101,7 @@ struct TarHeader: Equatable {
         return Array(String(repeating: "0", count: max(0, digits - text.count)).utf8) + Array(text.utf8)
     }
 
-    /// The sum of the block's bytes, its own field counted as spaces.
+    /// The sum of the block's bytes. The checksum's own field counts as spaces.
     private static func checksum(_ block: [UInt8]) -> UInt64 {
         var sum: UInt64 = 0
         for (index, byte) in block.enumerated() { sum += (148..<156).contains(index) ? 0x20 : UInt64(byte) }

@@ -1,9 +1,10 @@
 import Glibc
+import Platform
 import SystemPackage
 
-/// Reads a tar archive from an open file, entry by entry, trusting nothing in it.
+/// Reads an untrusted tar archive from an open file, entry by entry.
 ///
-/// `next()` gives an entry's description; then its content must be taken with `content(into:)` until that answers 0.
+/// `next()` returns the description of an entry. Then read its content with `content(into:)` until that returns 0.
 struct TarReader: ~Copyable {
     struct Entry {
         let path: [UInt8]
@@ -33,17 +34,17 @@ struct TarReader: ~Copyable {
         archivePath = path
     }
 
-    /// The next entry, or nil at the archive's proper end.
+    /// The next entry. Nil at the proper end of the archive.
     mutating func next() throws(BundleError) -> Entry? {
         precondition(contentLeft == 0, "the last entry's content was not taken")
         var extended: TarExtendedHeader?
         while true {
-            _ = try take(paddingLeft, what: "padding")
+            _ = try readBytes(paddingLeft, what: "padding")
             paddingLeft = 0
             let start = offset
             guard let header = try header() else {
                 if extended != nil {
-                    throw .damaged(offset: start, reason: "an extended header with no entry after it")
+                    throw .damaged(offset: start, reason: "an extended header has no entry after it")
                 }
                 try end()
                 return nil
@@ -54,7 +55,7 @@ struct TarReader: ~Copyable {
                 if header.kind == .extended {
                     extended = records
                 } else if records.path != nil || records.size != nil {
-                    throw .damaged(offset: start, reason: "a global header that names every entry")
+                    throw .damaged(offset: start, reason: "a global header sets a path or size for all entries")
                 }
             case .file, .folder:
                 return try entry(header, extended)
@@ -62,7 +63,9 @@ struct TarReader: ~Copyable {
         }
     }
 
-    /// Fills the buffer with the entry's content as far as there is any; the answer is how many bytes, 0 at its end.
+    /// Reads the next part of the entry's content into the buffer.
+    ///
+    /// - Returns: the number of bytes. 0 at the end of the content.
     mutating func content(into buffer: inout [UInt8]) throws(BundleError) -> Int {
         let wanted = Int(min(UInt64(buffer.count), contentLeft))
         if wanted == 0 { return 0 }
@@ -73,7 +76,7 @@ struct TarReader: ~Copyable {
 
     private mutating func header() throws(BundleError) -> TarHeader? {
         let start = offset
-        let block = try take(UInt64(TarHeader.blockBytes), what: "header")
+        let block = try readBytes(UInt64(TarHeader.blockBytes), what: "header")
         do throws(TarHeader.Problem) {
             return try TarHeader.decoded(block[...])
         } catch {
@@ -86,9 +89,10 @@ struct TarReader: ~Copyable {
         guard header.size <= TarExtendedHeader.bytesMax else {
             throw .damaged(
                 offset: start,
-                reason: "an extended header of \(header.size) bytes; \(TarExtendedHeader.bytesMax) is the most")
+                reason:
+                    "an extended header has \(header.size) bytes; \(TarExtendedHeader.bytesMax) are allowed")
         }
-        let bytes = try take(header.size, what: "extended header")
+        let bytes = try readBytes(header.size, what: "extended header")
         paddingLeft = Self.padding(after: header.size)
         do throws(TarHeader.Problem) {
             return try TarExtendedHeader.decoded(bytes)
@@ -103,7 +107,7 @@ struct TarReader: ~Copyable {
             path: extended?.path ?? header.path, isFolder: header.kind == .folder, size: extended?.size ?? header.size,
             isExecutable: header.isExecutable)
         if entry.isFolder, entry.size != 0 {
-            throw .refused(entry: entry.name, reason: "a folder that claims to have content")
+            throw .refused(entry: entry.name, reason: "it is a folder with content")
         }
         guard entry.size <= fileBytes - offset else {
             throw .refused(
@@ -117,18 +121,18 @@ struct TarReader: ~Copyable {
 
     private mutating func end() throws(BundleError) {
         let start = offset
-        guard try take(UInt64(TarHeader.blockBytes), what: "end").allSatisfy({ $0 == 0 }) else {
-            throw .damaged(offset: start, reason: "one block of zeros where two end an archive")
+        guard try readBytes(UInt64(TarHeader.blockBytes), what: "end").allSatisfy({ $0 == 0 }) else {
+            throw .damaged(offset: start, reason: "the archive ends with one block of zeros instead of two")
         }
         while offset < fileBytes {
             let start = offset
-            guard try take(min(65536, fileBytes - offset), what: "end").allSatisfy({ $0 == 0 }) else {
-                throw .damaged(offset: start, reason: "more data after the archive's end")
+            guard try readBytes(min(65536, fileBytes - offset), what: "end").allSatisfy({ $0 == 0 }) else {
+                throw .damaged(offset: start, reason: "there is data after the archive's end")
             }
         }
     }
 
-    private mutating func take(_ count: UInt64, what: String) throws(BundleError) -> [UInt8] {
+    private mutating func readBytes(_ count: UInt64, what: String) throws(BundleError) -> [UInt8] {
         guard count <= fileBytes - offset else {
             throw .damaged(offset: offset, reason: "it is cut off (the \(what) is missing)")
         }

@@ -1,7 +1,7 @@
-/// Writes entries as a plain tar archive: ustar, with pax headers where a path or a size does not fit; the same entries
-/// always give the same bytes.
+/// Writes entries as a plain tar archive: ustar, with pax headers for a path or size that does not fit. Equal entries
+/// always give equal bytes.
 enum TarWriter {
-    /// The headers that announce an entry. After them come the file's bytes, then `padding(after:)`.
+    /// The headers of an entry. The file's bytes follow, then `padding(after:)`.
     static func header(path: [UInt8], kind: TarHeader.Kind, size: UInt64 = 0, isExecutable: Bool = false) -> [UInt8] {
         let name = kind == .folder ? path + [0x2F] : path
         let plain = TarHeader(path: name, kind: kind, size: size, isExecutable: isExecutable)
@@ -17,7 +17,7 @@ enum TarWriter {
         return (extended.encoded() ?? []) + records + padding(after: count) + (short.encoded() ?? [])
     }
 
-    /// The zeros that fill up the last block of a file of this size.
+    /// The zeros that complete the last block of a file of this size.
     static func padding(after size: UInt64) -> [UInt8] {
         let rest = Int(size % UInt64(TarHeader.blockBytes))
         return rest == 0 ? [] : [UInt8](repeating: 0, count: TarHeader.blockBytes - rest)

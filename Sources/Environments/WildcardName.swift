@@ -1,4 +1,5 @@
-/// One name against one pattern with `*`, `?`, `[a-z]`, `[!a-z]` and `\`, in time proportional to their product.
+/// Matches one name against one pattern with `*`, `?`, `[a-z]`, `[!a-z]` and `\`. A match takes time proportional to
+/// the product of both lengths.
 enum WildcardName {
     static func matches(_ name: [Unicode.Scalar], _ pattern: ArraySlice<Unicode.Scalar>) -> Bool {
         var nameIndex = name.startIndex
@@ -22,7 +23,7 @@ enum WildcardName {
         return pattern[patternIndex...].allSatisfy { $0 == "*" }
     }
 
-    /// The place after the pattern's next element where that matches the character.
+    /// The index after the pattern's next element if that element matches the character, else nil.
     private static func step(_ character: Unicode.Scalar, _ pattern: ArraySlice<Unicode.Scalar>, _ index: Int) -> Int? {
         guard index < pattern.endIndex else { return nil }
         switch pattern[index] {
@@ -38,7 +39,8 @@ enum WildcardName {
         }
     }
 
-    /// Reads a set from its `[`: whether it holds the character, and the place after its `]`; nil where it has no end.
+    /// Reads a set from its `[`: whether it contains the character, and the index after its `]`. Nil if there is no
+    /// `]`.
     private static func set(
         _ character: Unicode.Scalar, _ pattern: ArraySlice<Unicode.Scalar>, _ start: Int
     ) -> (Bool, Int)? {

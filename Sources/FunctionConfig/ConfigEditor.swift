@@ -1,30 +1,33 @@
 import Yams
 
-/// Adds to the text of a config.yaml and leaves everything else in it as it is, comments and order included.
+/// Adds to the text of a config.yaml and keeps everything else, comments and order included.
 ///
-/// Each edit is made on the lines and then read back: unless the file says what it said before, and the new thing, the
-/// edit is refused with a `ConfigError` that tells what to add by hand.
+/// Each edit changes lines of the text and then reads the result back. If the result is not exactly the old content
+/// plus the addition, the edit fails with a `ConfigError` that says what to add by hand.
 package struct ConfigEditor: Sendable {
-    /// The config as it is now.
+    /// The present text of the config.
     package private(set) var text: String
     private let fileName: String
 
-    /// Throws when the text is not a valid config to begin with.
+    /// Throws if the text is not a valid config.
     package init(text: String, fileName: String) throws(ConfigError) {
         _ = try ConfigFile.parse(yaml: text, fileName: fileName)
         self.text = text
         self.fileName = fileName
     }
 
-    /// Adds a function at the end of `functions`. `body` are the lines of its mapping, indented by two a level from
-    /// column 0. The name must not be there yet.
+    /// Adds a function at the end of `functions`. Throws if there is a function of that name.
+    ///
+    /// - Parameter body: the lines of the function's mapping, from column 0, with two spaces for each level.
     package mutating func add(function name: FunctionName, body: [String]) throws(ConfigError) {
         let before = try ConfigFile.parse(yaml: text, fileName: fileName)
         if let existing = before.function(named: name.text) {
             throw existing.failure(at: "", "there is a function \(name.text.quoted) already; choose another name")
         }
         let block = ["\(name):"] + body.map { "  \($0)" }
-        let byHand = "cannot add to this file; add this under \"functions\" by hand:\n\(block.joined(separator: "\n"))"
+        let byHand =
+            "cannot add the function to this file; add these lines under \"functions\" by hand:\n"
+            + block.joined(separator: "\n")
         guard let edited = try edited(adding: block) else { throw failure(byHand) }
         try accept(edited, otherwise: byHand) { after in
             after.gateway == before.gateway && after.functions.last?.name == name
@@ -33,11 +36,13 @@ package struct ConfigEditor: Sendable {
         }
     }
 
-    /// Writes `dcf.gateway`, in place of the value that is there or as a new key.
+    /// Writes `dcf.gateway`: replaces the value, or adds the key.
     package mutating func setGateway(_ address: String) throws(ConfigError) {
         let before = try ConfigFile.parse(yaml: text, fileName: fileName)
         if before.gateway == address { return }
-        let byHand = "cannot add to this file; write this by hand:\ndcf:\n  gateway: \(address.asJSONString)"
+        let byHand =
+            "cannot write the gateway to this file; write these lines by hand:\n"
+            + "dcf:\n  gateway: \(address.asJSONString)"
         guard let edited = try edited(gateway: address.asJSONString) else { throw failure(byHand) }
         try accept(edited, otherwise: byHand) { after in
             after.gateway == address && after.functions.map(\.yaml) == before.functions.map(\.yaml)
@@ -59,7 +64,7 @@ package struct ConfigEditor: Sendable {
 }
 
 extension ConfigEditor {
-    /// A key at the top of the file: its own line and column, and its value.
+    /// A key at the top level of the file: where the key stands, and its value.
     private func topLevel(_ key: String) throws(ConfigError) -> (mark: Mark, value: Node)? {
         guard case .mapping(let root) = try YAMLText.root(of: text, path: "", file: fileName)?.node else { return nil }
         for (node, value) in root {
@@ -68,7 +73,7 @@ extension ConfigEditor {
         return nil
     }
 
-    /// The line after the last one of a top-level key's value, counted from 0.
+    /// The index of the line after the value of a top-level key, from 0.
     private func end(ofTopLevelAt line: Int, in lines: ConfigLines) throws(ConfigError) -> Int {
         var end = lines.count
         if case .mapping(let root) = try YAMLText.root(of: text, path: "", file: fileName)?.node {
@@ -82,7 +87,7 @@ extension ConfigEditor {
         return end
     }
 
-    /// Nil where the file is written in a way that cannot be added to line by line.
+    /// The lines with a function added. Nil if the form of the file does not allow whole lines to be added.
     private func edited(adding block: [String]) throws(ConfigError) -> ConfigLines? {
         var lines = ConfigLines(text)
         guard let (mark, value) = try topLevel("functions") else {
@@ -104,6 +109,7 @@ extension ConfigEditor {
         return lines
     }
 
+    /// The lines with this gateway. Nil if the form of the file does not allow that.
     private func edited(gateway: String) throws(ConfigError) -> ConfigLines? {
         var lines = ConfigLines(text)
         guard let (mark, value) = try topLevel("dcf") else {

@@ -1,7 +1,7 @@
-/// What is wrong in a config, and where: `config.yaml:12: unknown key "replica" under functions.echo`.
+/// A fault in a config and its place: `config.yaml:12: unknown key "replica" under functions.echo`.
 package struct ConfigError: Error, Equatable, Sendable, CustomStringConvertible {
     package let file: String
-    /// From 1; nil when no line is to blame.
+    /// The line, from 1. Nil if the fault belongs to no line.
     package let line: Int?
     package let message: String
 

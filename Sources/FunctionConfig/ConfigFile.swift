@@ -2,13 +2,13 @@ import Yams
 
 /// A whole config.yaml: the gateway's address and the functions, in the file's order.
 package struct ConfigFile: Sendable, Equatable {
-    /// The file's name as it is shown in messages.
+    /// The name of the file in messages.
     package let fileName: String
-    /// `dcf.gateway`, `HOST:PORT`; nil where the file does not say.
+    /// `dcf.gateway`, in the form `HOST:PORT`. Nil without the key.
     package let gateway: String?
     package let functions: [FunctionConfig]
 
-    /// Reads the text of a config. `fileName` is for messages alone.
+    /// Reads the text of a config. `fileName` appears in messages only.
     package static func parse(yaml: String, fileName: String) throws(ConfigError) -> ConfigFile {
         let known = ["dcf", "functions"]
         var gateway: String?
@@ -35,7 +35,7 @@ package struct ConfigFile: Sendable, Equatable {
             guard entry.key == "gateway" else { throw entry.unknown(in: mapping, known: ["gateway"]) }
             gateway = try entry.value.optionalText()
             if let gateway, GatewayAddress(gateway) == nil {
-                throw entry.value.mismatch("HOST:PORT, as 127.0.0.1:32222")
+                throw entry.value.mismatch("HOST:PORT, such as 127.0.0.1:32222")
             }
         }
         return gateway
@@ -53,5 +53,15 @@ package struct ConfigFile: Sendable, Equatable {
             functions.append(try FunctionConfig(name: name, node: entry.value))
         }
         return functions
+    }
+}
+
+extension ConfigFile {
+    /// Reads only `dcf.gateway`. The rest of the file is not checked.
+    package static func gateway(yaml: String, fileName: String) throws(ConfigError) -> String? {
+        guard let root = try YAMLText.root(of: yaml, path: "", file: fileName),
+            let section = try root.entries().first(where: { $0.key == "dcf" })
+        else { return nil }
+        return try gateway(section.value)
     }
 }

@@ -1,13 +1,13 @@
-/// The lines of a config, to be edited and put together again byte for byte. Indices are from 0.
+/// The lines of a config for editing. Lines that are not edited keep every byte. Indices start at 0.
 struct ConfigLines {
-    /// Without the line feed; a carriage return stays.
+    /// Each line without its line feed. A carriage return stays part of the line.
     private var lines: [String]
     private let ending: String
 
     init(_ text: String) {
         lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
             .map { String($0) ?? "" }
-        // A text that ends with a line feed has no line behind it.
+        // There is no line after a final line feed.
         if lines.last?.isEmpty == true { lines.removeLast() }
         ending = lines.contains { $0.utf8.last == UInt8(ascii: "\r") } ? "\r" : ""
     }
@@ -22,13 +22,14 @@ struct ConfigLines {
         insert(block, at: lines.count, indent: 0)
     }
 
+    /// Inserts lines, each with this many spaces before it.
     mutating func insert(_ block: [String], at index: Int, indent: Int) {
         let margin = String(repeating: " ", count: indent)
         lines.insert(contentsOf: block.map { $0.isEmpty ? ending : margin + $0 + ending }, at: min(index, lines.count))
         if index > 0, !ending.isEmpty, lines[index - 1].utf8.last != UInt8(ascii: "\r") { lines[index - 1] += ending }
     }
 
-    /// Whether there is nothing but spaces in front of a column.
+    /// Whether a line has only spaces before a column.
     func isBlank(_ index: Int, before column: Int) -> Bool {
         lines.indices.contains(index) && lines[index].utf8.prefix(column).allSatisfy { $0 == UInt8(ascii: " ") }
     }
@@ -43,7 +44,7 @@ struct ConfigLines {
         lines[index].hasPrefix("...") || lines[index].hasPrefix("---")
     }
 
-    /// Makes sure that a key has no value on its line: takes `{}`, `null` or `~` away. False when there is another.
+    /// Removes `{}`, `null` or `~` after a key. Returns false if another value follows the key on its line.
     mutating func clearEmptyValue(at index: Int, behind key: String) -> Bool {
         guard let colon = colon(at: index, behind: key) else { return false }
         var rest = lines[index][lines[index].index(after: colon)...]
@@ -56,7 +57,8 @@ struct ConfigLines {
         return rest.unicodeScalars.allSatisfy { $0.value <= 0x20 } || (!blanks.isEmpty && rest.hasPrefix("#"))
     }
 
-    /// Writes another scalar behind a key; `old` is the present one without its quotes. False when it is not found.
+    /// Replaces the scalar after a key. `old` is the present scalar without its quotes. Returns false if it is not
+    /// found.
     mutating func replaceValue(of key: String, at index: Int, old: String, new: String) -> Bool {
         guard let colon = colon(at: index, behind: key) else { return false }
         let head = lines[index][...colon]

@@ -1,12 +1,13 @@
 import Yams
 
-/// A node of the YAML tree with its place: what the schema reads values from. Errors name file, line and path.
+/// A node of the YAML tree and its place in the file. The schema reads values from nodes. Errors name file, line and
+/// path.
 struct ConfigNode {
     let node: Node
-    /// `functions.echo.timeout.call`; empty at the top.
+    /// For example `functions.echo.timeout.call`. Empty at the top level.
     let path: String
     let file: String
-    /// From 1: where its key stands, or for an item of a list the item.
+    /// The line of the node's key, or of the item itself in a list. From 1.
     let line: Int
 
     func failure(_ message: String) -> ConfigError {
@@ -17,7 +18,7 @@ struct ConfigNode {
         failure("\(path) must be \(expected), not \(kind)")
     }
 
-    /// A key without a value, or with `null`.
+    /// Whether the key has no value, or `null`.
     var isNull: Bool {
         guard case .scalar(let scalar) = node else { return false }
         return YAMLScalar(scalar) == .null
@@ -27,7 +28,7 @@ struct ConfigNode {
         if case .mapping = node { true } else { false }
     }
 
-    /// What kind of value it is, for messages.
+    /// The kind of the value, for messages.
     private var kind: String {
         switch node {
         case .mapping: return "a mapping"
@@ -40,7 +41,7 @@ struct ConfigNode {
 }
 
 extension ConfigNode {
-    /// The text of any scalar as it was written; empty for null.
+    /// The text of a scalar exactly as written. Empty for null.
     func text() throws(ConfigError) -> String {
         guard case .scalar(let scalar) = node else { throw mismatch("text") }
         if isNull { return "" }
@@ -48,7 +49,7 @@ extension ConfigNode {
         return scalar.string
     }
 
-    /// As `text`, nil where it is empty.
+    /// The text of a scalar. Nil if it is empty.
     func optionalText() throws(ConfigError) -> String? {
         let text = try text()
         return text.isEmpty ? nil : text
@@ -72,12 +73,12 @@ extension ConfigNode {
 
     func duration(in range: ClosedRange<Duration>) throws(ConfigError) -> Duration {
         let expected = "a duration from \(range.lowerBound.text) to \(range.upperBound.text)"
-        guard case .scalar(let scalar) = node else { throw mismatch("\(expected), as 500ms, 30s, 5m, 1h") }
+        guard case .scalar(let scalar) = node else { throw mismatch("\(expected), such as 500ms, 30s, 5m or 1h") }
         guard let value = Duration(text: scalar.string) else {
             if PlainDecimal.value(of: scalar.string) != nil {
-                throw failure("\(path): \(scalar.string.quoted) lacks a unit; did you mean \"\(scalar.string)s\"?")
+                throw failure("\(path): \(scalar.string.quoted) has no unit; did you mean \"\(scalar.string)s\"?")
             }
-            throw mismatch("\(expected), as 500ms, 30s, 5m, 1h")
+            throw mismatch("\(expected), such as 500ms, 30s, 5m or 1h")
         }
         guard range.contains(value) else { throw mismatch(expected) }
         return value
@@ -86,13 +87,13 @@ extension ConfigNode {
     func size(in range: ClosedRange<UInt64>) throws(ConfigError) -> UInt64 {
         let expected = "a size from \(ByteSize.text(range.lowerBound)) to \(ByteSize.text(range.upperBound))"
         guard case .scalar(let scalar) = node, let value = ByteSize.bytes(of: scalar.string) else {
-            throw mismatch("\(expected), as 64MiB, 2G")
+            throw mismatch("\(expected), such as 64MiB or 2G")
         }
         guard range.contains(value) else { throw mismatch(expected) }
         return value
     }
 
-    /// The items of a list; none for null.
+    /// The items of a list. Empty for null.
     func items() throws(ConfigError) -> [ConfigNode] {
         if isNull { return [] }
         guard case .sequence(let sequence) = node else { throw mismatch("a list") }
@@ -104,7 +105,7 @@ extension ConfigNode {
         return items
     }
 
-    /// The entries of a mapping with text keys, merges (`<<`) resolved; none for null.
+    /// The entries of a mapping with text keys, with merges (`<<`) resolved. Empty for null.
     func entries() throws(ConfigError) -> [ConfigEntry] {
         if isNull { return [] }
         guard case .mapping(let mapping) = node else { throw mismatch("a mapping") }
@@ -123,4 +124,22 @@ extension ConfigNode {
 
     /// `under functions.echo`, or `at the top level`.
     var place: String { path.isEmpty ? "at the top level" : "under \(path)" }
+}
+
+/// A key of a mapping and its value.
+struct ConfigEntry {
+    let key: String
+    let value: ConfigNode
+
+    /// The error for a key that is not in the schema. `elsewhere` has the paths of keys on deeper levels.
+    func unknown(in mapping: ConfigNode, known: [String], elsewhere: [String] = []) -> ConfigError {
+        let beginning = "unknown key \(key.quoted) \(mapping.place)"
+        if let nested = elsewhere.first(where: { $0.hasSuffix(".\(key)") }) {
+            return value.failure("\(beginning); did you mean \(nested.quoted)?")
+        }
+        if let near = Suggestion.nearest(to: key, among: known) {
+            return value.failure("\(beginning); did you mean \(near.quoted)?")
+        }
+        return value.failure("\(beginning); known keys: \(known.joined(separator: ", "))")
+    }
 }

@@ -1,5 +1,5 @@
 extension FunctionConfig {
-    /// Reads one function's part: the text of the mapping under `functions.NAME`.
+    /// Reads the config of one function: the text of the mapping under `functions.NAME`.
     package static func parse(
         yaml: String, name: FunctionName, fileName: String = "config"
     ) throws(ConfigError) -> FunctionConfig {
@@ -42,7 +42,7 @@ extension FunctionConfig {
             guard Self.keys.contains(entry.key) else {
                 throw entry.unknown(in: node, known: Self.keys, elsewhere: Self.nestedKeys)
             }
-            // A key without a value says nothing.
+            // A key without a value keeps the default.
             if entry.value.isNull { continue }
             try read(entry.key, entry.value)
         }
@@ -50,7 +50,7 @@ extension FunctionConfig {
         yaml = try YAMLWriter.text(of: node)
     }
 
-    /// The devices of a replica are told in one place.
+    /// Throws if both `limits.gpu` and `environment` select GPUs.
     private func checkDevices() throws(ConfigError) {
         let name = Self.devicesVariable
         guard limits.gpu > 0, environment.contains(where: { $0.name == name }) else { return }
@@ -86,11 +86,11 @@ extension FunctionConfig {
         case "container": try readContainer(value)
         case "secrets": try readSecrets(value)
         case "constraints": try readConstraints(value)
-        default: deploy = try Self.choice(value)
+        default: kind = try Self.choice(value)
         }
     }
 
-    /// One of a few words.
+    /// Reads one word of a fixed set.
     private static func choice<Choice: RawRepresentable & CaseIterable>(
         _ value: ConfigNode
     ) throws(ConfigError) -> Choice? where Choice.RawValue == String {
@@ -106,12 +106,12 @@ extension FunctionConfig {
         guard let runtime = FunctionRuntime.named(text) else {
             let near = Suggestion.clause(for: text, among: FunctionRuntime.names)
             throw value.failure(
-                "unknown runtime \(text.quoted) in \(value.path)\(near) (\"dcf runtime list\" shows what there is)")
+                "unknown runtime \(text.quoted) in \(value.path)\(near) (\"dcf runtime list\" lists all runtimes)")
         }
         self.runtime = runtime
     }
 
-    /// The entries of a nested mapping, each checked to be one of `known` and with a value.
+    /// The entries of a nested mapping that have a value. Throws if a key is not one of `known`.
     private mutating func nested(
         _ mapping: ConfigNode, _ key: String, known: [String]
     ) throws(ConfigError) -> [ConfigEntry] {
@@ -132,7 +132,7 @@ extension FunctionConfig {
                 handler.directory = text
             case "file":
                 guard Self.staysInside(text) else {
-                    throw entry.value.mismatch("a file inside handler.dir, as handler.py")
+                    throw entry.value.mismatch("a file inside handler.dir, such as handler.py")
                 }
                 handler.file = text
             default:
@@ -154,7 +154,7 @@ extension FunctionConfig {
                     text.hasSuffix("m") ? PlainDecimal.value(of: text.dropLast()) : PlainDecimal.value(of: text)
                 let cpu = number.map { text.hasSuffix("m") ? $0 / 1_000 : $0 }
                 guard let cpu, cpu >= 0.001, cpu <= 1_024 else {
-                    throw entry.value.mismatch("a number of processors from 0.001 to 1024, as 1, 0.5 or 500m")
+                    throw entry.value.mismatch("a number of processors from 0.001 to 1024, such as 1, 0.5 or 500m")
                 }
                 limits.cpu = cpu
             case "gpu":
@@ -166,7 +166,7 @@ extension FunctionConfig {
             }
         }
         if limits.gpuShared, limits.gpu == 0 {
-            throw value.failure("\(value.path): gpu_shared is about the devices of gpu, which is not there; add gpu: 1")
+            throw value.failure("\(value.path): gpu_shared shares the devices of gpu, and gpu is not set; add gpu: 1")
         }
     }
 
@@ -233,7 +233,9 @@ extension FunctionConfig {
                 continue
             }
             guard let path = try entry.value.optionalText() else { continue }
-            guard Self.staysInside(path) else { throw entry.value.mismatch("a file inside handler.dir, as sample.png") }
+            guard Self.staysInside(path) else {
+                throw entry.value.mismatch("a file inside handler.dir, such as sample.png")
+            }
             warmup = .file(path)
         }
     }
@@ -242,7 +244,7 @@ extension FunctionConfig {
         for item in try value.items() {
             let name = try item.optionalText() ?? ""
             guard name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy({ Self.isIdentifier($0) })
-            else { throw item.mismatch("the name of a module, as numpy or torch.nn") }
+            else { throw item.mismatch("the name of a module, such as numpy or torch.nn") }
             preload.append(name)
         }
     }
@@ -255,7 +257,7 @@ extension FunctionConfig {
             case "capabilities":
                 for item in try entry.value.items() {
                     guard let name = try item.optionalText() else { continue }
-                    guard Self.isIdentifier(name) else { throw item.mismatch("a capability, as NET_BIND_SERVICE") }
+                    guard Self.isIdentifier(name) else { throw item.mismatch("a capability, such as NET_BIND_SERVICE") }
                     container.capabilities.append(name)
                 }
             case "new_privileges": container.mayGainPrivileges = try entry.value.boolean()
@@ -270,9 +272,9 @@ extension FunctionConfig {
         for item in try value.items() {
             let name = try item.optionalText() ?? ""
             guard Self.isSecretName(name) else {
-                throw item.mismatch("the name of a secret: letters, digits, '.', '-' and '_', not beginning with '.'")
+                throw item.mismatch("the name of a secret: letters, digits, '.', '-' and '_', with no '.' at the start")
             }
-            guard !secrets.contains(name) else { throw item.failure("\(item.path): \(name) is there twice; keep one") }
+            guard !secrets.contains(name) else { throw item.failure("\(item.path): \(name) appears twice; keep one") }
             secrets.append(name)
         }
     }
@@ -281,13 +283,13 @@ extension FunctionConfig {
         for item in try value.items() {
             let text = try item.optionalText() ?? ""
             guard text.contains("==") || text.contains("!=") else {
-                throw item.mismatch("a constraint, as node.role==worker or node.labels.disk!=slow")
+                throw item.mismatch("a constraint, such as node.role==worker or node.labels.disk!=slow")
             }
             constraints.append(text)
         }
     }
 
-    /// Whether it can be the name of a file and nothing else.
+    /// Whether a text is the name of a secret: it can be the name of a file, and it cannot be a path.
     package static func isSecretName(_ text: String) -> Bool {
         !text.isEmpty && text.utf8.count <= 128 && !text.hasPrefix(".")
             && text.unicodeScalars.allSatisfy {
@@ -296,11 +298,12 @@ extension FunctionConfig {
             }
     }
 
+    /// Whether a relative path stays inside the folder that it starts from.
     private static func staysInside(_ path: String) -> Bool {
         !path.hasPrefix("/") && !path.split(separator: "/").contains("..")
     }
 
-    /// A list of `NAME=VALUE`. `reserved`: the names that the gateway sets itself are refused.
+    /// Reads a list of `NAME=VALUE`. With `reserved`, refuses the names that the gateway sets itself.
     private static func variables(_ list: ConfigNode, reserved: Bool) throws(ConfigError) -> [EnvironmentVariable] {
         var variables: [EnvironmentVariable] = []
         var names = Set<String>()
@@ -314,14 +317,14 @@ extension FunctionConfig {
                 throw item.failure("\(item.path): \(name) is set by the gateway itself; choose another name")
             }
             guard names.insert(name).inserted else {
-                throw item.failure("\(item.path): \(name) is there twice; keep one")
+                throw item.failure("\(item.path): \(name) appears twice; keep one")
             }
             variables.append(EnvironmentVariable(name: name, value: String(text[text.index(after: equals)...])))
         }
         return variables
     }
 
-    /// An ASCII identifier, as Python and shells have them.
+    /// Whether a text is an ASCII identifier, as in Python and shells.
     private static func isIdentifier(_ text: some StringProtocol) -> Bool {
         guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
             return false

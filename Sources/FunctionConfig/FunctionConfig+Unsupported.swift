@@ -1,5 +1,6 @@
 extension FunctionConfig {
-    /// The keys that this function sets and that have no meaning as it is deployed, in the order of the config reference.
+    /// The keys that this function sets but that do not work with this kind of deploy, in the order of the config
+    /// reference.
     package func unsupportedKeys(as kind: DeployKind) -> [UnsupportedKey] {
         var found: [UnsupportedKey] = []
         func refuse(_ key: String, _ what: String) {
@@ -16,10 +17,11 @@ extension FunctionConfig {
         }
         if kind == .image {
             if !preload.isEmpty {
-                refuse("preload", " is for functions that run as processes; remove it, a container starts by itself")
+                refuse(
+                    "preload", " is for functions that run as processes; remove it: each container starts on its own")
             }
             if python != nil {
-                refuse("python", " is for functions that run as processes; the image says which Python")
+                refuse("python", " is for functions that run as processes; remove it: the image has its own Python")
             }
         }
         if concurrency > 1, batch != nil {
@@ -28,10 +30,20 @@ extension FunctionConfig {
         return found
     }
 
-    /// Throws the first of `unsupportedKeys`.
+    /// Throws an error for the first of `unsupportedKeys`, if any.
     package func requireSupported(as kind: DeployKind) throws(ConfigError) {
         if let key = unsupportedKeys(as: kind).first {
             throw ConfigError(file: fileName, line: key.line, message: key.message)
         }
     }
+}
+
+/// A key that is valid but does not work with the chosen kind of deploy.
+package struct UnsupportedKey: Sendable, Equatable {
+    /// The path of the key: `functions.echo.batch`.
+    package let key: String
+    /// The line in the text that was read, from 1.
+    package let line: Int
+    /// The complete error text.
+    package let message: String
 }

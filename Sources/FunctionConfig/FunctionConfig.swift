@@ -1,7 +1,7 @@
-/// One function of config.yaml: every key of its part, checked, with the defaults filled in.
+/// One function of config.yaml: all its keys, checked, with defaults for the missing ones.
 ///
-/// Made by `ConfigFile.parse` (the whole file) and by `FunctionConfig.parse` (one part, as the gateway gets it).
-/// What is valid and cannot be deployed yet is told by `unsupportedKeys`.
+/// `ConfigFile.parse` reads all functions of a file. `FunctionConfig.parse` reads one function, as the gateway receives
+/// it. `unsupportedKeys` lists keys that are valid but cannot be deployed.
 package struct FunctionConfig: Sendable, Equatable {
     package var name: FunctionName
     package var runtime = FunctionRuntime.python3
@@ -10,57 +10,58 @@ package struct FunctionConfig: Sendable, Equatable {
     package var handler: HandlerConfig
     package var image = ""
     package var dockerRegistry = ""
-    /// In the order of the config; no name twice.
+    /// In the order of the config, without duplicate names.
     package var environment: [EnvironmentVariable] = []
     package var limits = LimitsConfig()
     package var buildArguments: [EnvironmentVariable] = []
     package var buildPackages: [String] = []
     package var skipBuild = false
-    /// The mapping `parameters` as the text of a JSON object; `{}` without the key.
+    /// The mapping `parameters` as the text of a JSON object. `{}` without the key.
     package var parameters = "{}"
-    /// A version (`3.12`), the path of an interpreter, or the path of a venv; nil: the default interpreter.
+    /// A version (`3.12`), or the path of an interpreter or a venv. Nil selects the default interpreter.
     package var python: String?
     package var replicas = ReplicaRange(min: 1, max: 1)
-    /// Calls that one replica works on at a time.
+    /// How many calls one replica works on at a time.
     package var concurrency = 1
     package var batch: BatchConfig?
-    /// What a running handler notices when nobody waits for its call any more.
+    /// How a running handler learns that its call was cancelled.
     package var cancel = CancelKind.flag
-    /// A call that each new replica must answer before it gets others.
+    /// The input of a call that each new replica must answer first.
     package var warmup: WarmupConfig?
-    /// Modules that are imported once, before the replicas are forked from the process that has them.
+    /// Modules that the function's template imports once, before it forks replicas.
     package var preload: [String] = []
-    /// How a new version takes over.
+    /// How a new version takes over from the old one.
     package var strategy = UpdateStrategy.rolling
     package var timeout = TimeoutConfig()
-    /// Calls that may wait; nil leaves it to the gateway's limit.
+    /// How many calls may wait. Nil leaves this to the gateway's limit.
     package var queue: Int?
-    /// Nil: what the gateway was started for.
-    package var deploy: DeployKind?
-    /// What it may do beyond the usual where it is deployed as an image.
+    /// How the replicas run: `deploy` in the config. Nil leaves this to the gateway.
+    package var kind: DeployKind?
+    /// The rights and limits of the function's containers.
     package var container = ContainerConfig()
-    /// Names of secrets that it gets as files in /run/secrets; no name twice. Only as an image.
+    /// The names of the secrets that the function gets as files in /run/secrets, without duplicates. Only for images.
     package var secrets: [String] = []
-    /// Where tasks of a Swarm may run, as Docker has it: `node.role==worker`.
+    /// Which nodes of a Swarm may run the function, in Docker's form: `node.role==worker`.
     package var constraints: [String] = []
 
-    /// This function's part as YAML, anchors and merges resolved, comments gone: what a deploy sends.
+    /// This function's config as YAML, with anchors and merges resolved and without comments. A deploy sends this text.
     package internal(set) var yaml = "{}\n"
-    /// The file it was read from, for messages.
+    /// The name of the file in messages.
     package internal(set) var fileName = "config.yaml"
-    /// Where its keys stand, by path below the function: `replicas.min`; the empty path is the function itself.
+    /// The line of each key, by the path below the function, such as `replicas.min`. The empty path is the function
+    /// itself.
     var lines: [String: Int] = [:]
 
-    /// The variable that tells CUDA which devices there are.
+    /// The variable that tells CUDA which devices to use.
     package static let devicesVariable = "CUDA_VISIBLE_DEVICES"
 
-    /// A function of which the config says nothing.
+    /// A function with defaults for everything.
     package init(name: FunctionName) {
         self.name = name
         handler = HandlerConfig(directory: name.text)
     }
 
-    /// The error for a fault found later in the value of a key (`handler.dir`), with its file and line.
+    /// The error for a fault in the value of a key, such as `handler.dir`, with file and line.
     package func failure(at key: String, _ message: String) -> ConfigError {
         var place = key
         while lines[place] == nil, let dot = place.lastIndex(of: ".") {

@@ -1,5 +1,5 @@
-/// The name of a function: begins with `a`-`z`, then `a`-`z`, `0`-`9` and `-`, not ending with `-`, at most 63
-/// characters in all (a DNS label). Throws `InvalidFunctionName` for anything else.
+/// The name of a function: a DNS label. It starts with `a`-`z`, continues with `a`-`z`, `0`-`9` and `-`, does not end
+/// with `-`, and has at most 63 characters. The initialiser throws `InvalidFunctionName` for other texts.
 package struct FunctionName: Hashable, Sendable {
     package static let lengthMax = 63
 
@@ -40,4 +40,34 @@ extension FunctionName: CustomStringConvertible {
 
 extension FunctionName: Comparable {
     package static func < (left: FunctionName, right: FunctionName) -> Bool { left.text < right.text }
+}
+
+/// A text that is not the name of a function, and what is wrong with it.
+package struct InvalidFunctionName: Error, Equatable, CustomStringConvertible {
+    package enum Problem: Equatable, Sendable {
+        case empty
+        case tooLong(characters: Int)
+        case beginning(Unicode.Scalar)
+        case forbidden(Unicode.Scalar)
+        case ending
+    }
+
+    package let text: String
+    package let problem: Problem
+
+    package var description: String {
+        let name = "function name \(text.quoted)"
+        switch problem {
+        case .empty:
+            return "the function name is empty; give one that begins with a lower-case letter, such as \"echo\""
+        case .tooLong(let characters):
+            return "\(name) has \(characters) characters; at most \(FunctionName.lengthMax) are allowed"
+        case .beginning(let scalar):
+            return "\(name) begins with \(String(scalar).quoted); it must begin with a lower-case letter a-z"
+        case .forbidden(let scalar):
+            return "\(name) contains \(String(scalar).quoted); only a-z, 0-9 and \"-\" are allowed"
+        case .ending:
+            return "\(name) ends with \"-\"; it must end with a letter or a digit"
+        }
+    }
 }

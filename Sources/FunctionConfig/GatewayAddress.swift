@@ -1,4 +1,4 @@
-/// The address of a gateway: `HOST:PORT`, `[IPV6]:PORT`, or the host alone with the default port.
+/// The address of a gateway: `HOST:PORT`, `[IPV6]:PORT`, or a host alone for the default port.
 package struct GatewayAddress: Sendable, Equatable, CustomStringConvertible {
     package static let portDefault = 32_222
 
@@ -6,7 +6,7 @@ package struct GatewayAddress: Sendable, Equatable, CustomStringConvertible {
     package let host: String
     package let port: Int
 
-    /// Nil when the text is no address.
+    /// Nil if the text is not an address.
     package init?(_ text: String) {
         var host = Substring(text)
         var port = Self.portDefault

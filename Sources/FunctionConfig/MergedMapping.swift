@@ -1,12 +1,14 @@
 import Yams
 
-/// The pairs of a mapping with `<<` entries replaced by what they merge in; own keys win, earlier merges win.
+/// The pairs of a mapping with its `<<` entries resolved. The mapping's own keys win over merged ones, and earlier
+/// merges win over later ones.
 enum MergedMapping {
     static func pairs(of mapping: Node.Mapping, file: String, depth: Int = 0) throws(ConfigError) -> [(Node, Node)] {
         guard mapping.contains(where: { isMerge($0.key) }) else { return mapping.map { ($0.key, $0.value) } }
         let line = mapping.mark?.line
         guard depth < YAMLLimits.depthMax else {
-            throw ConfigError(file: file, line: line, message: "more than \(YAMLLimits.depthMax) merges in one another")
+            throw ConfigError(
+                file: file, line: line, message: "merges are nested more than \(YAMLLimits.depthMax) levels deep")
         }
         var own = Set<String>()
         for (key, _) in mapping where !isMerge(key) {

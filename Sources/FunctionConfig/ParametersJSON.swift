@@ -1,6 +1,6 @@
 import Yams
 
-/// Writes a YAML tree as JSON, each scalar by its type.
+/// Writes a YAML tree as JSON. Each scalar keeps its type.
 struct ParametersJSON {
     private let file: String
     private(set) var text = ""
@@ -20,9 +20,11 @@ struct ParametersJSON {
 
     private mutating func write(_ value: ConfigNode, depth: Int) throws(ConfigError) {
         nodesLeft -= 1
-        guard nodesLeft > 0 else { throw value.failure("\(value.path): more than \(YAMLLimits.nodesMax) values") }
+        guard nodesLeft > 0 else {
+            throw value.failure("\(value.path): there are more than \(YAMLLimits.nodesMax) values")
+        }
         guard depth < YAMLLimits.depthMax else {
-            throw value.failure("\(value.path): more than \(YAMLLimits.depthMax) levels in one another")
+            throw value.failure("\(value.path) is nested more than \(YAMLLimits.depthMax) levels deep")
         }
         switch value.node {
         case .mapping:
@@ -55,9 +57,10 @@ struct ParametersJSON {
         case .float(let number): text += number
         case .text: text += scalar.string.asJSONString
         case .unbounded:
-            throw value.failure("\(value.path): \(scalar.string) cannot be a parameter; put it in quotes, as text")
+            throw value.failure(
+                "\(value.path): \(scalar.string) cannot be a parameter; put it in quotes to pass it as text")
         case .foreign(let tag):
-            throw value.failure("\(value.path): the tag \(tag.quoted) does not suit a parameter")
+            throw value.failure("\(value.path): the tag \(tag.quoted) cannot be used in parameters; remove it")
         }
     }
 }

@@ -1,4 +1,4 @@
-/// The release that the three programs are of.
+/// The release of the three programs.
 package enum Release {
     package static let version = "0.1.0"
 }

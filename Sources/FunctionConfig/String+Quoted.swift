@@ -1,5 +1,5 @@
 extension String {
-    /// The text in double quotes for a message: control characters escaped, cut after 80 characters.
+    /// The text in double quotes for a message, with control characters escaped, and cut after 80 characters.
     package var quoted: String {
         let shownMax = 80
         var result = "\""
@@ -26,7 +26,7 @@ extension String {
         return result + "\""
     }
 
-    /// The text as a JSON string, which is a double-quoted YAML scalar as well.
+    /// The text as a JSON string, which is also a double-quoted YAML scalar.
     package var asJSONString: String {
         var result = "\""
         for scalar in unicodeScalars {
@@ -52,7 +52,7 @@ extension Unicode.Scalar {
     /// A C0 or C1 control character, or DEL.
     fileprivate var isControl: Bool { value < 0x20 || (0x7F..<0xA0).contains(value) }
 
-    /// `\u` and four hexadecimal digits; for scalars of the basic plane only.
+    /// `\u` and four hexadecimal digits. Only for scalars of the basic plane.
     fileprivate var escapedAsHexadecimal: String {
         let digits = String(value, radix: 16)
         return "\\u" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits

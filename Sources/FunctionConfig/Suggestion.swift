@@ -1,8 +1,8 @@
-/// The nearest of some known words to a misspelled one.
+/// Finds the known word that a misspelled word probably means.
 package enum Suggestion {
-    /// The nearest of `known`, or nil when none is near enough to be what was meant. Near enough: at most a third of
-    /// the word's letters (at least one, at most three) inserted, left out, exchanged or swapped with a neighbour; or
-    /// one is the beginning of the other. Of equally near words the first wins.
+    /// The known word nearest to `word`. Nil if none is near enough. A word is near enough if at most a third of its
+    /// letters (at least one, at most three) are inserted, left out, exchanged or swapped with a neighbour, or if one
+    /// word is the beginning of the other. Of equally near words the first wins.
     package static func nearest(to word: String, among known: some Sequence<String>) -> String? {
         let letters = Array(word.lowercased().unicodeScalars.prefix(lengthMax))
         guard !letters.isEmpty else { return nil }
@@ -19,7 +19,7 @@ package enum Suggestion {
         return best?.word
     }
 
-    /// `; did you mean "x"?`, or nothing.
+    /// `; did you mean "x"?`. Empty if no known word is near enough.
     package static func clause(for word: String, among known: some Sequence<String>) -> String {
         nearest(to: word, among: known).map { "; did you mean \($0.quoted)?" } ?? ""
     }
@@ -31,7 +31,8 @@ package enum Suggestion {
         return shorter >= 3 && left.prefix(shorter) == right.prefix(shorter)
     }
 
-    /// How many letters must be inserted, left out, exchanged or swapped with a neighbour to make one of the other.
+    /// How many letters must be inserted, left out, exchanged or swapped with a neighbour to turn one word into the
+    /// other.
     static func editDistance(_ left: [Unicode.Scalar], _ right: [Unicode.Scalar]) -> Int {
         var beforePrevious: [Int] = []
         var previous = Array(0...right.count)

@@ -1,17 +1,18 @@
 import Yams
 
-/// What a scalar is, by the core schema of YAML 1.2: `yes` and `on` are text, `0o17` is a number, `017` is 17.
+/// The type and value of a scalar, by the core schema of YAML 1.2: `yes` and `on` are text, `0o17` is a number, `017`
+/// is 17.
 enum YAMLScalar: Equatable {
     case null
     case boolean(Bool)
-    /// Decimal digits, possibly after `-`.
+    /// Decimal digits, possibly after a `-`.
     case integer(String)
     /// A JSON number with a point or an exponent.
     case float(String)
-    /// `.inf`, `-.inf`, `.nan`: numbers that JSON has no form for.
+    /// `.inf`, `-.inf` or `.nan`: numbers that JSON cannot represent.
     case unbounded
     case text
-    /// A tag that is not of the core schema, or does not suit the value.
+    /// A tag that is not in the core schema, or that does not fit the value.
     case foreign(tag: String)
 
     init(_ scalar: Node.Scalar) {
@@ -31,7 +32,7 @@ enum YAMLScalar: Equatable {
         }
     }
 
-    /// What a scalar without quotes and tag is.
+    /// Reads a scalar without quotes and tag.
     static func plain(_ text: String) -> YAMLScalar {
         switch text {
         case "", "~", "null", "Null", "NULL": .null
@@ -64,7 +65,7 @@ enum YAMLScalar: Equatable {
         return fraction(rest, sign: sign, whole: whole)
     }
 
-    /// The part of a number behind its whole digits: `.5`, `.5e3`, `e-3`.
+    /// Reads the part of a number after its whole digits: `.5`, `.5e3`, `e-3`.
     private static func fraction(_ text: Substring, sign: String, whole: Substring) -> YAMLScalar? {
         var rest = text
         var decimals = Substring("0")
@@ -99,6 +100,6 @@ enum YAMLScalar: Equatable {
 }
 
 extension Character {
-    /// One of 0 to 9, no other digit of Unicode.
+    /// Whether this is one of 0 to 9. Other Unicode digits do not count.
     fileprivate var isDigit: Bool { ("0"..."9").contains(self) && utf8.count == 1 }
 }

@@ -1,11 +1,12 @@
 import Yams
 
-/// Writes a YAML tree as text that reads back the same: block style, anchors and merges resolved, no comments.
+/// Writes a YAML tree as text that reads back as the same tree: block style, with anchors and merges resolved, without
+/// comments.
 struct YAMLWriter {
     private var text = ""
     private var nodesLeft = YAMLLimits.nodesMax
 
-    /// The text of a mapping that begins at column 0; `{}` when it is empty.
+    /// The text of a mapping that begins at column 0. `{}` for an empty mapping.
     static func text(of mapping: ConfigNode) throws(ConfigError) -> String {
         let entries = try mapping.entries()
         if entries.isEmpty { return "{}\n" }
@@ -23,12 +24,14 @@ struct YAMLWriter {
         }
     }
 
-    /// What stands behind `key:` or `-`, to the end of its last line.
+    /// Writes what follows `key:` or `-`, to the end of the value's last line.
     private mutating func writeValue(_ value: ConfigNode, depth: Int) throws(ConfigError) {
         nodesLeft -= 1
-        guard nodesLeft > 0 else { throw value.failure("\(value.path): more than \(YAMLLimits.nodesMax) values") }
+        guard nodesLeft > 0 else {
+            throw value.failure("\(value.path): there are more than \(YAMLLimits.nodesMax) values")
+        }
         guard depth < YAMLLimits.depthMax + 10 else {
-            throw value.failure("\(value.path): more than \(YAMLLimits.depthMax) levels in one another")
+            throw value.failure("\(value.path) is nested more than \(YAMLLimits.depthMax) levels deep")
         }
         switch value.node {
         case .mapping:
@@ -57,9 +60,9 @@ struct YAMLWriter {
     private static func text(of scalar: Node.Scalar) -> String {
         switch YAMLScalar(scalar) {
         case .null: "null"
-        // With a tag the value differs from what its letters say: `!!float 1` is 1.0.
+        // A tag can change the value: `!!float 1` is 1.0.
         case .float(let number) where !scalar.tag.rawValue.isEmpty: number
-        // As it was written: `python: 3.10` must not become 3.1.
+        // Exactly as written: `python: 3.10` must not turn into 3.1.
         case .boolean, .integer, .float, .unbounded: scalar.string
         case .text: isPlainText(scalar.string) ? scalar.string : scalar.string.asJSONString
         case .foreign(let tag): "!<\(tag)> \(scalar.string.asJSONString)"
@@ -70,7 +73,7 @@ struct YAMLWriter {
         isPlainText(key) && key != "<<"
     }
 
-    /// Whether the text, without quotes, is read as this very text wherever it stands.
+    /// Whether a YAML parser reads the text without quotes as exactly this text, wherever it stands.
     private static func isPlainText(_ text: String) -> Bool {
         guard let first = text.utf8.first, isWordByte(first), YAMLScalar.plain(text) == .text else { return false }
         return text.utf8.allSatisfy { isWordByte($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "=") }

@@ -1,11 +1,13 @@
 internal import CGRPC
+internal import Glibc
+package import Platform
 
-/// A message as the core holds it: slices in a row. The one owner of its C buffer.
+/// A message as the core holds it: a row of slices. This value is the only owner of the C buffer and destroys it.
 package struct ByteBuffer: ~Copyable, @unchecked Sendable {
-    // @unchecked: nobody else has the pointer, and the slices are not written to after they are made.
+    // @unchecked: no other value has the pointer, and the slices are not written to after they are made.
     private var handle: UnsafeMutablePointer<grpc_byte_buffer>
 
-    /// Takes over a buffer of the core.
+    /// Owns a buffer of the core from now on.
     init(owning handle: UnsafeMutablePointer<grpc_byte_buffer>) {
         self.handle = handle
     }
@@ -28,10 +30,10 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// A message of a copy of `prefix`, then `memory`, which is not copied, then a copy of `suffix`.
-    package init(prefix: [UInt8], _ memory: consuming SliceMemory, suffix: [UInt8] = []) {
+    /// A message of three parts: a copy of `prefix`, `memory`, which is not copied, and a copy of `suffix`.
+    package init(prefix: [UInt8], _ memory: consuming OwnedBytes, suffix: [UInt8] = []) {
         var slices = (
-            grpc_slice_from_copied_buffer(prefix, prefix.count), memory.take(),
+            grpc_slice_from_copied_buffer(prefix, prefix.count), grpc_slice(owning: memory),
             grpc_slice_from_copied_buffer(suffix, suffix.count)
         )
         handle = withUnsafeMutableBytes(of: &slices) { raw in
@@ -44,20 +46,20 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     }
 
     /// A message that is `memory`, which is not copied.
-    package init(_ memory: consuming SliceMemory) {
-        var slice = memory.take()
+    package init(_ memory: consuming OwnedBytes) {
+        var slice = grpc_slice(owning: memory)
         handle = grpc_raw_byte_buffer_create(&slice, 1)
         grpc_slice_unref(slice)
     }
 
-    /// Gives the C buffer up: whoever takes it destroys it.
+    /// Gives the C buffer away: its new owner destroys it.
     consuming func release() -> UnsafeMutablePointer<grpc_byte_buffer> {
         let released = handle
         discard self
         return released
     }
 
-    /// Bytes of the message.
+    /// How many bytes the message has.
     package var count: Int {
         grpc_byte_buffer_length(handle)
     }
@@ -65,7 +67,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     /// Whether the message is compressed, by an algorithm that the core knows.
     package var isCompressed: Bool { dcf_byte_buffer_is_compressed(handle) != 0 }
 
-    /// Why the message was kept away, if it was: it is compressed, or this is what stands in its place.
+    /// Why the message was refused, if it was: it is compressed, or this is the short message that replaced it.
     package var refusal: MessageRefusal? {
         if isCompressed { return .compressed }
         guard segmentCount > 0 else { return nil }
@@ -100,5 +102,41 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
             }
             initialized = offset
         }
+    }
+}
+
+extension grpc_slice {
+    /// A slice with new memory, which `fill` writes.
+    init(count: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+        self = grpc_slice_malloc(count)
+        guard let start = dcf_slice_start_mutable(&self) else { return }
+        fill(UnsafeMutableRawBufferPointer(start: start, count: count))
+    }
+
+    init(_ string: String) {
+        var string = string
+        self = string.withUTF8 { grpc_slice_from_copied_buffer(UnsafeRawPointer($0.baseAddress), $0.count) }
+    }
+
+    /// A slice of the literal's memory, which is not copied.
+    init(_ literal: StaticString) {
+        self = grpc_slice_from_static_buffer(literal.utf8Start, literal.utf8CodeUnitCount)
+    }
+
+    /// A slice that is `memory`, which is not copied.
+    init(owning memory: consuming OwnedBytes) {
+        let count = memory.count
+        self = grpc_slice_new(memory.release(), count) { free($0) }
+    }
+
+    init(copying bytes: UnsafeRawBufferPointer) {
+        self = grpc_slice_from_copied_buffer(bytes.baseAddress, bytes.count)
+    }
+
+    /// A copy of the slice's bytes as text. Bytes that are not UTF-8 are replaced.
+    var text: String {
+        var copy = self
+        let length = dcf_slice_length(&copy)
+        return String(decoding: UnsafeBufferPointer(start: dcf_slice_start(&copy), count: length), as: UTF8.self)
     }
 }

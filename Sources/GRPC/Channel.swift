@@ -1,16 +1,18 @@
 internal import CGRPC
+internal import Platform
 internal import Synchronization
 
-/// A client's connection to a server, plain text. Calls of one channel share its one connection.
+/// A client's connection to a server, without encryption. All calls of a channel share its one connection. Any task may
+/// use it.
 package final class Channel: @unchecked Sendable {
-    // @unchecked: the core's channel may be used from any thread; it is destroyed once, with the channel.
+    // @unchecked: the core's channel may be used from any thread, and `close` destroys it once.
     private let handle: OpaquePointer
     private let queue: CompletionQueue
     private let isClosed = Atomic<Bool>(false)
 
     /// - Parameters:
     ///   - target: `HOST:PORT`.
-    ///   - maxMessageBytes: the largest reply that is accepted; -1 for any.
+    ///   - maxMessageBytes: the largest reply that is accepted; -1 accepts any.
     package init(target: String, maxMessageBytes: Int = -1) {
         _ = Core.started
         queue = CompletionQueue(name: "grpc-client", threads: 1)
@@ -37,16 +39,16 @@ package final class Channel: @unchecked Sendable {
         close()
     }
 
-    /// Ends the connection. Calls must have ended before.
+    /// Ends the connection. All calls must have ended.
     package func close() {
         guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
         grpc_channel_destroy(handle)
         queue.shutdown()
     }
 
-    /// One request, one reply.
+    /// Sends one request and returns its one reply.
     ///
-    /// - Parameter timeout: DEADLINE_EXCEEDED after it; nil waits for ever.
+    /// - Parameter timeout: after this time the call ends with DEADLINE_EXCEEDED; nil waits for ever.
     package func unary(
         _ method: String, _ request: [UInt8], metadata: Metadata = Metadata(), timeout: Duration? = nil
     ) async throws(Status) -> [UInt8] {
@@ -60,7 +62,7 @@ package final class Channel: @unchecked Sendable {
         return reply
     }
 
-    /// Begins a call of any kind.
+    /// Begins a call with any number of messages.
     package func call(
         _ method: String, metadata: Metadata = Metadata(), timeout: Duration? = nil
     ) throws(Status) -> ClientCall {

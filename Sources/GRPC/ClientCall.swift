@@ -1,11 +1,11 @@
 internal import CGRPC
-internal import Locks
+internal import Platform
 
-/// A client's call: any number of messages each way. One task sends and one receives at a time.
+/// A client's call with any number of messages each way. One task may send and one may receive at a time.
 package final class ClientCall: @unchecked Sendable {
-    // @unchecked: the storage is written by the core alone, and read after the event that says so.
+    // @unchecked: only the core writes the storage, and it is read after the event that says so.
     private let storage: UnsafeMutablePointer<dcf_client_storage>
-    /// Keeps the queue alive until the call is gone.
+    /// Keeps the queue alive as long as the call.
     private let channel: Channel
     private let outcome = Lock(Outcome())
 
@@ -76,8 +76,7 @@ package final class ClientCall: @unchecked Sendable {
 
     /// Sends one message, and returns when the core has taken it.
     ///
-    /// - Throws: the call's status, when it has ended and that is known. What is sent to a call that has ended goes
-    ///   nowhere.
+    /// - Throws: the call's status, where the call is known to have ended. A message to a call that has ended is lost.
     package func send(_ message: [UInt8]) async throws(Status) {
         let buffer = ByteBuffer(message).release()
         let success = await cancelling {
@@ -87,7 +86,7 @@ package final class ClientCall: @unchecked Sendable {
         if !success { try checkStatus() }
     }
 
-    /// Says that nothing more will be sent.
+    /// Tells the server that no more messages will come.
     package func closeSend() async throws(Status) {
         let success = await cancelling {
             await withContinuationTag { dcf_client_close_send(storage.pointee.call, $0) }
@@ -95,8 +94,8 @@ package final class ClientCall: @unchecked Sendable {
         if !success { try checkStatus() }
     }
 
-    /// The call has ended before the server had everything. The core tells its status only when all messages that came
-    /// are received: it is not waited for here, `receive` throws it in its turn.
+    /// Throws the status where it is known. The call has ended before the server had everything. The core tells the
+    /// status only when all messages have been received, so this does not wait for it: `receive` throws it in its turn.
     private func checkStatus() throws(Status) {
         let status = outcome.withLock { $0.status }
         if let status, status.code != .ok { throw status }
@@ -104,7 +103,7 @@ package final class ClientCall: @unchecked Sendable {
 
     /// The next message; nil when the call has ended with OK.
     ///
-    /// - Throws: the status, when the call has ended otherwise.
+    /// - Throws: the status, when the call has ended with another one.
     package func receive() async throws(Status) -> [UInt8]? {
         let slot = UnsafeMutablePointer<UnsafeMutablePointer<grpc_byte_buffer>?>.allocate(capacity: 1)
         slot.initialize(to: nil)
@@ -120,12 +119,12 @@ package final class ClientCall: @unchecked Sendable {
         return nil
     }
 
-    /// Leaves the call; what waits for it is told CANCELLED.
+    /// Cancels the call; tasks that wait for it get CANCELLED.
     package func cancel() {
         grpc_call_cancel(storage.pointee.call, nil)
     }
 
-    /// The core waits as long as the call lives: a cancelled task ends the call.
+    /// Ends the call when the task is cancelled: the core itself waits as long as the call lives.
     private func cancelling(_ wait: () async -> Bool) async -> Bool {
         await withTaskCancellationHandler {
             await wait()
@@ -153,7 +152,7 @@ package final class ClientCall: @unchecked Sendable {
 
         override func complete(event: UInt8, success: Bool) {
             let storage = call.storage.pointee
-            let code = Status.Code(rawValue: UInt32(bitPattern: storage.status.rawValue)) ?? .unknown
+            let code = StatusCode(rawValue: UInt32(bitPattern: storage.status.rawValue)) ?? .unknown
             call.end(Status(code, storage.details.text, metadata: Metadata(copying: storage.trailing)))
         }
     }

@@ -1,22 +1,27 @@
 internal import CGRPC
+internal import Glibc
+internal import Platform
+internal import Synchronization
 
 /// A completion queue of the core with the threads that drain it.
 ///
-/// `shutdown()` ends it: after every tag has been completed the threads return, and the last of them and of this object
-/// destroys the C queue.
+/// `shutdown()` ends it: the threads return once every tag has been completed, and the last owner destroys the C queue.
+/// Any thread may use it.
 ///
-/// One that has a helper is drained by a second thread while there is enough to do for two. With both at a single call
-/// after another, the one that wakes up wakes the other to watch the connections in its place before it reads, which was
-/// measured to take a tenth of such a call's time.
+/// A queue with a helper is drained by a second thread while there is enough work for two. With only one call at a
+/// time, two threads would cost time: the thread that wakes up first wakes the other to watch the connections in its
+/// place, which was measured to take a tenth of such a call's time.
 package final class CompletionQueue: Sendable {
     private let core: CoreQueue
     private let threads: [Thread]
     private let helper: Helper?
 
-    /// - Parameter threads: how many threads drain it; 0 for a queue of finished work that is drained by `drain()`
-    ///   alone, and does nothing for the connections.
-    /// - Parameter needsHelper: whether there is enough to do for another thread; asked often, from several threads. Nil for no
-    ///   such thread.
+    /// - Parameters:
+    ///   - name: the threads' name.
+    ///   - threads: how many threads drain it. 0 makes a queue for events of finished work: only `drain()` drains it,
+    ///     and it takes no part in the input and output of connections.
+    ///   - needsHelper: whether there is enough work for another thread. It is asked often, from several threads. Nil
+    ///     makes no such thread.
     package init(name: String, threads count: Int, needsHelper: (@Sendable () -> Bool)? = nil) {
         _ = Core.started
         let made = count == 0 ? dcf_completion_queue_create_quiet() : grpc_completion_queue_create_for_next(nil)
@@ -44,7 +49,8 @@ package final class CompletionQueue: Sendable {
 
     var handle: OpaquePointer { core.handle }
 
-    /// The C queue. Its threads own it too: the last reference to a channel, and with it to its queue, may go on one of them.
+    /// The C queue. The threads own it too: the last reference to a channel, and to its queue, may be dropped on one of
+    /// them.
     private final class CoreQueue: @unchecked Sendable {
         // @unchecked: the core's queue may be used from any thread.
         let handle: OpaquePointer
@@ -58,9 +64,11 @@ package final class CompletionQueue: Sendable {
         }
     }
 
+    /// The body of a thread: completes tags until the queue ends.
+    ///
     /// - Parameter afterEach: called after each event.
     private static func run(_ queue: CoreQueue, afterEach: () -> Void = {}) {
-        // Never times out: the queue's end is an event of its own.
+        // No timeout is needed: the queue's end is an event.
         let never = gpr_inf_future(GPR_CLOCK_MONOTONIC)
         while true {
             let event = grpc_completion_queue_next(queue.handle, never, nil)
@@ -74,7 +82,7 @@ package final class CompletionQueue: Sendable {
         }
     }
 
-    /// Completes what is complete already, on this thread, and returns.
+    /// Completes on this thread every tag that has its answer, and returns.
     package func drain() {
         let past = gpr_inf_past(GPR_CLOCK_MONOTONIC)
         while true {
@@ -84,7 +92,8 @@ package final class CompletionQueue: Sendable {
         }
     }
 
-    /// Ends the queue and waits for its threads, except on one of them. Whatever posts to it must have ended before (a server, its calls).
+    /// Ends the queue and waits for its threads, except when called on one of them. The server and the calls that use
+    /// the queue must have ended.
     package func shutdown() {
         grpc_completion_queue_shutdown(handle)
         guard !threads.isEmpty else {
@@ -94,4 +103,109 @@ package final class CompletionQueue: Sendable {
         helper?.stop()
         for thread in threads { thread.join() }
     }
+}
+
+extension CompletionQueue {
+    /// Decides when the second thread of a queue works, and when it rests.
+    final class Helper: @unchecked Sendable {
+        // @unchecked: only the helping thread uses `idleEvents`; the rest is thread-safe.
+
+        /// After how many events in a row that one thread could have handled the helper rests.
+        private static let idleEventsMax = 64
+
+        private let isNeeded: @Sendable () -> Bool
+        private let isResting = Atomic<Bool>(true)
+        private let isStopping = Atomic<Bool>(false)
+        private let wakeup = Semaphore()
+        private var idleEvents = 0
+
+        init(isNeeded: @escaping @Sendable () -> Bool) {
+            self.isNeeded = isNeeded
+        }
+
+        /// Ends the rest if there is enough work. Called on the queue's other threads.
+        @inline(__always)
+        func wakeIfNeeded() {
+            guard isResting.load(ordering: .relaxed), isNeeded() else { return }
+            wake()
+        }
+
+        /// Ends the rest for good.
+        func stop() {
+            isStopping.store(true, ordering: .sequentiallyConsistent)
+            wake()
+        }
+
+        private func wake() {
+            if isResting.exchange(false, ordering: .acquiringAndReleasing) { wakeup.post() }
+        }
+
+        /// Called on the helping thread after each event.
+        @inline(__always)
+        func restUnlessNeeded() {
+            guard !isNeeded() else {
+                idleEvents = 0
+                return
+            }
+            idleEvents += 1
+            guard idleEvents >= Self.idleEventsMax else { return }
+            idleEvents = 0
+            isResting.store(true, ordering: .sequentiallyConsistent)
+            rest()
+        }
+
+        /// Waits until it is woken. Called on the helping thread.
+        func rest() {
+            // `stop` may have seen the thread at work and then does not post.
+            if isStopping.load(ordering: .sequentiallyConsistent) { return isResting.store(false, ordering: .relaxed) }
+            wakeup.wait()
+        }
+    }
+}
+
+/// Waits for the core to do something that it was asked to do. Subclasses handle the answer in
+/// ``complete(event:success:)``.
+///
+/// A tag becomes a pointer when the core is asked, which retains it, and an object again when the answer comes, which
+/// releases it. So everything that the core may still use lives long enough. One object may wait for several things at
+/// a time: the event's number tells them apart, and travels in the low bits of the pointer.
+package class CompletionTag {
+    package init() {}
+
+    /// Handles the answer to the request `event`. Runs on a thread of the completion queue and must not block.
+    ///
+    /// - Parameter success: false when the call or the server has ended instead.
+    package func complete(event: UInt8, success: Bool) {
+        preconditionFailure("\(type(of: self)) does not complete")
+    }
+
+    /// The low bits that hold the event. Heap objects are aligned to 16 bytes, so these bits of their addresses are 0.
+    private static let eventMask: UInt = 0b111
+
+    /// The pointer to give to the core. It retains the tag until `redeem` or `forget`.
+    final func tag(event: UInt8) -> UnsafeMutableRawPointer? {
+        let address = UInt(bitPattern: Unmanaged.passRetained(self).toOpaque())
+        return UnsafeMutableRawPointer(bitPattern: address | UInt(event))
+    }
+
+    /// Turns a pointer back into its tag, and completes it.
+    static func redeem(_ pointer: UnsafeMutableRawPointer, success: Bool) {
+        let address = UInt(bitPattern: pointer)
+        guard let object = UnsafeRawPointer(bitPattern: address & ~eventMask) else { return }
+        let tag = Unmanaged<CompletionTag>.fromOpaque(object).takeRetainedValue()
+        tag.complete(event: UInt8(address & eventMask), success: success)
+    }
+
+    /// Releases the tag of a pointer that the core refused.
+    static func forget(_ pointer: UnsafeMutableRawPointer?) {
+        let address = UInt(bitPattern: pointer)
+        guard let object = UnsafeRawPointer(bitPattern: address & ~eventMask) else { return }
+        Unmanaged<CompletionTag>.fromOpaque(object).release()
+    }
+}
+
+/// The C core's global state. It is initialized once, before the first queue, server or channel, and kept until the
+/// process ends: to shut it down while another thread still uses it is not safe.
+enum Core {
+    static let started: Void = grpc_init()
 }

@@ -1,7 +1,7 @@
 internal import CGRPC
-internal import Locks
+internal import Platform
 
-/// The bridge from the core to async code: a tag that resumes one continuation.
+/// The bridge from the core to async code: a tag that resumes one continuation when the core answers.
 final class ContinuationTag: CompletionTag {
     private var continuation: CheckedContinuation<Bool, Never>?
 
@@ -21,8 +21,8 @@ final class ContinuationTag: CompletionTag {
 
 /// Asks the core for something and waits for the answer.
 ///
-/// - Parameter ask: starts a batch under the tag it gets.
-/// - Returns: whether it succeeded; also false when the core refused to start.
+/// - Parameter ask: starts a batch with the tag that it gets.
+/// - Returns: whether the batch succeeded. It is also false when the core refused to start it.
 func withContinuationTag(_ ask: (UnsafeMutableRawPointer?) -> grpc_call_error) async -> Bool {
     await withCheckedContinuation { continuation in
         let pointer = ContinuationTag(continuation).tag(event: 0)

@@ -1,6 +1,7 @@
 internal import CGRPC
 
-/// Key-value pairs beside a message, in order. Keys are lower-case; one that ends in `-bin` carries bytes.
+/// The metadata of a call: pairs of keys and values, in order. Keys are in lower case; a key that ends in `-bin` has
+/// bytes as its value. A value type.
 package struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     package var pairs: [(key: String, value: String)]
 
@@ -16,12 +17,12 @@ package struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         pairs = (0..<array.count).map { (key: array.metadata[$0].key.text, value: array.metadata[$0].value.text) }
     }
 
-    /// The size by HTTP/2's measure (RFC 9113, 10.5.1): a pair counts as its name, its value and 32 bytes.
+    /// The size by HTTP/2's measure (RFC 9113, 10.5.1): each pair counts its name, its value and 32 bytes.
     package var bytes: Int {
         pairs.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count + 32 }
     }
 
-    /// The first value of a key; setting replaces every value of it.
+    /// The first value of a key. Setting it replaces every value of the key.
     package subscript(key: String) -> String? {
         get { pairs.first { $0.key == key }?.value }
         set {

@@ -1,13 +1,14 @@
 internal import CGRPC
+internal import Platform
 internal import Synchronization
 
-/// A server of the core: no listener of its own, connections come through ``adopt(_:)``.
+/// A server of the core. It has no listener: connections come through ``adopt(_:)``.
 ///
-/// Life: `init`, any number of `register`, `start`, `adopt`, then `shutdown` and, when its calls are done or out of
-/// time, `cancelAllCalls`. Two kinds of calls come out of it: those of a registered method go to its handler on the
-/// queue's thread (the hot path), all others come through ``calls``.
+/// Its life: `init`, any number of `register`, `start`, `adopt`, then `shutdown` and, when its calls have ended or are
+/// out of time, `cancelAllCalls`. A call of a registered method goes to the method's handler on the queue's thread,
+/// which is the hot path. All other calls come through ``calls``.
 package final class Server: @unchecked Sendable {
-    // @unchecked: the core's server may be used from any thread; the rest is set before `start`.
+    // @unchecked: the core's server may be used from any thread; everything else is set before `start`.
     let handle: OpaquePointer
     let queue: CompletionQueue
     let connections: Connections
@@ -15,11 +16,17 @@ package final class Server: @unchecked Sendable {
     private var methods: [UnaryMethod] = []
     private var streamingMethods: [StreamingMethod] = []
 
-    /// The calls of methods that are not registered. They end when the server shuts down.
+    /// How many streams of one method, and how many calls of methods that are not registered, may arrive before the
+    /// first of them is handled.
+    private static let streamDepth = 8
+
+    /// The calls of methods that are not registered. The stream ends when the server shuts down.
     package let calls: AsyncStream<ServerCall>
     let arrived: AsyncStream<ServerCall>.Continuation
 
-    /// - Parameter connections: those that `adopt` is given the sockets of.
+    /// - Parameters:
+    ///   - queue: brings the arrival of each call.
+    ///   - connections: counts the connections that `adopt` gets.
     package init(configuration: ServerConfiguration, queue: CompletionQueue, connections: Connections) {
         _ = Core.started
         let quota = grpc_resource_quota_create("dcf")
@@ -40,11 +47,12 @@ package final class Server: @unchecked Sendable {
             dcf_arg_int(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20),
             dcf_arg_int(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 20),
             dcf_arg_int(GRPC_ARG_TCP_READ_CHUNK_SIZE, 64 << 10),
-            // Deadlines are the gateway's: it also tells the watcher. The others cost time on each call for nothing.
+            // The gateway keeps the deadlines itself, since it also tells them to the watcher. The other two would cost
+            // time on each call for nothing.
             dcf_arg_int(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
             dcf_arg_int(GRPC_ARG_ENABLE_CHANNELZ, 0),
             dcf_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
-            // The core unpacks first and asks for the size afterwards.
+            // The core would unpack a message before it checks its size.
             dcf_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         ]
         handle = arguments.withUnsafeBufferPointer { buffer in
@@ -67,11 +75,13 @@ package final class Server: @unchecked Sendable {
         grpc_server_destroy(handle)
     }
 
-    /// Names a method whose calls, each with its one request, go to `handler` on a thread of the queue. Before `start`.
+    /// Registers a method with one request and one reply, before `start`. Its calls go to `handler` on a thread of the
+    /// queue.
     ///
     /// - Parameters:
     ///   - path: `/package.Service/Method`.
-    ///   - boundTo: the queue that the calls' own events go to.
+    ///   - boundTo: the queue that gets the calls' events after their arrival: finished, or left by the client. It may
+    ///     be another queue than the server's, so that the thread that answers a call also frees it.
     ///   - handler: must not block.
     package func register(
         _ path: String, boundTo bound: CompletionQueue, handler: @escaping @Sendable (UnaryCall) -> Void
@@ -86,11 +96,11 @@ package final class Server: @unchecked Sendable {
                 handler: handler))
     }
 
-    /// Names a method whose calls have any number of messages each way. Before `start`.
+    /// Registers a method with any number of messages each way, before `start`.
     ///
     /// - Parameters:
     ///   - path: `/package.Service/Method`.
-    ///   - serve: makes the one who serves a call; runs on a thread of the queue, and must not block.
+    ///   - serve: makes the handler of a call. It runs on a thread of the queue and must not block.
     package func registerStreaming(
         _ path: String, serve: @escaping @Sendable (StreamingCall) -> any StreamingCallHandler
     ) {
@@ -103,19 +113,19 @@ package final class Server: @unchecked Sendable {
 
     /// Begins to take calls.
     ///
-    /// - Parameter depth: how many calls of a method may arrive before the first of them is looked at.
+    /// - Parameter depth: how many calls of a method with one request may arrive before the first of them is handled.
     package func start(depth: Int = 64) {
         grpc_server_start(handle)
         for method in methods {
             for _ in 0..<depth { method.post() }
         }
         for method in streamingMethods {
-            for _ in 0..<8 { method.post() }
+            for _ in 0..<Self.streamDepth { method.post() }
         }
-        for _ in 0..<8 { ServerCall.post(on: self) }
+        for _ in 0..<Self.streamDepth { ServerCall.post(on: self) }
     }
 
-    /// Takes over a connected, non-blocking socket.
+    /// Adds a connection by its connected, non-blocking socket, which the server owns from now on.
     package func adopt(_ descriptor: Int32) {
         grpc_server_add_channel_from_fd(handle, descriptor, credentials)
     }
@@ -129,7 +139,7 @@ package final class Server: @unchecked Sendable {
         }
     }
 
-    /// Ends every call under way with CANCELLED, and so also a `shutdown` that waits for them.
+    /// Ends every call under way with CANCELLED. A `shutdown` that waits for them then returns.
     package func cancelAllCalls() {
         grpc_server_cancel_all_calls(handle)
     }
@@ -138,5 +148,36 @@ package final class Server: @unchecked Sendable {
 extension Duration {
     var milliseconds: Int32 {
         Int32(clamping: nanosecondsClamped / 1_000_000)
+    }
+}
+
+/// The bounds that the core itself enforces: a last line behind the gateway's own limits. A value.
+package struct ServerConfiguration: Sendable {
+    /// The largest message that the core reads, in bytes. It is a little above the gateway's own limit, so that the
+    /// caller gets the gateway's answer.
+    package var maxReceiveBytes: Int
+    /// The most metadata of a call, in bytes. Above it the core (1.51) ends the whole connection with all calls on it,
+    /// so it must be far above the gateway's own limit.
+    package var maxMetadataBytes: Int
+    /// The most calls at a time on one connection.
+    package var maxStreamsPerConnection: Int
+    /// What the core may hold in buffers for all connections together, in bytes.
+    package var memoryQuotaBytes: Int
+    /// After how much silence a peer is asked whether it is still there.
+    package var keepaliveTime: Duration
+    /// How long a peer may take to answer that.
+    package var keepaliveTimeout: Duration
+
+    package init(
+        maxReceiveBytes: Int, maxMetadataBytes: Int = 64 << 10, maxStreamsPerConnection: Int = 100,
+        memoryQuotaBytes: Int = 1 << 30, keepaliveTime: Duration = .seconds(20),
+        keepaliveTimeout: Duration = .seconds(10)
+    ) {
+        self.maxReceiveBytes = maxReceiveBytes
+        self.maxMetadataBytes = maxMetadataBytes
+        self.maxStreamsPerConnection = maxStreamsPerConnection
+        self.memoryQuotaBytes = memoryQuotaBytes
+        self.keepaliveTime = keepaliveTime
+        self.keepaliveTimeout = keepaliveTimeout
     }
 }

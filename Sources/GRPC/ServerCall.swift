@@ -1,12 +1,12 @@
 internal import CGRPC
-internal import Locks
+package import Platform
 internal import Synchronization
 
-/// A call for async code: any number of messages each way.
+/// A server's call for async code, with any number of messages each way.
 ///
-/// One task receives and one sends at a time. It must be finished exactly once.
+/// One task may receive and one may send at a time. It must be finished exactly once.
 package final class ServerCall: CoreCall, @unchecked Sendable {
-    // @unchecked: the storage is written by the core alone, and read after the event that says so.
+    // @unchecked: only the core writes the storage, and it is read after the event that says so.
 
     private enum Event {
         static let arrived: UInt8 = 0
@@ -22,7 +22,7 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
         var waiter: CheckedContinuation<Void, Never>?
     }
 
-    /// `/package.Service/Method`.
+    /// The path of the call's method: `/package.Service/Method`.
     package private(set) var method = ""
     package private(set) var metadata = Metadata()
     package private(set) var deadline = MonotonicTime.never
@@ -83,7 +83,7 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
         }
     }
 
-    /// The next message; nil when the client has sent all it had, or has left.
+    /// The next message; nil when the client will send no more, or has left.
     ///
     /// - Throws: why the message was refused.
     package func receive() async throws(MessageRefusal) -> [UInt8]? {
@@ -99,9 +99,10 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
         return success ? buffer.bytes : nil
     }
 
-    /// Sends one message, and returns when the core has taken it: a slow client so slows the sender.
+    /// Sends one message, and returns when the core has taken it, so that a slow client slows the sender.
     ///
-    /// - Throws: CANCELLED when the client has left, RESOURCE_EXHAUSTED when there is no room for what it does not take.
+    /// - Throws: CANCELLED when the client has left, RESOURCE_EXHAUSTED when earlier messages that it has not read
+    ///   leave no room.
     package func send(_ message: [UInt8]) async throws(Status) {
         guard let sent = server.connections.begin(reply: message.count, on: storage.pointee.call) else {
             throw Status.repliesNotTaken(server.connections)
@@ -116,7 +117,7 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
         guard success else { throw Status(.cancelled, "the caller has left") }
     }
 
-    /// Ends the call.
+    /// Ends the call, and returns when the core has taken the status.
     package func finish(_ status: Status) async {
         prepare(status)
         let initial = sentInitial.exchange(true, ordering: .relaxed) ? 0 : 1

@@ -1,11 +1,11 @@
 internal import CGRPC
-internal import Locks
+package import Platform
 internal import Synchronization
 
-/// A call with one request and one reply, on the hot path: no task, no continuation.
+/// A server's call with one request and one reply. It is made for the hot path: it uses no task and no continuation.
 ///
-/// It comes to its method's handler with the whole request. It must be finished exactly once, from any thread. It owns
-/// all that the core may touch until the last of its events is complete.
+/// Its method's handler gets it with the whole request. It must be finished exactly once, from any thread. It owns all
+/// memory that the core may use until the last of its events is complete.
 package final class UnaryCall: CoreCall, @unchecked Sendable {
     // @unchecked: `finish` and `watchClose` are each called once; the core synchronises sends and receives separately.
 
@@ -17,7 +17,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
 
     private let method: UnaryMethod
     private var onClose: (@Sendable () -> Void)?
-    /// The reply, as it was counted.
+    /// The count of the reply among the connections' replies.
     private var sent: SentBytes?
 
     init(method: UnaryMethod) {
@@ -27,7 +27,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
     package override func complete(event: UInt8, success: Bool) {
         switch event {
         case Event.arrived:
-            // Not a call: the server shuts down.
+            // Without success this is not a call: the server shuts down.
             guard success else { return }
             method.arrived(self)
         case Event.closed:
@@ -42,7 +42,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         }
     }
 
-    /// Takes the request out; nil when the client closed without sending one.
+    /// Removes and returns the request; nil when the client sent none.
     package func takeRequest() -> ByteBuffer? {
         guard let message = storage.pointee.message else { return nil }
         storage.pointee.message = nil
@@ -54,8 +54,9 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         MonotonicTime(core: storage.pointee.deadline)
     }
 
-    /// Has `body` called, on a thread of the queue, when the client leaves before the call is finished. Once a call, as
-    /// it costs a batch of its own.
+    /// Has `body` called if the client leaves before the call is finished. It runs on the thread that drains the bound
+    /// queue: where that queue has no thread of its own, any thread that drains it. Called at most once for a call; it
+    /// costs one more batch.
     package func watchClose(_ body: @escaping @Sendable () -> Void) {
         assertNoLockIsHeld()
         onClose = body
@@ -63,8 +64,8 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         if dcf_watch_close(storage, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
     }
 
-    /// Answers with OK and `message`; with RESOURCE_EXHAUSTED when there is no room for it, as the client has not taken what it
-    /// was sent before.
+    /// Answers with OK and `message`. Where earlier replies that clients have not read leave no room for it, the answer
+    /// is RESOURCE_EXHAUSTED.
     package func finish(_ message: consuming ByteBuffer) {
         guard let counted = method.connections.begin(reply: message.count, on: storage.pointee.call) else {
             return finish(Status.repliesNotTaken(method.connections))
@@ -80,12 +81,128 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         send(status.code)
     }
 
-    private func send(_ code: Status.Code) {
+    private func send(_ code: StatusCode) {
         assertNoLockIsHeld()
         let tag = tag(event: Event.finished)
         guard dcf_finish(storage, 1, code.rawValue, tag) != GRPC_CALL_OK else { return }
         CompletionTag.forget(tag)
         if let sent { method.connections.end(sent, isSent: false) }
         sent = nil
+    }
+}
+
+/// A registered method of a ``Server``: it keeps asking the core for calls, and hands each call to the handler.
+final class UnaryMethod: @unchecked Sendable {
+    // @unchecked: everything is constant, and the core's pointers may be used from any thread.
+    private let server: OpaquePointer
+    private let method: UnsafeMutableRawPointer
+    /// Gets the events of the calls after their arrival.
+    private let bound: CompletionQueue
+    /// Gets the arrivals.
+    private let notified: CompletionQueue
+    let connections: Connections
+    private let handler: @Sendable (UnaryCall) -> Void
+
+    init(
+        server: OpaquePointer, method: UnsafeMutableRawPointer, bound: CompletionQueue, notified: CompletionQueue,
+        connections: Connections, handler: @escaping @Sendable (UnaryCall) -> Void
+    ) {
+        self.server = server
+        self.method = method
+        self.bound = bound
+        self.notified = notified
+        self.connections = connections
+        self.handler = handler
+    }
+
+    /// Asks the core for one more call.
+    func post() {
+        let call = UnaryCall(method: self)
+        let tag = call.tag(event: UnaryCall.Event.arrived)
+        let error = dcf_request_registered(server, method, 1, call.storage, bound.handle, notified.handle, tag)
+        if error != GRPC_CALL_OK { CompletionTag.forget(tag) }
+    }
+
+    func arrived(_ call: UnaryCall) {
+        post()
+        handler(call)
+    }
+}
+
+/// The base of all calls that a server takes (``UnaryCall``, ``StreamingCall``, ``ServerCall``): the memory that the
+/// core reads and writes while a call is under way, the caller's metadata, and the metadata that goes back.
+package class CoreCall: CompletionTag {
+    final let storage: UnsafeMutablePointer<dcf_call_storage>
+
+    override init() {
+        storage = .allocate(capacity: 1)
+        dcf_call_storage_init(storage)
+    }
+
+    deinit {
+        dcf_call_storage_destroy(storage)
+        storage.deallocate()
+    }
+
+    /// Calls `body` for each pair of the caller's metadata. The memory is valid only until `body` returns.
+    package final func forEachMetadata(_ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void)
+    {
+        let array = storage.pointee.metadata
+        for index in 0..<array.count {
+            let entry = array.metadata + index
+            withUnsafePointer(to: &entry.pointee.key) { key in
+                withUnsafePointer(to: &entry.pointee.value) { value in
+                    body(
+                        UnsafeRawBufferPointer(start: dcf_slice_start(key), count: dcf_slice_length(key)),
+                        UnsafeRawBufferPointer(start: dcf_slice_start(value), count: dcf_slice_length(value)))
+                }
+            }
+        }
+    }
+
+    /// Adds a pair to the trailing metadata, before the call is finished. With a key or a value that gRPC does not
+    /// allow, the call could not be finished.
+    package final func addTrailer(_ key: StaticString, _ value: UnsafeRawBufferPointer) {
+        dcf_call_storage_add_trailing(storage, grpc_slice(key), grpc_slice(copying: value))
+    }
+
+    /// Adds a pair to the trailing metadata, with a copy of the key.
+    package final func addTrailer(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        dcf_call_storage_add_trailing(storage, grpc_slice(copying: key), grpc_slice(copying: value))
+    }
+
+    /// Adds a pair to the initial metadata, two at most, before anything is sent.
+    package final func addInitial(_ key: StaticString, _ value: UnsafeRawBufferPointer) {
+        dcf_call_storage_add_initial(storage, grpc_slice(key), grpc_slice(copying: value))
+    }
+
+    /// Stores the status's message and metadata, which are sent when the call is finished.
+    final func prepare(_ status: Status) {
+        storage.pointee.status_message = grpc_slice(status.boundedMessage)
+        // This tells a client that compresses what to do instead. It is in the trailers because the core sends no
+        // initial metadata with a status alone.
+        if status.code == .unimplemented {
+            dcf_call_storage_add_trailing(
+                storage, grpc_slice("grpc-accept-encoding" as StaticString), grpc_slice("identity" as StaticString))
+        }
+        for (key, value) in status.metadata.pairs {
+            dcf_call_storage_add_trailing(storage, grpc_slice(key), grpc_slice(value))
+        }
+    }
+}
+
+extension MonotonicTime {
+    /// Converts a deadline of the core.
+    init(core deadline: gpr_timespec) {
+        let infinite = gpr_inf_future(deadline.clock_type)
+        guard gpr_time_cmp(deadline, infinite) < 0 else {
+            self = .never
+            return
+        }
+        let monotonic = gpr_convert_clock_type(deadline, GPR_CLOCK_MONOTONIC)
+        // 285 years either way: they stay within 64 bits of nanoseconds.
+        let seconds = min(max(monotonic.tv_sec, -9_000_000_000), 9_000_000_000)
+        let corrected = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        self.init(nanoseconds: corrected.overflow ? .max : corrected.partialValue &+ Int64(monotonic.tv_nsec))
     }
 }

@@ -1,30 +1,60 @@
-/// The paths of every RPC that a gateway serves, as they stand in a call's `:path`.
-package enum GatewayMethod {
-    package static let invoke = "/pb.Gateway/Invoke"
-    package static let invokes = "/pb.Gateway/Invokes"
-    package static let invokeBytes = "/pb.Gateway/InvokeBytes"
+/// The RPCs that a gateway serves. The raw value is the path as in a call's `:path`.
+package enum GatewayMethod: String, CaseIterable, Sendable {
+    case invoke = "/pb.Gateway/Invoke"
+    case invokes = "/pb.Gateway/Invokes"
+    case invokeBytes = "/pb.Gateway/InvokeBytes"
 
-    package static let list = "/pb.Gateway/List"
-    package static let deploy = "/pb.Gateway/Deploy"
-    package static let update = "/pb.Gateway/Update"
-    package static let delete = "/pb.Gateway/Delete"
-    package static let getMeta = "/pb.Gateway/GetMeta"
-    package static let getLog = "/pb.Gateway/GetLog"
-    package static let replicaUpdate = "/pb.Gateway/ReplicaUpdate"
-    package static let info = "/pb.Gateway/Info"
-    package static let healthCheck = "/pb.Gateway/HealthCheck"
+    case list = "/pb.Gateway/List"
+    case deploy = "/pb.Gateway/Deploy"
+    case update = "/pb.Gateway/Update"
+    case delete = "/pb.Gateway/Delete"
+    case getMeta = "/pb.Gateway/GetMeta"
+    case getLog = "/pb.Gateway/GetLog"
+    case replicaUpdate = "/pb.Gateway/ReplicaUpdate"
+    case info = "/pb.Gateway/Info"
+    case healthCheck = "/pb.Gateway/HealthCheck"
 
-    package static let upload = "/pb.Gateway/Upload"
-    package static let deployWatch = "/pb.Gateway/DeployWatch"
-    package static let followLog = "/pb.Gateway/FollowLog"
-    package static let restart = "/pb.Gateway/Restart"
-    package static let versions = "/pb.Gateway/Versions"
-    package static let rollback = "/pb.Gateway/Rollback"
-    package static let setTraffic = "/pb.Gateway/SetTraffic"
+    case upload = "/pb.Gateway/Upload"
+    case deployWatch = "/pb.Gateway/DeployWatch"
+    case followLog = "/pb.Gateway/FollowLog"
+    case restart = "/pb.Gateway/Restart"
+    case versions = "/pb.Gateway/Versions"
+    case rollback = "/pb.Gateway/Rollback"
+    case setTraffic = "/pb.Gateway/SetTraffic"
 
-    package static let check = "/grpc.health.v1.Health/Check"
-    package static let watch = "/grpc.health.v1.Health/Watch"
+    case check = "/grpc.health.v1.Health/Check"
+    case watch = "/grpc.health.v1.Health/Watch"
 
-    package static let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
-    package static let reflectionAlpha = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    case reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+    case reflectionAlpha = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+    package var path: String { rawValue }
+
+    /// The kind of an RPC: what its caller must be allowed to do.
+    package enum Plane: Sendable {
+        /// Call functions.
+        case invoke
+        /// Change what is deployed.
+        case manage
+        /// Look at what is deployed.
+        case observe
+    }
+
+    package var plane: Plane {
+        switch self {
+        case .invoke, .invokes, .invokeBytes: .invoke
+        case .deploy, .update, .delete, .replicaUpdate, .upload, .deployWatch, .restart, .rollback, .setTraffic: .manage
+        case .list, .getMeta, .getLog, .info, .healthCheck, .followLog, .versions, .check, .watch, .reflection,
+            .reflectionAlpha:
+            .observe
+        }
+    }
+
+    /// Whether the RPC starts functions, which may take long. It is cancelled when the gateway stops.
+    package var isChange: Bool {
+        switch self {
+        case .deployWatch, .deploy, .update, .restart, .rollback, .setTraffic: true
+        default: false
+        }
+    }
 }

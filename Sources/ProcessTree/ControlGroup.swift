@@ -1,8 +1,8 @@
 import Glibc
 
-/// A control group (cgroup v2) of one tree of processes: the kernel lists and kills all that is in it.
+/// A control group (cgroup v2) of one tree of processes: the kernel lists and kills the processes in it.
 ///
-/// No controller is needed for that, and none is switched on. Whatever fails leaves the tree to its mark.
+/// That needs no controller, and none is switched on. If an operation fails, the tree's mark still finds its processes.
 package struct ControlGroup: Sendable {
     package let path: String
 
@@ -10,13 +10,13 @@ package struct ControlGroup: Sendable {
         self.path = path
     }
 
-    /// Makes it below a group that may be written to; nil where that fails.
+    /// Makes a group below a parent group that this process may write to; nil if that fails.
     package static func make(in parent: String, _ mark: ProcessMark) -> ControlGroup? {
         let path = "\(parent)/\(prefix(mark.family))\(mark.number)"
         return mkdir(path, 0o755) == 0 ? ControlGroup(path: path) : nil
     }
 
-    /// Those of a family that there are.
+    /// The existing groups of a family.
     package static func all(in parent: String, family: UInt32) -> [ControlGroup] {
         guard let folder = opendir(parent) else { return [] }
         defer { closedir(folder) }
@@ -30,13 +30,13 @@ package struct ControlGroup: Sendable {
         return found
     }
 
-    /// Moves a process in, and so all that it starts from now on; 0 is this one.
-    package func take(_ pid: Int32) { write("\(pid)", to: "cgroup.procs") }
+    /// Moves a process into the group, and with it every process that it starts from now on; 0 is this process.
+    package func add(_ pid: Int32) { write("\(pid)", to: "cgroup.procs") }
 
-    /// Ends all that is in it, at once; nothing in it can fork meanwhile.
+    /// Kills all processes in the group at once; none of them can fork meanwhile.
     package func kill() { write("1", to: "cgroup.kill") }
 
-    /// The processes in it that have not ended.
+    /// The processes in the group that have not ended.
     package var members: [Int32] {
         guard let file = fopen("\(path)/cgroup.procs", "re") else { return [] }
         defer { fclose(file) }
@@ -49,7 +49,7 @@ package struct ControlGroup: Sendable {
         return found
     }
 
-    /// Takes it away once nothing is in it.
+    /// Removes the group; fails while it has processes.
     package func remove() { rmdir(path) }
 
     private static func prefix(_ family: UInt32) -> String { "dcf-\(family)-" }

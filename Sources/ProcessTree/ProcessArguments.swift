@@ -3,7 +3,8 @@ internal import Glibc
 
 /// This process's command line.
 ///
-/// Swift finds its own beside `environ`, which a preloaded library moves when it sets a variable.
+/// Swift's `CommandLine` finds the arguments beside `environ`. A preloaded library that sets a variable moves
+/// `environ`.
 package enum ProcessArguments {
     /// The words after the program's own name.
     package static var words: [String] {

@@ -1,15 +1,18 @@
 import CLinux
 import Glibc
 
-/// Which processes of this machine carry a mark: one pass over /proc, about a microsecond a process.
+/// Finds the processes of this machine that carry a mark, in one pass over /proc: about a microsecond per process.
 package enum ProcessCensus {
-    /// So few names are read at once that a process which forks and ends, again and again, is still there when it is looked at.
+    /// Small, so that few names are read at once: a process that forks and ends again and again still exists when its
+    /// turn comes.
     private static let bufferBytes = 256
     private static let nameOffset = 19
 
-    /// Calls `body` for each process with a mark that belongs to what is looked for and has not ended, by ascending number.
+    /// Calls `body` for each process that has not ended and carries a mark for which `belongs` is true, by ascending
+    /// number.
     ///
-    /// - Parameter body: may signal the process through the descriptor, which is closed afterwards; so no other can be meant.
+    /// - Parameter body: may signal the process through the pidfd, which is closed afterwards; so no other process can
+    ///   get the signal.
     package static func each(
         where belongs: (ProcessMark) -> Bool, _ body: (_ pid: Int32, _ mark: ProcessMark, _ descriptor: Int32) -> Void
     ) {
@@ -29,7 +32,7 @@ package enum ProcessCensus {
         }
     }
 
-    /// The same for one process.
+    /// Calls `body` for one process, if it has not ended and carries a mark for which `belongs` is true.
     package static func look(
         at pid: Int32, where belongs: (ProcessMark) -> Bool,
         _ body: (_ pid: Int32, _ mark: ProcessMark, _ descriptor: Int32) -> Void
@@ -38,7 +41,7 @@ package enum ProcessCensus {
         let descriptor = dcf_pidfd_open(pid)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        // The number may be another's since the first look. A zombie can be read, and carries its mark.
+        // Another process may have the number since the first look. A zombie still carries its mark.
         guard ProcessMark.of(pid) == mark, !hasEnded(descriptor) else { return }
         body(pid, mark, descriptor)
     }

@@ -1,48 +1,50 @@
 import CLinux
 import Glibc
 
-/// The end of what a process left behind when it ended, one step after another.
+/// Ends the processes that are left when the root of their tree has ended, step by step.
 ///
-/// At first nothing is done: what ends by itself once its pipes are closed is to have the time for it. What is still there then is asked
-/// to end (SIGTERM), and what is there after that is killed, until there is nothing any more. More than a few are killed at once:
-/// they may be forking. Python's resource trackers, which remove what the dead had shared once nobody else holds their pipe, have
-/// longer than all others.
+/// First it waits: many processes end by themselves once their pipes are closed. Then it asks the rest to end
+/// (SIGTERM), and then it kills what is left until no process is there. If a tree has more than ``crowd`` processes, it
+/// kills them without waiting: they may be forking. Python's resource trackers get more time than the others: they
+/// remove the shared memory of processes that were killed, once no other process holds their pipe.
 package struct ProcessSweep {
     package enum Step: Equatable {
         case wait
-        /// Each of them gets SIGTERM, and SIGCONT so that it can hear it.
+        /// Each process gets SIGTERM, and SIGCONT so that a stopped process handles it.
         case ask
-        /// Each of them gets SIGKILL that is not a resource tracker.
+        /// Each process that is not a resource tracker gets SIGKILL.
         case killOthers
-        /// Each of them gets SIGKILL.
+        /// Each process gets SIGKILL.
         case kill
-        /// None is there.
+        /// No process is there.
         case done
-        /// The same are there after all that time: the kernel does not let go of them.
+        /// The same processes are still there after ``killNanos``: the kernel cannot end them.
         case giveUp
     }
 
-    /// How long what is left may take to end by itself, and after it was asked, in nanoseconds.
+    /// How long processes may take to end by themselves, in nanoseconds.
     package static let quietNanos: Int64 = 100_000_000
+    /// How long processes may take to end after SIGTERM, in nanoseconds.
     package static let askedNanos: Int64 = 300_000_000
-    /// The first of these after a gateway's end: replicas that work on nothing then have half a second for their own.
+    /// The time to end by themselves after a gateway's end, in nanoseconds: idle replicas then take half a second for
+    /// their exit handlers.
     package static let lastQuietNanos: Int64 = 600_000_000
-    /// How long a resource tracker may take when the others have been killed, in nanoseconds.
+    /// How long a resource tracker may take after the others have been killed, in nanoseconds.
     package static let trackerNanos: Int64 = 700_000_000
-    /// How long those that were killed may take to end, unless there are others by then.
+    /// How long killed processes may take to end, in nanoseconds; it begins again when other processes are there.
     package static let killNanos: Int64 = 5_000_000_000
-    /// More of one tree are not waited for.
+    /// A tree with more processes is killed without waiting.
     package static let crowd = 64
-    /// How often is looked, in nanoseconds.
+    /// The pause between two passes, in nanoseconds.
     package static let pauseNanos: Int64 = 5_000_000
-    /// How often is killed before anything else is done.
+    /// How many passes one killing step makes at most.
     private static let killPasses = 50
 
-    /// What the command line of a resource tracker has in it: multiprocessing's and joblib's, and what PyTorch has in its place.
+    /// Parts of the command lines of resource trackers: multiprocessing's and joblib's, and PyTorch's own.
     private static let trackers: [[UInt8]] = [Array("resource_tracker".utf8), Array("torch_shm_manager".utf8)]
 
     private let began: Int64
-    /// How long nothing is done, in nanoseconds.
+    /// How long processes may take to end by themselves, in nanoseconds.
     private let quiet: Int64
     private let isPatient: Bool
     private var isAsked = false
@@ -50,8 +52,9 @@ package struct ProcessSweep {
     private var sawSome = false
     private var isConfirmed = false
 
-    /// - Parameter isPatient: whether what is left may take its time.
-    /// - Parameter quiet: how long nothing is done, in nanoseconds.
+    /// - Parameters:
+    ///   - isPatient: whether processes get time to end by themselves; otherwise they are killed at once.
+    ///   - quiet: how long they may take to end by themselves, in nanoseconds.
     package init(at now: Int64, isPatient: Bool = true, quiet: Int64 = ProcessSweep.quietNanos) {
         began = now
         self.isPatient = isPatient
@@ -59,11 +62,11 @@ package struct ProcessSweep {
     }
 
     /// - Parameters:
-    ///   - pids: those that are there.
-    ///   - largest: how many of them are of one tree, at most; nil if all are of one.
+    ///   - pids: the processes that are there.
+    ///   - largest: the number of processes in the largest tree; nil if all are of one tree.
     package mutating func next(_ pids: [Int32], largest: Int? = nil, at now: Int64) -> Step {
         guard !pids.isEmpty else {
-            // One that forked and ended while it was looked for may have been overlooked: the next look finds its child.
+            // A pass can miss a process that forks and ends meanwhile; the next pass finds its child.
             defer { isConfirmed = true }
             return sawSome && !isConfirmed ? .wait : .done
         }
@@ -88,7 +91,7 @@ package struct ProcessSweep {
         return .wait
     }
 
-    /// Does what the step says to all that belong to it.
+    /// Does a step to all processes with a mark for which `belongs` is true.
     package static func act(_ step: Step, where belongs: (ProcessMark) -> Bool) {
         switch step {
         case .ask:
@@ -97,7 +100,7 @@ package struct ProcessSweep {
                 _ = dcf_pidfd_send_signal(process, SIGCONT)
             }
         case .killOthers, .kill:
-            // One that forks, and leaves that to its child, is met before it does when it is looked for often enough.
+            // A process may fork and end before a pass reaches it, again and again. Many passes meet it at some time.
             for _ in 0..<killPasses {
                 var count = 0
                 ProcessCensus.each(where: belongs) { pid, _, process in
@@ -111,7 +114,7 @@ package struct ProcessSweep {
         }
     }
 
-    /// Whether it is a resource tracker.
+    /// Whether a process is a resource tracker.
     private static func isTracker(_ pid: Int32) -> Bool {
         let file = open("/proc/\(pid)/cmdline", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return false }
@@ -122,9 +125,9 @@ package struct ProcessSweep {
         }
     }
 
-    /// All of it after the end of whoever started the trees, on this thread.
+    /// Does the whole sweep on this thread, after the process that started the trees has ended.
     ///
-    /// - Parameter alsoKill: called whenever something is killed.
+    /// - Parameter alsoKill: called before each killing step that spares no process.
     package static func run(
         isPatient: Bool = true, where belongs: (ProcessMark) -> Bool, alsoKill: () -> Void = {}
     ) {

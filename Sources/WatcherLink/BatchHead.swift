@@ -1,4 +1,4 @@
-/// The head of Batch: how many of the calls that follow, one behind the other, the handler gets as one list.
+/// The head of Batch: the handler gets the next `count` calls on the link as one list.
 package struct BatchHead: Sendable, Equatable {
     package var count: UInt16
 

@@ -1,9 +1,9 @@
 /// The head of a Call; the payload is the caller's input.
 package struct CallHead: Sendable {
-    /// Microseconds that are left of the caller's time when the frame is written; 0 means no limit.
+    /// Microseconds until the caller's deadline when the frame is written; 0 means no deadline.
     package var remainingMicros: UInt64
     package var requestID: String
-    /// The caller's metadata, less what belongs to gRPC.
+    /// The caller's metadata, without the names that the front keeps for its own protocol.
     package var metadata: [Metadatum]
 
     package init(remainingMicros: UInt64, requestID: String, metadata: [Metadatum] = []) {

@@ -1,6 +1,6 @@
-/// The head of CallReply. With code 0 the payload is the other function's reply; else it is empty.
+/// The head of CallReply. With code 0 the payload is the other function's reply, otherwise it is empty.
 package struct CallReplyHead: Sendable, Equatable {
-    /// A gRPC status code (https://grpc.io/docs/guides/status-codes/).
+    /// A status code (https://grpc.io/docs/guides/status-codes/), see ``LinkStatusCode``.
     package var code: UInt8
     package var executed: ErrorHead.Executed
     /// Why there is no reply; empty with code 0.

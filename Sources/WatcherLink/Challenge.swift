@@ -1,6 +1,7 @@
-/// The gateway's first frame on a link over TCP: what the watcher has to code with its token.
+/// The gateway's first frame on a link over TCP. The watcher codes the nonce with its token to prove that it knows the
+/// token.
 package struct Challenge: Sendable, Equatable {
-    /// ``LinkProof/nonceBytes`` bytes, of this connection alone.
+    /// ``LinkProof/nonceBytes`` random bytes, for this connection alone.
     package var nonce: [UInt8]
 
     package init(nonce: [UInt8]) {

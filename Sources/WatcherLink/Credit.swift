@@ -1,7 +1,7 @@
 /// The head of Credit: how many more bytes of pieces a watcher may send for a call.
 ///
-/// Each call that streams begins with ``initialBytes``. A piece may be sent while any credit is left, whatever its
-/// length; what it takes beyond that must come in before the next.
+/// Each call that streams begins with ``initialBytes``. A piece of any length may be sent while the credit is more than
+/// 0. A long piece can make the credit negative; then the watcher waits until it is positive again.
 package struct Credit: Sendable, Equatable {
     package static let initialBytes = 256 << 10
 

@@ -1,4 +1,4 @@
-/// The head of an Error: the call ended without a reply. The payload is the whole traceback, UTF-8, maybe empty.
+/// The head of an Error: the call ended without a reply. The payload is the whole traceback in UTF-8, or empty.
 package struct ErrorHead: Sendable, Equatable {
     /// Whether the handler ran.
     package enum Executed: UInt8, Sendable {
@@ -7,7 +7,7 @@ package struct ErrorHead: Sendable, Equatable {
         case yes = 2
     }
 
-    /// A gRPC status code (https://grpc.io/docs/guides/status-codes/), never 0.
+    /// A status code (https://grpc.io/docs/guides/status-codes/), never 0, see ``LinkStatusCode``.
     package var code: UInt8
     package var executed: Executed
     package var message: String
@@ -33,7 +33,7 @@ package struct ErrorHead: Sendable, Equatable {
         metadata = try reader.readPairs()
     }
 
-    /// Where the metadata begins in a head that parses.
+    /// The offset of the metadata in a valid head.
     package static func metadataOffset(in head: UnsafeRawBufferPointer) -> Int {
         4 + Int(UInt16(littleEndian: head.loadUnaligned(fromByteOffset: 2, as: UInt16.self)))
     }

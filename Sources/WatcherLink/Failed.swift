@@ -1,11 +1,11 @@
-/// The handler could not be constructed. The payload is the traceback, UTF-8.
+/// The head of Failed: the handler could not be constructed. The payload is the traceback in UTF-8.
 package struct Failed: Sendable, Equatable {
-    /// How far the watcher came.
+    /// Which step failed.
     package enum Stage: UInt8, Sendable {
         case `import` = 1
         case constructor = 2
         case configuration = 3
-        /// The call that the config gives as a warm-up.
+        /// The warm-up call that the config asks for.
         case warmup = 4
     }
 

@@ -7,7 +7,7 @@ package struct FrameFlags: OptionSet, Sendable {
         self.rawValue = rawValue
     }
 
-    /// None; said so because an empty literal is made the slow, generic way in other modules.
+    /// No flags. Other modules would build an empty literal in a slow, generic way.
     @inlinable
     package static var none: FrameFlags { FrameFlags(rawValue: 0) }
 
@@ -15,7 +15,7 @@ package struct FrameFlags: OptionSet, Sendable {
     @inlinable
     package static var optional: FrameFlags { FrameFlags(rawValue: 1 << 0) }
 
-    /// On a reply, a piece or a CallReply: the payload is known to be valid UTF-8.
+    /// On a reply, a piece or a CallReply: the payload is valid UTF-8.
     @inlinable
     package static var text: FrameFlags { FrameFlags(rawValue: 1 << 1) }
 

@@ -2,17 +2,17 @@
 ///
 ///     u32 bodyLength | u8 kind | u8 flags | u16 headLength | u64 id
 ///
-/// The body is the head (the kind's fields, `headLength` bytes) followed by the payload. `id` names a call; 0 is the
+/// The body is the head (the kind's fields, `headLength` bytes) followed by the payload. `id` names a call; 0 means the
 /// link itself.
 package struct FrameHeader: Sendable, Equatable {
     /// Bytes of an encoded header.
     package static let size = 16
 
-    /// Bytes that a body may have beyond the message limit: room for the head.
+    /// A body may be this many bytes longer than the message limit: room for the head.
     package static let headAllowance = 64 << 10
 
     package var bodyLength: Int
-    /// The raw kind: it may be one that this side does not know.
+    /// The raw kind: this side may not know it.
     package var kind: UInt8
     package var flags: FrameFlags
     package var headLength: Int
@@ -47,7 +47,7 @@ package struct FrameHeader: Sendable, Equatable {
         target.storeBytes(of: id.littleEndian, toByteOffset: 8, as: UInt64.self)
     }
 
-    /// The 16 bytes, in memory of their own.
+    /// The 16 bytes as a new array.
     package var bytes: [UInt8] {
         [UInt8](unsafeUninitializedCapacity: Self.size) { target, count in
             guard let start = target.baseAddress else { return }
@@ -56,7 +56,7 @@ package struct FrameHeader: Sendable, Equatable {
         }
     }
 
-    /// A whole frame, in memory of its own: for those that are rare.
+    /// A whole frame as a new array, for frames that are rare.
     package static func frame(
         _ kind: FrameKind, flags: FrameFlags = .none, id: UInt64 = 0, head: [UInt8] = [], payload: [UInt8] = []
     ) -> [UInt8] {
@@ -64,11 +64,11 @@ package struct FrameHeader: Sendable, Equatable {
         return header.bytes + head + payload
     }
 
-    /// Bytes of the payload.
+    /// The length of the payload in bytes.
     @inlinable
     package var payloadLength: Int { bodyLength - headLength }
 
-    /// Refuses a header that cannot be right, before anything is allocated for it.
+    /// Refuses an invalid header, before anything is allocated for its body.
     ///
     /// - Parameter maxBodyLength: the message limit in bytes, as agreed in Welcome.
     package func validate(maxBodyLength: Int) throws(LinkError) {

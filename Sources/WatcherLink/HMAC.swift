@@ -12,7 +12,7 @@ package enum HMAC {
         return outer.finish()
     }
 
-    /// Whether both are the same, in a time that tells only their lengths.
+    /// Whether both are equal. The time that this takes depends on their lengths only.
     package static func isEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
         guard left.count == right.count else { return false }
         var difference: UInt8 = 0

@@ -26,14 +26,14 @@ package struct HeadReader {
         return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]), as: UTF8.self)
     }
 
-    /// Bytes whose number both ends know.
+    /// Reads a field of bytes; both ends know its length.
     package mutating func readBytes(_ count: Int) throws(LinkError) -> [UInt8] {
         guard bytes.count - offset >= count else { throw .malformed(kind: kind, "its head ends early") }
         defer { offset += count }
         return Array(bytes[offset..<offset + count])
     }
 
-    /// Whether there is nothing more: fields that were added later are missing.
+    /// Whether there are no more bytes. A sender of an older release leaves out the fields that were added later.
     package var isAtEnd: Bool { offset == bytes.count }
 
     package mutating func readPairs() throws(LinkError) -> [Metadatum] {

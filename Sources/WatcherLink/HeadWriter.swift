@@ -1,4 +1,4 @@
-/// Builds the head of a frame: integers little-endian, strings as u16 length and UTF-8.
+/// Builds the head of a frame: integers are little-endian, strings are a u16 length and UTF-8.
 package struct HeadWriter {
     package private(set) var bytes: [UInt8] = []
 
@@ -8,14 +8,14 @@ package struct HeadWriter {
         withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
-    /// Writes a string; what is beyond 65,535 bytes of UTF-8 is cut.
+    /// Writes a string, cut after 65,535 bytes of UTF-8.
     package mutating func write(_ string: String) {
         let utf8 = Array(string.utf8.prefix(Int(UInt16.max)))
         write(UInt16(utf8.count))
         bytes.append(contentsOf: utf8)
     }
 
-    /// Writes bytes whose number both ends know.
+    /// Writes a field of bytes; both ends know its length.
     package mutating func write(bytes more: [UInt8]) {
         bytes += more
     }

@@ -1,12 +1,13 @@
 /// The watcher's first frame.
 package struct Hello: Sendable, Equatable {
-    /// What only a link over TCP has: the token's place is taken by a proof of it.
+    /// Over TCP the watcher sends a proof that it knows the token, instead of the token.
     package struct Proof: Sendable, Equatable {
-        /// Which task of a cluster the watcher is; at most ``LinkProof/taskBytesMax`` bytes, maybe none.
+        /// The id of the cluster's task that the watcher runs in, at most ``LinkProof/taskBytesMax`` bytes; may be
+        /// empty.
         package var task: String
         /// See ``LinkProof/ofWatcher(token:nonce:task:)``.
         package var code: [UInt8]
-        /// What the gateway has to code in its turn.
+        /// The gateway codes this nonce to prove that it knows the token too.
         package var nonce: [UInt8]
 
         package init(task: String, code: [UInt8], nonce: [UInt8]) {
@@ -19,7 +20,7 @@ package struct Hello: Sendable, Equatable {
     /// The lowest and highest protocol version that the watcher speaks.
     package var versions: ClosedRange<UInt16>
     package var pid: UInt32
-    /// The secret that the gateway gave to this replica alone; empty where there is a proof.
+    /// The secret that the gateway gave to this replica alone; empty if there is a proof.
     package var token: String
     /// The interpreter's version, as `3.12.1`.
     package var pythonVersion: String

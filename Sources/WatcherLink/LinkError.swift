@@ -1,12 +1,12 @@
-/// Why a link cannot go on. Every case names the frame it is about.
+/// Why a link cannot go on. Every case but the last names the frame.
 package enum LinkError: Error, Equatable, CustomStringConvertible {
-    /// A kind that this side does not know, on a frame that is not optional.
+    /// A frame of a kind that this side does not know, without the flag `optional`.
     case unknownKind(UInt8)
     /// A frame that does not parse.
     case malformed(kind: UInt8, String)
     /// A body above the limit; lengths in bytes.
     case tooLong(kind: UInt8, length: Int, limit: Int)
-    /// A known frame at a moment when it must not come.
+    /// A known frame at a time when it must not come.
     case unexpected(FrameKind, String)
     /// The two sides share no version of the protocol.
     case version(String)

@@ -1,4 +1,4 @@
-/// The handler is constructed.
+/// The head of Ready: the handler is constructed.
 package struct Ready: Sendable, Equatable {
     /// Microseconds that importing and constructing the handler took.
     package var constructorMicros: UInt64

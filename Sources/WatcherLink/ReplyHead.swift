@@ -1,4 +1,4 @@
-/// The head of a Reply, whose payload is what the handler returned, and of an End.
+/// The head of a Reply, with the handler's reply as the payload, and of an End.
 package struct ReplyHead: Sendable {
     /// Metadata for the caller.
     package var metadata: [Metadatum]

@@ -1,4 +1,4 @@
-/// The head of Returned: calls that a watcher had not begun and gives back.
+/// The head of Returned: the calls that a watcher gives back because it has not begun them.
 package struct Returned: Sendable, Equatable {
     package var calls: [UInt64]
 

@@ -1,8 +1,8 @@
-/// SHA-256 (FIPS 180-4), for the few bytes that prove a token: both ends have it, and neither needs a library for it.
+/// SHA-256 (FIPS 180-4), for the few bytes that prove a token. A watcher links no library, so it has its own.
 package struct SHA256 {
-    /// Bytes of a digest.
+    /// The length of a digest in bytes.
     package static let digestBytes = 32
-    /// Bytes that are worked on at a time.
+    /// The length of a block in bytes.
     static let blockBytes = 64
 
     private static let constants: [UInt32] = [
@@ -19,7 +19,7 @@ package struct SHA256 {
     private var state: [UInt32] = [
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
     ]
-    /// Less than a block.
+    /// The bytes after the last whole block.
     private var rest: [UInt8] = []
     private var count: UInt64 = 0
 

@@ -1,11 +1,11 @@
 /// The gateway's answer to ``Hello``. The payload is the function's settings as JSON: `name`, `version`, `parameters`,
 /// `timeout` (`call` and `start`, seconds) and `limits` (`memory` bytes, `cpu`).
 package struct Welcome: Sendable, Equatable {
-    /// The protocol version that both will speak.
+    /// The protocol version that both ends speak from now on.
     package var version: UInt16
     /// The largest input or reply, in bytes.
     package var maxBodyLength: UInt64
-    /// Over TCP: that this is the gateway which the token is from, see ``LinkProof/ofGateway(token:nonce:)``; else empty.
+    /// Over TCP: the gateway's proof that it knows the token, see ``LinkProof/ofGateway(token:nonce:)``; else empty.
     package var proof: [UInt8]
 
     package init(version: UInt16, maxBodyLength: UInt64, proof: [UInt8] = []) {

@@ -1,90 +1,105 @@
 import ArgumentParser
+import ControlPlane
 import Engine
-import Environments
+import FunctionConfig
 import Gateway
+import GatewayGRPC
 import Glibc
 import Logging
+import Platform
 import ProcessTree
 import ServiceLifecycle
 
-/// The daemon's command line: flags in, a gateway composed, run until a signal.
+/// The daemon's command line: reads the flags, composes a gateway, and runs it until a signal.
 @main
 struct DCFGateway: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dcf-gateway",
-        abstract: "Serves functions: keeps each warm in a process of its own, and gives them calls over gRPC.",
+        abstract: "Serves functions over gRPC. Each function stays warm in processes or containers of its own.",
         discussion: """
             Example:
               dcf-gateway --listen 127.0.0.1:32222 --data-dir /var/lib/dcf --limit queue=200
 
-            SIGTERM and SIGINT finish accepted calls and then stop; a second signal stops at once.
+            SIGTERM and SIGINT stop the gateway after all accepted calls are finished. A second signal stops it at once.
             """,
         version: GatewayConfiguration.version)
 
-    @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
+    @Option(help: ArgumentHelp("The address to listen on. Port 0 picks a free port.", valueName: "host:port"))
     var listen = "127.0.0.1:32222"
 
     @Option(
         help: ArgumentHelp(
-            "Everything the gateway keeps (default: $XDG_DATA_HOME/dcf, else ~/.local/share/dcf).", valueName: "dir"))
+            "The folder for all data of the gateway (default: $XDG_DATA_HOME/dcf, else ~/.local/share/dcf).",
+            valueName: "dir"))
     var dataDir: String?
 
     @Flag(
         help:
-            "Asks the gateway that listens at --listen whether it serves, and ends: with 0 where it does, else with 1 and why."
+            "Ask the gateway at --listen whether it serves, then exit: with 0 if it does, else with 1 and the reason."
     )
     var healthy = false
 
-    @Option(help: ArgumentHelp("Sets a limit; may be given several times.", valueName: "name=value"))
+    @Option(help: ArgumentHelp("Set a limit. May be given several times.", valueName: "name=value"))
     var limit: [String] = []
 
-    @Flag(help: "Lists the limits with their values, and ends.")
+    @Flag(help: "List the limits with their values, then exit.")
     var limits = false
 
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp(
+            "The least severe messages to log: trace, debug, info, notice, warning, error or critical.",
+            valueName: "level"))
     var logLevel = "info"
 
-    @Option(help: ArgumentHelp("The interpreter of functions that name none.", valueName: "python"))
+    @Option(
+        help: ArgumentHelp("The interpreter of functions without \"python\" in their config.", valueName: "python"))
     var python: String?
 
     @Option(
         help: ArgumentHelp(
-            "What functions are whose config does not say: process, docker (containers) or swarm (services on all nodes).",
+            "How functions without \"deploy\" in their config run: process, docker (containers) or swarm (services on "
+                + "all nodes).",
             valueName: "engine"))
     var engine = EngineChoice.process
 
-    @Flag(help: "The same as --engine swarm.")
+    @Flag(help: "Short for --engine swarm.")
     var swarm = false
 
-    @Option(help: ArgumentHelp("With swarm: where tasks are listened for.", valueName: "host:port"))
+    @Option(help: ArgumentHelp("With swarm: the address to listen on for tasks.", valueName: "host:port"))
     var linkListen = "0.0.0.0:32223"
 
     @Option(
         help: ArgumentHelp(
-            "With swarm: what tasks dial (default: this node's address, and the port of --link-listen; so is port 0). With "
-                + "--group a list with commas: this gateway and the others.",
+            "With swarm: the address that tasks connect to (default: this node's address with the port of "
+                + "--link-listen). Port 0 means the port of --link-listen. With --group: a list with commas, this "
+                + "gateway and the others.",
             valueName: "host:port"))
     var linkAdvertise: String?
 
     @Option(
         help: ArgumentHelp(
-            "With swarm: a file with the secret of gateways that serve each other's functions.", valueName: "file"))
+            "With swarm: the file with the secret of a group of gateways that serve each other's functions.",
+            valueName: "file"))
     var group: String?
 
     @Option(
-        help: ArgumentHelp("With swarm: the overlay network of tasks, made where there is none.", valueName: "name"))
+        help: ArgumentHelp("With swarm: the overlay network of tasks. Created if it does not exist.", valueName: "name")
+    )
     var overlay = SwarmConfiguration.overlayDefault
 
-    @Flag(help: "With swarm: the overlay network need not be encrypted; for kernels without IPsec's ESP.")
+    @Flag(help: "With swarm: allow an overlay network without encryption, for kernels without IPsec's ESP.")
     var overlayPlaintext = false
 
     @Flag(
         help:
-            "Makes the registry of the data folder again from the records and bundles that lie beside it, says what was found, and ends. The one that was there is kept under another name."
+            """
+            Rebuild the registry of the data folder from the records and bundles beside it, report what was found, \
+            then exit. The old registry is kept under another name.
+            """
     )
     var rebuild = false
 
-    @Flag(help: "Listen also where other machines can reach the gateway, without encryption.")
+    @Flag(help: "Allow an address that other machines can reach, without encryption.")
     var allowPlaintext = false
 
     static func main() async {
@@ -92,28 +107,29 @@ struct DCFGateway: AsyncParsableCommand {
     }
 
     func run() async throws {
-        var values = Limits()
+        var values = GatewayLimits()
         for assignment in limit {
-            do throws(Limits.NamedError) {
+            do throws(LimitError) {
                 try values.set(assignment)
             } catch {
                 throw ValidationError("\(error)")
             }
         }
         if limits {
-            for limit in Limits.named { print("\(limit.name)=\(limit.value(in: values))\t\(limit.meaning)") }
+            for limit in GatewayLimits.named { print("\(limit.name)=\(limit.value(in: values))\t\(limit.meaning)") }
             return
         }
         guard let level = Logger.Level(rawValue: logLevel) else {
             throw ValidationError(
-                "--log-level: \"\(logLevel)\" is none of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
+                "--log-level: \"\(logLevel)\" is not one of "
+                    + Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
             )
         }
         Self.forbidDumps()
         if rebuild { return try rebuildRegistry() }
         let address = try Self.address(listen, of: "--listen")
         if healthy { return try await probe(address) }
-        let output = OutputLog(bytesMax: values.ownLogQueueBytes) { dropped in
+        let output = OutputLog(bytesMax: values.control.ownLogQueueBytes) { dropped in
             OutputLogHandler.line(
                 .warning, "dcf-gateway", " [Gateway] \(dropped) lines dropped: standard error was not read")
         }
@@ -124,21 +140,23 @@ struct DCFGateway: AsyncParsableCommand {
         do {
             let gateway = try Gateway(
                 GatewayConfiguration(
-                    address: address, dataFolder: try dataFolder(variables), limits: values, python: python,
-                    deploy: engineChosen.deploy,
-                    makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) },
-                    swarm: try swarmConfiguration(variables), allowsPlaintext: allowPlaintext,
-                    launcher: try Programs.watcher(), variables: variables),
+                    address: address,
+                    control: ControlConfiguration(
+                        dataFolder: try dataFolder(variables), python: python, deploy: engineChosen.kind,
+                        makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) },
+                        swarm: try swarmConfiguration(variables), launcher: try Programs.watcher(),
+                        variables: variables),
+                    limits: values, allowsPlaintext: allowPlaintext),
                 logger: logger)
             try await SignalledRun(gateway, logger: logger, output: output).run()
-            Self.end(ExitCode.success, after: output, values.logFlush)
+            Self.end(ExitCode.success, after: output, values.control.logFlush)
         } catch {
             logger.critical("\(error)")
-            Self.end(ExitCode.failure, after: output, values.logFlush)
+            Self.end(ExitCode.failure, after: output, values.control.logFlush)
         }
     }
 
-    /// What callers sent is not for the disk.
+    /// Switches core dumps off: they would write the callers' data to the disk.
     private static func forbidDumps() {
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
@@ -146,7 +164,7 @@ struct DCFGateway: AsyncParsableCommand {
 
     private func probe(_ address: HostAddress) async throws {
         guard address.port != 0 else {
-            throw ValidationError("--healthy: name the gateway's port, as --listen 127.0.0.1:32222")
+            throw ValidationError("--healthy: name the gateway's port, such as --listen 127.0.0.1:32222")
         }
         guard let problem = await HealthProbe.problem(at: address) else {
             print("serving")
@@ -156,7 +174,7 @@ struct DCFGateway: AsyncParsableCommand {
         Self.end(ExitCode.failure)
     }
 
-    /// Says on standard output what was found, on standard error what was not.
+    /// Reports on standard output what was found and what was not, and errors on standard error.
     private func rebuildRegistry() throws {
         let outcome: RegistryRebuild.Outcome
         do {
@@ -166,20 +184,20 @@ struct DCFGateway: AsyncParsableCommand {
             throw ExitCode.failure
         }
         for sentence in outcome.found { print(sentence) }
-        for sentence in outcome.missing { print("not brought back: \(sentence)") }
-        if let before = outcome.before { print("the registry that was there is \(before) now") }
+        for sentence in outcome.missing { print("not restored: \(sentence)") }
+        if let before = outcome.before { print("the old registry is now \(before)") }
         if let refusal = outcome.refusal {
-            Self.complain("\(refusal); it is left as it is")
+            Self.complain("\(refusal); it is unchanged")
             throw ExitCode.failure
         }
-        print("the registry is made; start the gateway")
+        print("the registry is complete; start the gateway")
     }
 
-    /// Ends the process without the destructors of C++ globals, which the gRPC core's threads may be using.
+    /// Ends the process without the destructors of C++ globals, because threads of the gRPC core may still use them.
     ///
     /// - Parameters:
-    ///   - output: what was logged before is written, where it can be.
-    ///   - limit: how long that may take.
+    ///   - output: the log. Its waiting lines are written first.
+    ///   - limit: how long writing them may take.
     private static func end(_ code: ExitCode, after output: OutputLog, _ limit: Duration) -> Never {
         output.flush(within: limit)
         end(code)
@@ -205,7 +223,7 @@ struct DCFGateway: AsyncParsableCommand {
         }
         guard group == nil || (advertised ?? []).count > 1 else {
             throw ValidationError(
-                "--group: --link-advertise must name all gateways of the group, as 10.0.0.1:32223,10.0.0.2:32223")
+                "--group: --link-advertise must name all gateways of the group, such as 10.0.0.1:32223,10.0.0.2:32223")
         }
         return SwarmConfiguration(
             address: address, advertised: advertised ?? [], group: try swarmGroup(), overlay: overlay,
@@ -223,15 +241,15 @@ struct DCFGateway: AsyncParsableCommand {
         let secret = Array(bytes.drop(while: isSpace).reversed().drop(while: isSpace).reversed())
         guard let found = SwarmGroup(secret: secret) else {
             throw ValidationError(
-                "--group: \(group) holds \(secret.count) bytes, and a secret has at least \(SwarmGroup.secretBytesMin): "
-                    + "openssl rand -hex 32 > \(group)")
+                "--group: \(group) has \(secret.count) bytes, and a secret needs at least "
+                    + "\(SwarmGroup.secretBytesMin); make one with: openssl rand -hex 32 > \(group)")
         }
         return found
     }
 
     private static func address(_ text: String, of option: String) throws -> HostAddress {
         guard let address = HostAddress(text) else {
-            throw ValidationError("\(option): \"\(text)\" is not HOST:PORT (an IPv6 address in brackets)")
+            throw ValidationError("\(option): \"\(text)\" is not HOST:PORT (write an IPv6 address in brackets)")
         }
         return address
     }
@@ -240,8 +258,17 @@ struct DCFGateway: AsyncParsableCommand {
         if let dataDir { return Programs.absolute(dataDir) }
         if let data = variables["XDG_DATA_HOME"], data.hasPrefix("/") { return "\(data)/dcf" }
         guard let home = variables["HOME"], !home.isEmpty else {
-            throw ValidationError("neither --data-dir nor HOME says where to keep things")
+            throw ValidationError("there is no folder for the gateway's data; give --data-dir, or set HOME")
         }
         return "\(home)/.local/share/dcf"
     }
+}
+
+/// The values of `--engine`: how functions without `deploy` in their config run.
+enum EngineChoice: String, ExpressibleByArgument, CaseIterable {
+    case process
+    case docker
+    case swarm
+
+    var kind: DeployKind { self == .process ? .process : .image }
 }

@@ -1,11 +1,13 @@
 import ArgumentParser
 import Glibc
 
-/// Where the programs lie beside each other.
+/// Finds the programs of an installation.
 enum Programs {
     /// The path of `dcf-watcher`: beside this program, or in ../libexec or ../lib/dcf.
     static func watcher() throws -> String {
-        guard let own = realpath("/proc/self/exe", nil) else { throw ValidationError("/proc is not there") }
+        guard let own = realpath("/proc/self/exe", nil) else {
+            throw ValidationError("/proc/self/exe cannot be read; mount /proc")
+        }
         defer { free(own) }
         let path = String(cString: own)
         let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
@@ -16,7 +18,7 @@ enum Programs {
         throw ValidationError("dcf-watcher is not beside \(path), nor in ../libexec or ../lib/dcf; install it there")
     }
 
-    /// A path that no change of folder changes.
+    /// The absolute path for a path in the current folder.
     static func absolute(_ path: String) -> String {
         if path.hasPrefix("/") { return path }
         guard let folder = getcwd(nil, 0) else { return path }

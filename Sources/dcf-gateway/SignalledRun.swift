@@ -1,15 +1,17 @@
+import ControlPlane
 import Gateway
 import Glibc
 import Logging
+import Platform
 import ServiceLifecycle
 import UnixSignals
 
-/// Runs the gateway until SIGTERM or SIGINT, which drain it; a second signal ends the process at once.
+/// Runs the gateway until SIGTERM or SIGINT, which drain it. A second signal ends the process at once.
 struct SignalledRun {
     private let gateway: Gateway
     private let logger: Logger
     private let output: OutputLog
-    /// How long the last line may take when a second signal ends the process.
+    /// How long writing the last log lines may take when a second signal ends the process.
     private static let lastLineTime = Duration.milliseconds(100)
 
     init(_ gateway: Gateway, logger: Logger, output: OutputLog) {
@@ -28,7 +30,7 @@ struct SignalledRun {
         try await withThrowingTaskGroup(of: Void.self) { [logger, output] tasks in
             tasks.addTask { try await services.run() }
             tasks.addTask {
-                // Ends when the services have ended and the task is cancelled.
+                // Ends when the services have ended, because the task is cancelled then.
                 var isStopping = false
                 for await signal in signals {
                     if isStopping {

@@ -1,6 +1,6 @@
 import FunctionConfig
 
-/// Why a command did not do what it was asked to: one sentence or more for standard error. The exit status is 1.
+/// Why a command failed: one or more sentences for standard error. The exit status is 1.
 struct CommandFailure: Error, Equatable, CustomStringConvertible {
     let description: String
 

@@ -3,7 +3,7 @@ import FunctionConfig
 
 /// The words that lead to a command: `dcf function list`.
 enum CommandPath {
-    /// The error for the first word that should name a command and names none; nil when all do.
+    /// The error for the first word that should be a command but is not. Nil if there is no such word.
     static func misspelling(in arguments: [String], root: any ParsableCommand.Type) -> String? {
         var command = root
         var path = names(of: root).first ?? "dcf"
@@ -25,12 +25,12 @@ enum CommandPath {
         if let near = nearest(to: word, path: path, command: command) {
             beginning += "; did you mean \(near.quoted)?"
         } else {
-            beginning += "; \"\(path) --help\" shows what there is"
+            beginning += "; \"\(path) --help\" lists the commands"
         }
         return beginning
     }
 
-    /// The nearest command here, or a command one level deeper that has this very name (`dcf list`).
+    /// The nearest command on this level, or a command one level deeper with exactly this name (`dcf list`).
     private static func nearest(to word: String, path: String, command: any ParsableCommand.Type) -> String? {
         let subcommands = command.configuration.subcommands
         for subcommand in subcommands {
@@ -42,7 +42,7 @@ enum CommandPath {
         return Suggestion.nearest(to: word, among: subcommands.flatMap(names)).map { "\(path) \($0)" }
     }
 
-    /// A command's name, then its aliases.
+    /// The name of a command, then its aliases.
     private static func names(of command: any ParsableCommand.Type) -> [String] {
         [command.configuration.commandName ?? ""] + command.configuration.aliases
     }

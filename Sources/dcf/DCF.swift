@@ -1,10 +1,9 @@
 import ArgumentParser
-import Environments
 import FunctionConfig
 import Glibc
 import ProcessTree
 
-/// The command line: `dcf`.
+/// The command line program `dcf`.
 @main
 struct DCF: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -44,8 +43,8 @@ struct DCF: AsyncParsableCommand {
         }
     }
 
-    /// Ends the program as `exit(withError:)` does, but without the destructors of C++ globals: the gRPC core's threads run
-    /// on, and one that let go of such a global just then was seen to abort the process.
+    /// Ends the program like `exit(withError:)`, but without the destructors of C++ globals. The gRPC core's threads
+    /// still run then, and one that released such a global has been seen to abort the process.
     private static func end(_ error: any Error) -> Never {
         let code = exitCode(for: error)
         let text = fullMessage(for: error)

@@ -17,7 +17,7 @@ import Testing
         return Data(base64Encoded: text).flatMap { try? JSONDecoder().decode([String: String].self, from: $0) }
     }
 
-    @Test func whoHasLoggedIn() throws {
+    @Test func findsLogins() throws {
         let auth = Data("me:pass:word".utf8).base64EncodedString()
         let config = try Self.config(
             #"{"auths":{"r.io":{"auth":"\#(auth)"},"https://index.docker.io/v1/":{"auth":"\#(auth)"}}}"#)
@@ -35,17 +35,17 @@ import Testing
         #expect(config.source(for: "s.io") == .helper(program: "docker-credential-pass", server: "s.io"))
     }
 
-    @Test func aPasswordIsNotDescribed() {
+    @Test func descriptionsHideThePassword() {
         let credentials = RegistryCredentials(registry: "r.io", user: "me", password: "sesame")
         #expect("\(credentials) \(String(reflecting: credentials))".contains("sesame") == false)
     }
 
-    @Test func noFileIsNoCredentials() throws {
+    @Test func withoutAFileThereAreNoCredentials() throws {
         let config = try DockerConfig(variables: ["DOCKER_CONFIG": "/nowhere"])
         #expect(config.source(for: "r.io") == .none)
     }
 
-    @Test func aBrokenFileIsSaidAndNotQuoted() {
+    @Test func theErrorForABrokenFileDoesNotQuoteIt() {
         #expect { try Self.config(#"{"auths":{"r.io":{"auth":"c2VzYW1l""#) } throws: {
             "\($0)".contains("cannot be read as Docker's config") && !"\($0)".contains("c2VzYW1l")
         }

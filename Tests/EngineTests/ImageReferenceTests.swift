@@ -29,13 +29,13 @@ import Testing
         #expect("\(try reference.pinned(to: Self.digest))" == "r.io/a@\(Self.digest)")
     }
 
-    @Test func theSameAtAnotherRegistry() throws {
+    @Test func atAnotherRegistry() throws {
         #expect("\(try ImageReference("echo:1").at(registry: "r:5000"))" == "r:5000/echo:1")
         #expect("\(try ImageReference("a.io/me/echo").at(registry: "r:5000"))" == "r:5000/me/echo")
     }
 
     @Test(arguments: ["", "Echo", "a//b", "a:", "a: b", "-a", "a@sha256:12", "a b", "a/:1", "r.io/", "a@1", "a:b:c"])
-    func noName(text: String) {
+    func refusesOtherTexts(text: String) {
         #expect(throws: EngineError.self) { try ImageReference(text) }
     }
 }

@@ -7,7 +7,7 @@ import Testing
         return [stream, 0, 0, 0, 0, 0, UInt8(count >> 8), UInt8(count & 0xFF)] + Array(text.utf8)
     }
 
-    /// However the bytes are cut, the same is told.
+    /// The output is the same wherever the bytes are cut.
     @Test(arguments: 1...20)
     func cutAnywhere(size: Int) {
         let long = String(repeating: "x", count: 300)

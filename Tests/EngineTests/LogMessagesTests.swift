@@ -10,7 +10,7 @@ import Testing
     }
 
     @Test(arguments: [1, 3, 1_000])
-    func messagesAreWholeHoweverTheyCome(step: Int) {
+    func messagesAreCompleteHoweverTheBytesAreCut(step: Int) {
         let bytes = frame(1, Self.details + "a b\n") + frame(2, Self.details + "c\n") + frame(1, "")
         var messages = LogMessages()
         var found: [SwarmLogLine] = []
@@ -26,7 +26,7 @@ import Testing
             ])
     }
 
-    @Test func whatHasNoDetailsIsNobodys() {
+    @Test func aMessageWithoutDetailsIsSkipped() {
         #expect(SwarmLogLine(message: Array("just a line\n".utf8), output: .standardOutput) == nil)
     }
 }

@@ -6,7 +6,7 @@ import Testing
     private static func read(_ text: String) throws -> (ProgressReader, [EngineProgress]) {
         var reader = ProgressReader("cannot pull a")
         var told: [EngineProgress] = []
-        // A byte at a time: the engine cuts as it likes.
+        // One byte at a time: an engine may cut its output anywhere.
         for byte in text.utf8 { try reader.feed(ByteBuffer(bytes: [byte])) { told.append($0) } }
         try reader.finish { told.append($0) }
         return (reader, told)

@@ -1,6 +1,8 @@
 import Environments
 import Glibc
+import Platform
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite struct BundleTests {
@@ -171,7 +173,7 @@ import Testing
         }
     }
 
-    @Test func theDefaultsAndTheIgnoreFileLeaveOut() throws {
+    @Test func leavesOutTheDefaultsAndWhatTheIgnoreFileNames() throws {
         try folder.write(".git/config", "")
         try folder.write("sub/__pycache__/x.pyc", "")
         try folder.link(".venv", to: "/usr")
@@ -181,12 +183,12 @@ import Testing
         #expect(try roundTrip() == [".dcfignore", "handler.py", "sub/"])
     }
 
-    @Test func anIgnoreFileThatDoesNotParseNamesTheLine() throws {
+    @Test func theErrorForABadIgnoreFileNamesTheLine() throws {
         try folder.write(".dcfignore", "*.md\n!/\n")
-        #expect(packingError() == ".dcfignore, line 2: a pattern that names nothing")
+        #expect(packingError() == ".dcfignore, line 2: the pattern is empty")
     }
 
-    @Test func aFolderInUseIsNotUnpackedInto() throws {
+    @Test func doesNotUnpackIntoAFolderInUse() throws {
         try folder.write("a", "")
         _ = try packed()
         try work.write("out/mine", "keep")

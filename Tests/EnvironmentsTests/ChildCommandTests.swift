@@ -1,6 +1,8 @@
 import Environments
 import Glibc
+import Platform
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct ChildCommandTests {
@@ -25,7 +27,7 @@ import Testing
         #expect(lines.all == ["one", "two", "three", "", "fo\u{FFFD}ur" + folder.path])
     }
 
-    @Test func onlyTheGivenVariablesAndDescriptorsAreThere() async throws {
+    @Test func onlyTheGivenVariablesAndDescriptorsArePassed() async throws {
         let lines = LineCollector(limit: 30)
         _ = try await shell("env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD=; ls /proc/self/fd").run(
             timeout: .seconds(60)
@@ -55,7 +57,7 @@ import Testing
         let lines = LineCollector(limit: 10)
         let outcome = try await shell("sleep 1000 & echo $!").run(timeout: .seconds(60)) { lines.add($0) }
         #expect(outcome.isSuccess)
-        try await expectGone(lines.all.first)
+        try expectGone(lines.all.first)
     }
 
     @Test func timeIsLimited() async throws {
@@ -65,7 +67,7 @@ import Testing
                 lines.add($0)
             }
         }
-        for pid in lines.all { try await expectGone(pid) }
+        for pid in lines.all { try expectGone(pid) }
     }
 
     @Test func cancellingEndsIt() async throws {
@@ -76,23 +78,18 @@ import Testing
         let pid = await iterator.next()
         task.cancel()
         await #expect(throws: ChildCommandError.cancelled) { _ = try await task.value }
-        try await expectGone(pid)
+        try expectGone(pid)
     }
 
-    @Test func whatIsNotThereIsNamed() async throws {
+    @Test func anErrorNamesAMissingProgram() async throws {
         let command = ChildCommand(launcher: nil, arguments: ["/none/such"], variables: [:], folder: "/")
         await #expect { _ = try await command.run(timeout: .seconds(60)) { _ in } } throws: {
             "\($0)".contains("/none/such")
         }
     }
 
-    /// Waits until the process is gone or a zombie that its new parent is about to reap; the test's own limit ends the wait.
-    private func expectGone(_ pid: String?) async throws {
-        let pid = try #require(pid.flatMap { pid_t($0) })
-        while true {
-            guard let stat = try? WholeFile.read("/proc/\(pid)/stat", limit: 4096) else { return }
-            if String(decoding: stat, as: UTF8.self).contains(") Z ") { return }
-            try await Task.sleep(for: .milliseconds(5))
-        }
+    /// Waits until the process has ended. The test's time limit ends the wait.
+    private func expectGone(_ pid: String?) throws {
+        waitForEnd(of: try #require(pid.flatMap { pid_t($0) }))
     }
 }

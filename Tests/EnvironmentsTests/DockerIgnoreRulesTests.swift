@@ -1,11 +1,12 @@
 import Environments
+import TestSupport
 import Testing
 
 /// The rules of `docker build`, which differ from those of `.gitignore`.
 @Suite struct DockerIgnoreRulesTests {
     @Test(
         arguments: [
-            // From the top, and with all that lies below.
+            // From the top of the folder, with everything below.
             ("data.bin", "data.bin", true), ("data.bin", "sub/data.bin", false), ("/data.bin", "data.bin", true),
             ("data", "data/deep/x", true), ("data/", "data/x", true), ("data/", "data", true), ("*.key", "a.key", true),
             ("*.key", "sub/a.key", false), ("*/*.key", "sub/a.key", true), ("*/*.key", "a/b/c.key", false),
@@ -14,9 +15,9 @@ import Testing
             ("a/**/z", "a/z", true), ("a/**/z", "a/b/c/z", true), ("a/**/z", "az", false), ("a**/z", "ab/z", true),
             ("temp?", "tempa", true), ("temp?", "temp", false), ("te?p", "te/p", false),
             ("[a-c].py", "b.py", true), ("[^a-c].py", "b.py", false), ("a\\*b", "a*b", true), ("a\\*b", "axb", false),
-            // Comments and white space; a name may begin with a #.
+            // Comments and white space. A name may start with a #.
             ("# x", "# x", false), ("  x  ", "x", true), ("\\#x", "#x", true), ("", "x", false),
-            // The last that matches counts, also within a folder that is left out.
+            // The last match decides, even inside a folder that is left out.
             ("*\n!keep", "keep", false), ("*\n!keep", "other", true), ("!x\nx", "x", true),
             ("data\n!data/keep", "data/keep", false), ("data\n!data/keep", "data/keep/deep", false),
             ("data\n!data/keep\ndata/keep/no", "data/keep/no", true),
@@ -24,9 +25,9 @@ import Testing
                 "*.md\n!README*.md\nREADME-secret.md",
                 "README-secret.md", true
             ), ("**/*.md\n!a/*.md", "a/x.md", false), ("! keep\nkeep", "keep", true),
-            // What is not the shortest form of a path.
+            // Paths that are not in their shortest form.
             ("./a//b/../c", "a/c", true), ("a/./b", "a/b", true), ("\u{FEFF}x", "x", true),
-            // The engine wants these, and keeps them from the image itself.
+            // The engine needs these and keeps them out of the image itself.
             ("*", "Dockerfile", false), ("Dockerfile*\n.dockerignore", ".dockerignore", false),
             ("Dockerfile", "sub/Dockerfile", false), ("*/Dockerfile", "sub/Dockerfile", true),
             ("*a*a*a*a*b", String(repeating: "a", count: 300), false),
@@ -37,14 +38,14 @@ import Testing
     }
 
     @Test(arguments: ["[a", "ok\n[z-a]", "!", "! ", "[]"])
-    func whatIsNotAPatternIsSaid(content: String) {
+    func refusesLinesThatAreNotPatterns(content: String) {
         let line = content.hasPrefix("ok") ? 2 : 1
         #expect {
             _ = try DockerIgnoreRules(Array(content.utf8))
         } throws: { "\($0)".hasPrefix(".dockerignore, line \(line): ") }
     }
 
-    @Test func onlyABuildOfAnImageLooksAtIt() throws {
+    @Test func onlyABuildOfAnImageReadsTheFile() throws {
         let folder = try TemporaryFolder()
         try folder.write(".dockerignore", "secret\ndata\n!data/keep\n")
         try folder.write(".dcfignore", "other\n")

@@ -1,7 +1,9 @@
 @testable import Environments
 import Glibc
+import Platform
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite struct EnvironmentCacheTests {
@@ -13,7 +15,7 @@ import Testing
         cache = EnvironmentCache(root: work.path + "/environments", launcher: nil)
     }
 
-    /// A Python whose venv module makes a folder and whose pip appends to `installs`, then runs the script given.
+    /// A fake Python. Its venv module makes a folder. Its pip appends to `installs`, then runs the given script.
     private func fakeInterpreter(pip: String = "true", version: PythonVersion = PythonVersion(3, 12, 1)) throws
         -> Interpreter
     {
@@ -57,7 +59,7 @@ import Testing
         #expect(!Folder.holds(work.path + "/environments"))
     }
 
-    @Test func aSecondOneIsThereAtOnce() async throws {
+    @Test func reusesAnEnvironment() async throws {
         let interpreter = try fakeInterpreter(pip: "echo Collecting six")
         let lines = LineCollector(limit: 10)
         let first = try await prepare(interpreter, lines: lines)
@@ -72,13 +74,13 @@ import Testing
         #expect(try await prepare(interpreter, "six==1\n").key != first.key)
     }
 
-    @Test func manyAtOnceBuildOne() async throws {
+    @Test func concurrentCallsBuildOnce() async throws {
         let interpreter = try fakeInterpreter(pip: "sleep 0.2")
         let path = try work.write("fn/requirements.txt", "six")
         let other = EnvironmentCache(root: work.path + "/environments", launcher: nil)
         let pythons = try await withThrowingTaskGroup(of: String.self) { group in
             for number in 0..<500 {
-                // Half of them as another process would: with nothing shared but the folder.
+                // Half of the calls act like another process: they share only the folder.
                 let cache = number % 2 == 0 ? cache : other
                 group.addTask {
                     try await cache.prepare(
@@ -101,12 +103,12 @@ import Testing
             return outcome == "exit status 1" && lines.count == 20 && lines.last == "ERROR: No matching distribution"
         }
         #expect(try keys().isEmpty)
-        // Not remembered: the next may be luckier.
+        // A failure is not remembered: the next build may succeed.
         let better = try fakeInterpreter()
         #expect(try await prepare(better).wasBuilt)
     }
 
-    @Test func aFullDiskIsCalledThat() async throws {
+    @Test func aFullDiskIsReportedAsSuch() async throws {
         let interpreter = try fakeInterpreter(pip: "echo 'OSError: [Errno 28] No space left on device'; exit 2")
         await #expect { _ = try await prepare(interpreter) } throws: { ($0 as? EnvironmentError)?.isDiskFull == true }
     }
@@ -145,7 +147,7 @@ import Testing
         #expect(installs == 2)
     }
 
-    @Test func whatADeadProcessLeftIsRebuilt() async throws {
+    @Test func theRemainsOfADeadProcessAreRebuilt() async throws {
         let interpreter = try fakeInterpreter()
         let made = try await prepare(interpreter)
         let key = try #require(made.key)
@@ -197,7 +199,7 @@ import Testing
         ).run(timeout: .seconds(60)) { lines.add($0) }
         #expect(lines.all == ["six \(work.path)/environments/\(try #require(made.key))"])
 
-        // The same venv, as if it were the author's own.
+        // Treat the same venv as one of the author's.
         let venv = try await finder.find(made.python, relativeTo: "/")
         #expect(venv.isVenv)
         #expect(venv.realPath == interpreter.realPath)

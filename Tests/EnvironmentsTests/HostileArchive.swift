@@ -1,4 +1,4 @@
-/// Builds tar archives byte by byte, the hostile ones that no honest writer makes.
+/// Builds tar archives byte by byte, hostile ones included.
 struct HostileArchive {
     var bytes: [UInt8] = []
 
@@ -24,7 +24,7 @@ struct HostileArchive {
         return summed(block)
     }
 
-    /// The block with its checksum made right.
+    /// The block with a correct checksum.
     static func summed(_ block: [UInt8]) -> [UInt8] {
         var block = block
         for index in 148..<156 { block[index] = 0x20 }
@@ -46,7 +46,7 @@ struct HostileArchive {
             content: content)
     }
 
-    /// An extended header whose records are given as they are to stand.
+    /// Adds an extended header with exactly these records.
     mutating func addExtended(_ records: String, type: Character = "x") {
         let size = String(records.utf8.count, radix: 8)
         add(

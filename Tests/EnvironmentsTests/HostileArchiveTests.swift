@@ -1,5 +1,7 @@
 import Environments
 import Glibc
+import Platform
+import TestSupport
 import Testing
 
 @Suite struct HostileArchiveTests {
@@ -7,7 +9,7 @@ import Testing
 
     init() throws { work = try TemporaryFolder() }
 
-    /// Unpacks, and expects an error that holds the text and a folder that holds nothing.
+    /// Unpacks an archive, and expects an error that contains the text, and an empty folder.
     private func expectRefused(_ archive: HostileArchive, _ text: String, _ place: SourceLocation = #_sourceLocation)
         throws
     {
@@ -82,9 +84,9 @@ import Testing
     }
 
     @Test func duplicates() throws {
-        try expectRefused(archive { $0.addFile("good") }, "\"good\" is refused: it is there twice")
+        try expectRefused(archive { $0.addFile("good") }, "\"good\" is refused: it appears twice")
         try expectRefused(archive { $0.addFile("./good") }, "twice")
-        try expectRefused(archive { $0.addFile("good/inside") }, "\"good\" is a file, so nothing can lie in it")
+        try expectRefused(archive { $0.addFile("good/inside") }, "\"good\" is a file, not a folder")
         try expectRefused(
             archive { archive in for _ in 0..<2 { archive.add(HostileArchive.block("folder/", type: "5")) } }, "twice")
         try expectRefused(archive { $0.add(HostileArchive.block("good", type: "5")) }, "is a file")
@@ -105,11 +107,12 @@ import Testing
         try expectRefused(
             archive {
                 $0.addExtended(HostileArchive.record("size", "99999999999999999999")); $0.addFile("x")
-            }, "no number")
+            }, "not a number")
         try expectRefused(
             archive { $0.addFile("big", String(repeating: "b", count: 2 << 20)) }, "more than 1048576 bytes")
         try expectRefused(
-            archive { $0.add(HostileArchive.block("d/", type: "5", size: "00000000001")) }, "claims to have content")
+            archive { $0.add(HostileArchive.block("d/", type: "5", size: "00000000001")) },
+            "it is a folder with content")
     }
 
     @Test func damage() throws {
@@ -136,11 +139,11 @@ import Testing
         try expectRefused(
             archive {
                 $0.addExtended("nonsense\n"); $0.addFile("x")
-            }, "does not parse")
+            }, "is not valid")
         try expectRefused(
             archive {
                 $0.addExtended("5 a=b\n999 c=d\n"); $0.addFile("x")
-            }, "does not parse")
+            }, "is not valid")
         try expectRefused(archive { $0.addExtended(HostileArchive.record("path", "x")) }, "no entry after it")
         try expectRefused(
             archive {
@@ -153,10 +156,10 @@ import Testing
         try expectRefused(
             archive {
                 $0.addExtended(String(repeating: "x", count: 70_000)); $0.addFile("y")
-            }, "extended header of 70000")
+            }, "extended header has 70000")
     }
 
-    @Test func anHonestOneOfAnotherWriterPasses() throws {
+    @Test func aGoodArchiveOfAnotherWriterPasses() throws {
         var archive = HostileArchive()
         archive.addExtended(HostileArchive.record("comment", "by someone"), type: "g")
         archive.add(HostileArchive.block("./", type: "5"))
@@ -172,7 +175,7 @@ import Testing
         #expect(try work.read("out/sub/é") == "content")
     }
 
-    /// Whatever bytes come: no crash, nothing outside the folder, and nothing in it after an error.
+    /// With any bytes: no crash, nothing outside the folder, and nothing in it after an error.
     @Test(arguments: 0..<8)
     func mutations(seed: Int) throws {
         var random = SplitMix64(state: UInt64(seed) &* 0x9E37_79B9)
@@ -205,7 +208,7 @@ import Testing
 }
 
 extension HostileArchive {
-    /// One of: a byte changed, a header changed with its checksum made right, a piece removed, doubled or moved.
+    /// Changes a byte, changes a header and corrects its checksum, or removes, doubles or moves a piece.
     mutating func mutate(using random: inout SplitMix64) {
         guard bytes.count > 1 else {
             bytes.append(1)
@@ -235,7 +238,7 @@ extension HostileArchive {
     }
 }
 
-/// Random numbers that are the same at every run.
+/// Random numbers that are the same in every run.
 struct SplitMix64: RandomNumberGenerator {
     var state: UInt64
 
@@ -249,7 +252,7 @@ struct SplitMix64: RandomNumberGenerator {
 }
 
 extension WholeFile {
-    /// As `replace`, without waiting for the disk.
+    /// Like `replace`, without the wait for the disk.
     static func writeQuickly(_ path: String, _ bytes: [UInt8]) throws {
         try OwnedDescriptor(path, flags: O_WRONLY | O_CREAT | O_TRUNC).write(bytes, path: path)
     }

@@ -1,4 +1,5 @@
 import Environments
+import Platform
 import Testing
 
 @Suite struct IgnoreRulesTests {
@@ -24,7 +25,7 @@ import Testing
         #expect(rules.leavesOut(path.split(separator: "/").map(String.init), isFolder: isFolder) == leftOut)
     }
 
-    @Test func carriageReturnsAreNoPartOfAPattern() throws {
+    @Test func carriageReturnsAreNotPartOfAPattern() throws {
         #expect(try IgnoreRules(Array("*.md\r\n".utf8)).leavesOut(["a.md"], isFolder: false))
     }
 }

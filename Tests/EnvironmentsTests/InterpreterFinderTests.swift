@@ -1,6 +1,8 @@
 import Environments
 import Glibc
+import Platform
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite struct InterpreterFinderTests {
@@ -8,7 +10,7 @@ import Testing
 
     init() throws { home = try TemporaryFolder() }
 
-    /// A program that answers as a Python of this version does, and counts its starts in `starts`.
+    /// A program that answers like a Python of this version, and counts its starts in `starts`.
     @discardableResult
     private func fakePython(
         _ name: String, _ version: String, implementation: String = "cpython", isVenv: Bool = false,
@@ -59,7 +61,7 @@ import Testing
         let first = try await find(nil)
         #expect(try await find(nil) == first)
         #expect(starts == 1)
-        // Replaced by another: asked again.
+        // A replaced file is asked again.
         try Folder.remove(python)
         try fakePython("bin/python3", "3.12.10")
         #expect(try await find(nil).version == PythonVersion(3, 12, 10))
@@ -77,7 +79,7 @@ import Testing
         #expect(starts == 1)
     }
 
-    @Test func aDamagedCacheIsNoError() async throws {
+    @Test func aDamagedCacheIsNotAnError() async throws {
         try fakePython("bin/python3", "3.11.4")
         try home.write("cache/interpreters", "dcf interpreters 1\nnonsense\n\t\t\n")
         #expect(try await find(nil).version == PythonVersion(3, 11, 4))
@@ -100,7 +102,7 @@ import Testing
         #expect(try await find(nil, chosen).version == PythonVersion(3, 10, 13))
         try home.write(".python-version", "3.10.2\n")
         #expect(try await find(nil, path).version == PythonVersion(3, 10, 2))
-        // What pyenv calls the system's is the next on PATH.
+        // pyenv's `system` is the next Python on PATH.
         try home.write(".python-version", "system\n")
         try fakePython("bin/python3", "3.13.1")
         #expect(try await find(nil, path).version == PythonVersion(3, 13, 1))
@@ -125,12 +127,12 @@ import Testing
         }
     }
 
-    @Test func anActiveVenvIsWhereToMakeOthersFrom() async throws {
+    @Test func anActiveVenvCountsAsAnInstallation() async throws {
         try fakePython("bin/python3", "3.11.4", isVenv: true)
         #expect(try await !find(nil).isVenv)
     }
 
-    @Test func whatIsMissingSaysWhatIsThere() async throws {
+    @Test func anErrorListsTheInstalledPythons() async throws {
         try fakePython(".pyenv/versions/3.10.13/bin/python", "3.10.13")
         try fakePython(".pyenv/versions/2.7.18/bin/python", "2.7.18")
         for (wanted, looked) in [
@@ -154,7 +156,7 @@ import Testing
         _ = folder
         for (wanted, text) in [
             (old, "is Python 3.8.18, but functions need 3.9 or later"), (pypy, "is pypy"), (free, "free-threaded"),
-            (broken, "exit status 127: no libpython"), (other, "did not answer"), ("3.8", "functions need 3.9"),
+            (broken, "exit status 127: no libpython"), (other, "does not answer"), ("3.8", "functions need 3.9"),
             ("2.7", "functions need 3.9"),
         ] {
             await #expect { try await find(wanted) } throws: { "\($0)".contains(text) }
@@ -179,7 +181,7 @@ import Testing
     }
 
     @Test(.enabled(if: pyenvVersions.contains { $0 < .oldest }, "no old Python of pyenv on this machine"))
-    func realOldPythonsSayHowOldTheyAre() async throws {
+    func realOldPythonsReportTheirVersion() async throws {
         for version in Self.pyenvVersions where version < .oldest {
             let path = "\(RealPythons.pyenv)/versions/\(version)/bin/python"
             await #expect(throws: EnvironmentError.interpreterTooOld(path: path, version: version)) {

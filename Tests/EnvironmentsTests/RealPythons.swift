@@ -1,4 +1,5 @@
 import Environments
+import Platform
 
 /// The Pythons that this machine has.
 enum RealPythons {

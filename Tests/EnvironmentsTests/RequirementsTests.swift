@@ -1,4 +1,5 @@
 @testable import Environments
+import TestSupport
 import Testing
 
 @Suite struct RequirementsTests {
@@ -22,7 +23,7 @@ import Testing
         #expect(try Requirements(file: folder.path + "/none.txt").isEmpty)
     }
 
-    @Test func linesAreTakenApart() throws {
+    @Test func linesAreParsed() throws {
         try folder.write("more.txt", "idna>=3 --hash=sha256:abc \\\n  --hash=sha256:def\r\n")
         try folder.write("limits.txt", "six<2\n")
         let read = try read(
@@ -53,7 +54,7 @@ import Testing
         #expect(requirements.lines.map(\.text) == ["six"])
     }
 
-    @Test func whatCannotBeFollowedNamesFileAndLine() throws {
+    @Test func errorsNameFileAndLine() throws {
         let path = folder.path + "/requirements.txt"
         #expect { try read("six\n\n-r gone.txt\n") } throws: { "\($0)".hasPrefix("\(path), line 3: cannot open") }
         #expect { try read("-e ./local\n") } throws: { "\($0)".hasPrefix("\(path), line 1: an editable install") }
@@ -97,7 +98,7 @@ import Testing
             settings: InstallerSettings(variables: variables))
     }
 
-    /// OUT is a folder outside of the function's.
+    /// OUT is a folder outside the function's folder.
     @Test(arguments: [
         ("--find-links ./wheels\nx\n", "wheels/x.whl"), ("--no-index --find-links='./my wheels'\nx", "my wheels/x.whl"),
         ("-f OUT\nx\n", "OUT/x.whl"), ("-fOUT\nx\n", "OUT/x.whl"),
@@ -113,7 +114,7 @@ import Testing
         ("-r file://OUT/more.txt\n", "OUT/more.txt"), ("-f ${HOME}/w\nx\n", "OUT/w/x.whl"),
         ("-f OUT/index.html\nx\n", "OUT/files/x.whl"), ("x-1.0-py3-none-any.whl", "x-1.0-py3-none-any.whl"),
     ])
-    func aChangeOfWhatIsNamedIsAnother(content: String, file: String) throws {
+    func aChangedFileChangesTheKey(content: String, file: String) throws {
         let content = content.replacing("OUT", with: outside.path)
         func write(_ text: String) throws {
             if file.hasPrefix("OUT/") {
@@ -136,10 +137,10 @@ import Testing
         #expect(try key(content, variables) == first)
     }
 
-    @Test func whatLiesElsewhereCountsByItsContent() throws {
+    @Test func filesElsewhereCountByTheirContent() throws {
         try folder.write("a/x.whl", "1")
         try folder.write("b/x.whl", "1")
-        // A folder's own name is in the text, which counts; the place of the text does not.
+        // The name of a folder is in the text and counts. The place of the text does not.
         let other = try TemporaryFolder()
         for place in [folder, other] {
             try place.write("wheels/x.whl", "1")
@@ -150,7 +151,7 @@ import Testing
                 .fake(path: "/p"), try Requirements(file: place.path + "/requirements.txt"))
         }
         #expect(try key(folder) == key(other))
-        // What Python itself writes beside the code does not count.
+        // Files that Python itself writes beside the code do not count.
         try folder.write("pk/a.py", "1")
         try folder.write("requirements.txt", "./pk\n")
         let before = try key(folder)
@@ -158,7 +159,7 @@ import Testing
         #expect(try key(folder) == before)
         try folder.link("pk/b.py", to: "a.py")
         #expect(try key(folder) != before)
-        // A folder that holds itself is refused, not followed for ever.
+        // A folder that contains itself is an error, and is not followed for ever.
         try folder.link("pk/loop", to: ".")
         #expect(throws: EnvironmentError.self) { try key(folder) }
     }
@@ -201,15 +202,15 @@ import Testing
         #expect(Set(keys).count == builds.count)
     }
 
-    @Test func whatIsMissingIsNamedWithItsLine() throws {
+    @Test func errorsForMissingFilesNameTheLine() throws {
         let path = folder.path + "/requirements.txt"
         #expect { try key("x\n./gone\n") } throws: { "\($0)".hasPrefix("\(path), line 2: cannot open") }
         #expect { try key("x\n\nfile:///gone/x.whl\n") } throws: { "\($0)".hasPrefix("\(path), line 3: cannot open") }
-        // pip passes over these.
+        // pip ignores these.
         #expect(try key("-f ./gone\nx\n").utf8.count == 64)
     }
 
-    @Test func wordsAreThoseOfAShell() {
+    @Test func wordsAreSplitLikeAShellDoes() {
         #expect(RequirementText.words("a  'b c' \"d 'e'\" f\\ g ''") == ["a", "b c", "d 'e'", "f g", ""])
         #expect(
             RequirementText.options("--no-index -f x --find-links=y -iz --trusted-host h").map {

@@ -48,7 +48,7 @@ import Testing
         "functions: {old: {desc: x}}\n", "{functions: {}}\n", "functions: {\n  old: {}\n}\n",
         "functions:\n  a:\n...\nx\n",
     ])
-    func leavesAloneWhatItCannotEdit(_ text: String) {
+    func refusesFormsThatItCannotEdit(_ text: String) {
         let error = #expect(throws: ConfigError.self) {
             var editor = try ConfigEditor(text: text, fileName: "c")
             try editor.add(function: try FunctionName("new"), body: Self.body)
@@ -56,7 +56,7 @@ import Testing
         #expect(error?.message.isEmpty == false)
     }
 
-    @Test func refusesANameThatIsThere() throws {
+    @Test func refusesANameThatIsTaken() throws {
         var editor = try ConfigEditor(text: "functions:\n  new:\n", fileName: "c")
         let name = try FunctionName("new")
         let error = #expect(throws: ConfigError.self) { try editor.add(function: name, body: Self.body) }

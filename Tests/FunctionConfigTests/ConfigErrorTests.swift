@@ -6,13 +6,13 @@ import Testing
     static let bad: [(String, String)] = [
         ("function:\n  a:\n", "c.yaml:1: unknown key \"function\" at the top level; did you mean \"functions\"?"),
         ("dcf: {gatewya: a}\n", "c.yaml:1: unknown key \"gatewya\" under dcf; did you mean \"gateway\"?"),
-        ("dcf:\n  gateway: \"a b\"\n", "c.yaml:2: dcf.gateway must be HOST:PORT, as 127.0.0.1:32222, not \"a b\""),
+        ("dcf:\n  gateway: \"a b\"\n", "c.yaml:2: dcf.gateway must be HOST:PORT, such as 127.0.0.1:32222, not \"a b\""),
         ("- a\n", "c.yaml:1: the config must be a mapping"),
         ("text", "c.yaml:1: the config must be a mapping"),
         ("functions: [a]\n", "c.yaml:1: functions must be a mapping, not a list"),
         ("functions:\n  Echo:\n", "c.yaml:2: function name \"Echo\" begins with \"E\""),
         ("functions:\n  a: text\n", "c.yaml:2: functions.a must be a mapping, not \"text\""),
-        ("functions:\n  a:\n  a:\n", "c.yaml:2: the key \"a\" is there twice; keep one"),
+        ("functions:\n  a:\n  a:\n", "c.yaml:2: the key \"a\" appears twice; keep one"),
         ("functions:\n  a:\n    queue: [\n", "c.yaml:4: not valid YAML: "),
         ("functions:\n\ta:\n", "c.yaml:2: not valid YAML: "),
         ("a: 1\n---\nb: 2\n", "c.yaml:2: not valid YAML: "),
@@ -39,17 +39,20 @@ import Testing
         ("environment: A=1", 3, "functions.echo.environment must be a list, not \"A=1\""),
         ("environment:\n  - A=1\n  - B", 5, "functions.echo.environment[1] must be NAME=VALUE, not \"B\""),
         ("environment:\n  - 1A=1", 4, "functions.echo.environment[0] must be NAME=VALUE"),
-        ("environment: [A=1, A=2]", 3, "functions.echo.environment[1]: A is there twice; keep one"),
+        ("environment: [A=1, A=2]", 3, "functions.echo.environment[1]: A appears twice; keep one"),
         ("environment: [DCF_LINK=1]", 3, "functions.echo.environment[0]: DCF_LINK is set by the gateway itself"),
         ("environment: [\"A=\\0\"]", 3, "functions.echo.environment[0] contains a NUL character"),
-        ("limits: {memory: lots}", 3, "functions.echo.limits.memory must be a size from 8 MiB to 16 TiB, as 64MiB, 2G"),
+        (
+            "limits: {memory: lots}", 3,
+            "functions.echo.limits.memory must be a size from 8 MiB to 16 TiB, such as 64MiB or 2G"
+        ),
         ("limits: {memory: 1}", 3, "functions.echo.limits.memory must be a size from 8 MiB to 16 TiB, not \"1\""),
         ("limits: {cpu: 0}", 3, "functions.echo.limits.cpu must be a number of processors from 0.001 to 1024"),
         ("limits: {cpu: -1}", 3, "functions.echo.limits.cpu must be a number of processors from 0.001 to 1024"),
         ("limits: {gpu: all}", 3, "functions.echo.limits.gpu must be a number of devices from 0 to 64, not \"all\""),
         ("limits: {gpu: -1}", 3, "functions.echo.limits.gpu must be a number of devices from 0 to 64, not \"-1\""),
         ("limits: {gpu: 1, gpu_shared: 2}", 3, "functions.echo.limits.gpu_shared must be true or false, not \"2\""),
-        ("limits: {gpu_shared: true}", 3, "functions.echo.limits: gpu_shared is about the devices of gpu"),
+        ("limits: {gpu_shared: true}", 3, "functions.echo.limits: gpu_shared shares the devices of gpu"),
         (
             "limits: {gpu: 1}\nenvironment: [CUDA_VISIBLE_DEVICES=0]", 4,
             "functions.echo.environment: CUDA_VISIBLE_DEVICES is set by limits.gpu; remove one of the two"
@@ -75,10 +78,10 @@ import Testing
         ("concurrency: 0", 3, "functions.echo.concurrency must be a whole number from 1 to 1024, not \"0\""),
         ("batch: {max_size: 0}", 3, "functions.echo.batch.max_size must be a whole number from 1 to 1024"),
         ("batch: {max_wait: 2m}", 3, "functions.echo.batch.max_wait must be a duration from 0s to 1m, not \"2m\""),
-        ("timeout: {call: 30}", 3, "functions.echo.timeout.call: \"30\" lacks a unit; did you mean \"30s\"?"),
+        ("timeout: {call: 30}", 3, "functions.echo.timeout.call: \"30\" has no unit; did you mean \"30s\"?"),
         ("timeout: {call: 0s}", 3, "functions.echo.timeout.call must be a duration from 1ms to 24h, not \"0s\""),
         ("timeout: {call: 25h}", 3, "functions.echo.timeout.call must be a duration from 1ms to 24h, not \"25h\""),
-        ("timeout: {start: soon}", 3, "functions.echo.timeout.start must be a duration from 1ms to 24h, as 500ms"),
+        ("timeout: {start: soon}", 3, "functions.echo.timeout.start must be a duration from 1ms to 24h, such as 500ms"),
         ("timeout: 30s", 3, "functions.echo.timeout must be a mapping, not \"30s\""),
         ("queue: 0", 3, "functions.echo.queue must be a whole number from 1 to 1000000, not \"0\""),
         ("queue: 1000001", 3, "functions.echo.queue must be a whole number from 1 to 1000000"),
@@ -119,10 +122,10 @@ import Testing
             (.image, "preload: [numpy]", "functions.echo.preload is for functions that run as processes; remove it"),
             (
                 .image, "python: \"3.10\"",
-                "functions.echo.python is for functions that run as processes; the image says"
+                "functions.echo.python is for functions that run as processes; remove it: the image"
             ),
         ] as [(DeployKind, String, String)])
-    func namesWhatIsNotSupported(as kind: DeployKind, _ key: String, saying message: String) throws {
+    func namesUnsupportedKeys(as kind: DeployKind, _ key: String, saying message: String) throws {
         let text = "functions:\n  echo:\n    desc: x\n    \(key)\n"
         let echo = try #require(try ConfigFile.parse(yaml: text, fileName: "c.yaml").functions.first)
         let error = #expect(throws: ConfigError.self) { try echo.requireSupported(as: kind) }
@@ -153,14 +156,14 @@ import Testing
         let deep = String(repeating: "[", count: 900) + String(repeating: "]", count: 900)
         let nested = "functions: {echo: {parameters: {a: \(deep)}}}"
         let depth = #expect(throws: ConfigError.self) { try ConfigFile.parse(yaml: nested, fileName: "c") }
-        #expect(depth?.message.contains("more than 100 levels") == true)
+        #expect(depth?.message.contains("more than 100 levels deep") == true)
 
         let long = "# " + String(repeating: "x", count: 1 << 20)
         let size = #expect(throws: ConfigError.self) { try ConfigFile.parse(yaml: long, fileName: "c") }
         #expect(size?.message.contains("at most 1 MiB") == true)
     }
 
-    @Test func aLaterFaultKnowsItsLine() throws {
+    @Test func aFaultFoundLaterNamesItsLine() throws {
         let text = "functions:\n  echo:\n    handler:\n      dir: nowhere\n"
         let echo = try #require(try ConfigFile.parse(yaml: text, fileName: "c.yaml").functions.first)
         #expect(echo.failure(at: "handler.dir", "gone").description == "c.yaml:4: gone")

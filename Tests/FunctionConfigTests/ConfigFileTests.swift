@@ -74,7 +74,7 @@ import Testing
         #expect(echo.timeout.call == .milliseconds(500))
         #expect(echo.timeout.idle == .seconds(3_600))
         #expect(echo.queue == 10)
-        #expect(echo.deploy == .image)
+        #expect(echo.kind == .image)
     }
 
     @Test func fillsInDefaults() throws {
@@ -92,13 +92,13 @@ import Testing
         #expect(echo.timeout == TimeoutConfig())
         #expect(echo.timeout.idle == nil)
         #expect(echo.queue == nil)
-        #expect(echo.deploy == nil)
+        #expect(echo.kind == nil)
         #expect(echo.unsupportedKeys(as: .process).isEmpty)
         #expect(echo.yaml == "{}\n")
     }
 
-    /// What the original's own `init` writes: keys with nothing in them.
-    @Test func emptyValuesSayNothing() throws {
+    /// The original's `init` writes keys without values.
+    @Test func emptyValuesKeepTheDefaults() throws {
         let text = """
             functions:
               echo:
@@ -187,7 +187,7 @@ import Testing
         #expect(process.unsupportedKeys(as: .process).isEmpty)
         let sent = try FunctionConfig.parse(yaml: process.yaml, name: try FunctionName("f"))
         #expect(sent.buildPackages == [] && sent.buildArguments == [] && sent.timeout.call == .seconds(5))
-        // One that says what it is gets an error for the rest.
+        // With the key `deploy`, keys of the other kind are an error.
         let said = try FunctionConfig.parse(yaml: yaml + "deploy: process\n", name: try FunctionName("f"))
         #expect(said.asProcess().ignored == [] && !said.asProcess().function.unsupportedKeys(as: .process).isEmpty)
         let only = try FunctionConfig.parse(yaml: "build_packages: [curl]\n", name: try FunctionName("f"))

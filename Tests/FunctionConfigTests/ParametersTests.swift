@@ -24,7 +24,7 @@ import Testing
         let text = "functions:\n  f:\n    parameters:\n      p: \(yaml)\n"
         let function = try #require(try ConfigFile.parse(yaml: text, fileName: "c").functions.first)
         #expect(function.parameters == "{\"p\":\(json)}")
-        // And the same after it was written again.
+        // The JSON stays the same after the YAML was written and read again.
         let read = try FunctionConfig.parse(yaml: function.yaml, name: function.name)
         #expect(read.parameters == function.parameters)
         #expect(read.yaml == function.yaml)

@@ -1,9 +1,10 @@
 import GRPC
 import Glibc
+import Platform
 import Testing
 
 @Suite struct AcceptorTests {
-    /// A connection to the server, as a stranger makes it.
+    /// A plain connection to the server.
     private func connect(_ port: UInt16) -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
@@ -19,7 +20,7 @@ import Testing
         return descriptor
     }
 
-    /// Waits for the end of a connection; true when the server closed it without a word.
+    /// Waits for the end of a connection; true when the server closed it without sending anything.
     private func isClosedByServer(_ descriptor: Int32) -> Bool {
         var byte: UInt8 = 0
         let count = recv(descriptor, &byte, 1, 0)
@@ -64,7 +65,7 @@ import Testing
     @Test func anAddressInUseSaysSo() throws {
         let first = try ListeningSocket(host: "127.0.0.1", port: 0)
         let port = first.port
-        #expect(throws: AcceptorError.self) { _ = try ListeningSocket(host: "127.0.0.1", port: port) }
+        #expect(throws: ListenError.self) { _ = try ListeningSocket(host: "127.0.0.1", port: port) }
         let isLoopback = first.isLoopback
         #expect(isLoopback)
     }

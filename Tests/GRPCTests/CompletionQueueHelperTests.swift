@@ -1,10 +1,11 @@
 import GRPC
 import Synchronization
+import Platform
 import Testing
 
 @Suite struct CompletionQueueHelperTests {
     private final class Wish: Sendable {
-        /// Every so many questions it changes its mind; 0: never.
+        /// After how many questions the answer changes; 0 for never.
         private let period: Int
         private let initially: Bool
         private let asked = Atomic<Int>(0)

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A truth that comes once, and whoever waits for it.
+/// A truth value that is set once, and the tasks that wait for it.
 final class Promised: Sendable {
     private let state = Mutex<(value: Bool?, waiting: [CheckedContinuation<Bool, Never>])>((nil, []))
 

@@ -1,4 +1,5 @@
 import GRPC
+import Platform
 
 /// A server on a free port of the loopback, with one unary method that answers with the request's bytes, and one
 /// handler for everything else.
@@ -20,7 +21,7 @@ final class RunningServer: Sendable {
         server = Server(
             configuration: ServerConfiguration(maxReceiveBytes: maxReceiveBytes), queue: queue, connections: connections
         )
-        acceptor = Acceptor(try ListeningSocket(host: "127.0.0.1", port: 0))
+        acceptor = try Acceptor(ListeningSocket(host: "127.0.0.1", port: 0))
         server.register(Self.echo, boundTo: queue) { call in
             guard let request = call.takeRequest() else { return call.finish(Status(.invalidArgument, "empty")) }
             call.finish(request)

@@ -1,10 +1,11 @@
 import GRPC
+import Platform
 import Synchronization
 import Testing
 
 @Suite struct StreamingCallTests {
-    /// Sends as many messages as the first byte of the request says, in thousands, each as soon as the one before it is
-    /// taken.
+    /// Sends thousands of messages, as many thousands as the first byte of the request says. It sends each as soon as
+    /// the core has taken the one before.
     private final class Sender: StreamingCallHandler {
         private let call: StreamingCall
         private let left = Atomic<Int>(0)
@@ -41,7 +42,7 @@ import Testing
         func closed(cancelled: Bool) { record.ended.settle(cancelled) }
     }
 
-    /// What is known of a call, also when it is gone.
+    /// The events of a call. It outlives the call.
     private final class Record: Sendable {
         let sent = Atomic<Int>(0)
         /// Whether it was cancelled.
@@ -67,7 +68,7 @@ import Testing
         let connections = Connections()
         let server = Server(
             configuration: ServerConfiguration(maxReceiveBytes: 1 << 20), queue: queue, connections: connections)
-        let acceptor = Acceptor(try ListeningSocket(host: "127.0.0.1", port: 0))
+        let acceptor = try Acceptor(ListeningSocket(host: "127.0.0.1", port: 0))
         let records = Records()
         server.registerStreaming(Self.path) { call in Sender(call, records.add()) }
         server.start()

@@ -28,19 +28,22 @@ import Testing
         }
         #expect(
             paths == [
-                GatewayMethod.invoke, GatewayMethod.invokes, GatewayMethod.invokeBytes,
-                GatewayMethod.list, GatewayMethod.deploy, GatewayMethod.update, GatewayMethod.delete,
-                GatewayMethod.getMeta, GatewayMethod.getLog, GatewayMethod.replicaUpdate, GatewayMethod.info,
-                GatewayMethod.healthCheck,
-                GatewayMethod.upload, GatewayMethod.deployWatch, GatewayMethod.followLog, GatewayMethod.restart,
-                GatewayMethod.versions, GatewayMethod.rollback, GatewayMethod.setTraffic,
-                GatewayMethod.check, GatewayMethod.watch,
-                GatewayMethod.reflection, GatewayMethod.reflectionAlpha,
+                GatewayMethod.invoke.path, GatewayMethod.invokes.path, GatewayMethod.invokeBytes.path,
+                GatewayMethod.list.path, GatewayMethod.deploy.path, GatewayMethod.update.path,
+                GatewayMethod.delete.path,
+                GatewayMethod.getMeta.path, GatewayMethod.getLog.path, GatewayMethod.replicaUpdate.path,
+                GatewayMethod.info.path,
+                GatewayMethod.healthCheck.path,
+                GatewayMethod.upload.path, GatewayMethod.deployWatch.path, GatewayMethod.followLog.path,
+                GatewayMethod.restart.path,
+                GatewayMethod.versions.path, GatewayMethod.rollback.path, GatewayMethod.setTraffic.path,
+                GatewayMethod.check.path, GatewayMethod.watch.path,
+                GatewayMethod.reflection.path, GatewayMethod.reflectionAlpha.path,
             ])
     }
 }
 
-/// The numbers of the original's fields: a client that was built years ago sends and reads these very bytes.
+/// Tests the field numbers of the original: a client that was built years ago sends and reads exactly these bytes.
 @Suite struct WireFormatTests {
     @Test func requestIsServiceOneInputTwo() throws {
         var request = Pb_InvokeServiceRequest()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import GatewayProtocol
 
-/// A message in pieces, as the network brought it.
+/// A message in several segments, as the network delivers it.
 private final class Pieces: SegmentedBytes {
     private let pieces: [UnsafeMutableRawBufferPointer]
 

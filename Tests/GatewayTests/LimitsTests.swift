@@ -1,12 +1,13 @@
+import ControlPlane
 import Gateway
 import Testing
 
 @Suite struct LimitsTests {
     @Test func eachCanBeSetToWhatItShows() throws {
-        for limit in Limits.named {
-            var limits = Limits()
+        for limit in GatewayLimits.named {
+            var limits = GatewayLimits()
             try limits.set("\(limit.name)=\(limit.value(in: limits))")
-            #expect(limits == Limits(), "\(limit.name)")
+            #expect(limits == GatewayLimits(), "\(limit.name)")
         }
     }
 
@@ -15,13 +16,13 @@ import Testing
         ("queue=0", "queue"), ("message=-1", "message"), ("drain=30", "drain"), ("drain=0s", "drain"),
     ])
     func whatIsWrongIsNamed(assignment: String, words: String) {
-        var limits = Limits()
-        do throws(Limits.NamedError) {
+        var limits = GatewayLimits()
+        do throws(LimitError) {
             try limits.set(assignment)
             Issue.record("\(assignment) should not be taken")
         } catch {
             #expect("\(error)".contains(words))
         }
-        #expect(limits == Limits())
+        #expect(limits == GatewayLimits())
     }
 }

@@ -11,38 +11,46 @@ import Testing
         return found
     }
 
-    /// A shell that does nothing before it can read a line; the other end of its input comes back.
-    private func shell(_ script: String) throws -> (pid: Int32, input: Int32) {
-        var ends: [Int32] = [-1, -1]
-        try #require(pipe(&ends) == 0)
-        _ = fcntl(ends[1], F_SETFD, FD_CLOEXEC)
+    /// Starts a shell that runs the script when it has read a line; returns the other ends of its input and its output.
+    private func shell(_ script: String) throws -> (pid: Int32, input: Int32, output: Int32) {
+        var input: [Int32] = [-1, -1]
+        var output: [Int32] = [-1, -1]
+        try #require(pipe(&input) == 0)
+        try #require(pipe(&output) == 0)
+        for end in input + output { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
-        posix_spawn_file_actions_addclose(&actions, ends[0])
+        posix_spawn_file_actions_adddup2(&actions, input[0], 0)
+        posix_spawn_file_actions_adddup2(&actions, output[1], 1)
         let command: [String] = ["sh", "-c", "read line; \(script)"]
         var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
         defer { for word in words { free(word) } }
         words.append(nil)
         var pid: pid_t = 0
         try #require(posix_spawn(&pid, "/bin/sh", &actions, nil, words, environ) == 0)
-        close(ends[0])
-        return (pid, ends[1])
+        close(input[0])
+        close(output[1])
+        return (pid, input[1], output[0])
     }
 
-    @Test func whatComesFromAMarkedProcessIsFoundAndEnded() async throws {
-        let (pid, input) = try shell("setsid sleep 1000 & setsid env -i /bin/sleep 1001 & exec sleep 1002")
+    @Test func whatComesFromAMarkedProcessIsFoundAndEnded() throws {
+        let (pid, input, output) = try shell(
+            "setsid sleep 1000 & setsid env -i /bin/sleep 1001 & echo; exec sleep 1002")
         #expect(members.isEmpty)
         #expect(mark.put(on: pid))
         #expect(ProcessMark.of(pid) == mark)
         #expect(members == [pid])
         _ = write(input, "\n", 1)
         close(input)
-        while members.count < 3 { await Task.yield() }
+        // The shell writes its line when it has started the other two.
+        var line: UInt8 = 0
+        #expect(read(output, &line, 1) == 1)
+        close(output)
+        #expect(members.count == 3)
         ProcessSweep.run(isPatient: false, where: { $0 == mark })
         #expect(members.isEmpty)
-        // It is a zombie: those are not counted.
+        // The shell is a zombie now: the census leaves zombies out.
         var status: Int32 = 0
         #expect(waitpid(pid, &status, 0) == pid)
         #expect(status & 0x7F == SIGKILL)

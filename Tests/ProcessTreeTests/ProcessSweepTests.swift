@@ -25,7 +25,7 @@ import Testing
         var sweep = ProcessSweep(at: 0)
         #expect(sweep.next([7], at: 0) == .wait)
         #expect(sweep.next([], at: 1) == .wait)
-        // One that had been overlooked.
+        // A process that the pass before has missed.
         #expect(sweep.next([7], at: 2) == .wait)
         #expect(sweep.next([], at: 3) == .wait)
         #expect(sweep.next([], at: 4) == .done)

@@ -22,13 +22,13 @@ import Testing
         (["call", "echo"], "unknown command \"dcf call\"; did you mean \"dcf function call\"?"),
         (["runtime", "lst"], "unknown command \"dcf runtime lst\"; did you mean \"dcf runtime list\"?"),
         (["help", "functon"], "unknown command \"dcf functon\"; did you mean \"dcf function\"?"),
-        (["xyzzy"], "unknown command \"dcf xyzzy\"; \"dcf --help\" shows what there is"),
+        (["xyzzy"], "unknown command \"dcf xyzzy\"; \"dcf --help\" lists the commands"),
     ])
     func suggests(_ arguments: [String], _ message: String) {
         #expect(CommandPath.misspelling(in: arguments, root: DCF.self) == message)
     }
 
-    /// Every command with the words that lead to it.
+    /// All commands below this one.
     static func commands(below command: any ParsableCommand.Type = DCF.self) -> [any ParsableCommand.Type] {
         [command] + command.configuration.subcommands.flatMap { commands(below: $0) }
     }
@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    /// Each example's own command lines must be ones that this program understands.
+    /// The program understands the command lines in its own examples.
     @Test func everyExampleParses() throws {
         for command in Self.commands() {
             for line in command.configuration.discussion.split(separator: "\n") {

@@ -42,7 +42,7 @@ import Testing
                 == "Function  Image  Maintainer  Invocations  Replicas  Status  Description\n")
     }
 
-    @Test func aListSaysWhyAFunctionIsNotReady() {
+    @Test func aListShowsWhyAFunctionIsNotReady() {
         var functions = [Pb_Function(), Pb_Function(), Pb_Function()]
         (functions[0].name, functions[0].reason) = ("a", "ValueError: bad weights (handler.py:3); next try in 12 s")
         (functions[1].name, functions[1].reason) = ("b", "pip ended with 1:\n  no network\n  gave up; next try in 3 s")
@@ -79,7 +79,7 @@ import Testing
         #expect(written.withLock { $0 } == plain + "\n")
     }
 
-    @Test func infoShowsWhatIsKnown() throws {
+    @Test func infoShowsAllFacts() throws {
         var function = Pb_Function()
         function.name = "echo"
         function.status = "Failed"
@@ -135,7 +135,7 @@ import Testing
     }
 
     @Test(arguments: ["3", "3=", "=90", "3=101", "3=-1", "0=100", "3=90=1", "a=b", "", "3=1.5"])
-    func sharesThatAreNone(text: String) {
+    func refusesBadShares(text: String) {
         #expect(throws: ValidationError.self) { try FunctionTraffic.share(text) }
     }
 
@@ -157,7 +157,7 @@ import Testing
         return written.withLock { $0 }
     }
 
-    @Test func progressOverwritesItselfOnATerminalAlone() {
+    @Test func progressOverwritesItselfOnlyOnATerminal() {
         #expect(progress(isTerminal: false) == "one\ntwo\npip says\n")
         #expect(progress(isTerminal: true) == "\r\u{1B}[Kone\r\u{1B}[Ktwo\r\u{1B}[Kpip says\n")
     }

@@ -44,7 +44,7 @@ import Testing
             let config = folder.appending("config.yaml")
             mkdir(folder.appending("echo").string, 0o777)
             let taken = #expect(throws: CommandFailure.self) { try initialize("echo", "-f", config.string) }
-            #expect(taken?.description.contains("echo is there already") == true)
+            #expect(taken?.description.contains("echo exists already") == true)
             #expect(FileKind(at: config) == nil)
 
             try config.write("functions:\n  echo:\n")

@@ -1,4 +1,5 @@
 import GRPC
+import Platform
 import Testing
 
 @testable import dcf

@@ -21,8 +21,8 @@ import Testing
 
     @Test(
         arguments: [
-            ("http://a:1", nil, "-g must be HOST:PORT, as 127.0.0.1:32222, not \"http://a:1\""),
-            (nil, "a b", "DCF_GATEWAY must be HOST:PORT, as 127.0.0.1:32222, not \"a b\""),
+            ("http://a:1", nil, "-g must be HOST:PORT, such as 127.0.0.1:32222, not \"http://a:1\""),
+            (nil, "a b", "DCF_GATEWAY must be HOST:PORT, such as 127.0.0.1:32222, not \"a b\""),
         ] as [(String?, String?, String)])
     func refuses(flag: String?, variable: String?, message: String) {
         let error = #expect(throws: CommandFailure.self) {

@@ -5,7 +5,7 @@ import Testing
 @testable import dcf
 
 @Suite struct HandlerCheckTests {
-    /// The message for a handler file with this text, or nil when it is fine.
+    /// The message for a handler file with this text, or nil if the file is fine.
     private func message(for handler: String, name: String = "Handler") async throws -> String? {
         try await withTemporaryFolder { folder in
             try folder.appending("handler.py").write(handler)
@@ -47,7 +47,8 @@ import Testing
                 + "Set handler.name to it, or rename it")
         #expect(
             try await message(for: "", name: "Echo")
-                == "c.yaml:4: handler.py defines no class or function Echo; set handler.name to one that it defines")
+                == "c.yaml:4: handler.py defines no class or function Echo; set handler.name to a class or function in this file"
+        )
     }
 
     @Test func namesWhatIsMissing() async throws {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import dcf
 
-/// What an image is called, and what is said where the watcher's is missing.
+/// The names of images, and the hint for a missing watcher's image.
 @Suite struct ImageTests {
     private func function(_ yaml: String) throws -> FunctionConfig {
         try FunctionConfig.parse(yaml: yaml, name: try FunctionName("f"))
@@ -17,7 +17,7 @@ import Testing
             ("docker_registry: r.example", "s:1", "f", "s:1/f", true),
             ("image: r.example/me/f", nil, "r.example/me/f", "r.example/me/f", true),
         ] as [(String, String?, String, String, Bool)])
-    func aBuildKnowsNothingOfTheRegistry(
+    func aBuildUsesTheNameWithoutTheRegistry(
         yaml: String, registry: String?, local: String, reference: String, isPushed: Bool
     ) throws {
         let image = try FunctionImage(try function(yaml), registry: registry)
@@ -34,7 +34,7 @@ import Testing
             ("Step 5/20 : FROM python:3.12-slim-bookworm", nil), ("Step 5/20 : COPY watcher /x", nil),
             ("Step 1/9 : FROM ${OTHER}/watcher:1", nil), ("Step 1/9 : FROM", nil), ("", nil),
         ] as [(String, String?)])
-    func theWatchersImageIsNamed(step: String, image: String?) {
+    func findsTheWatchersImage(step: String, image: String?) {
         #expect(ImageBuild.watcherImage(in: step, ["REGISTRY": "dcf", "WATCHER_VERSION": "0.1.0"]) == image)
     }
 }

@@ -40,10 +40,10 @@ import Testing
         }
     }
 
-    @Test func theConfigBesideOthersDoesNotMatter() async throws {
+    @Test func aConfigOfAnotherProgramIsIgnored() async throws {
         try await withTemporaryFolder { folder in
             let path = folder.appending("c.yaml")
-            // Somebody else's config.yaml: only dcf.gateway of it would count.
+            // A config.yaml of another program: only its dcf.gateway would count.
             try path.write("theme: dark\nfunctions: 7\n")
             var options = try ConnectionOptions.parse(["-f", path.string])
             #expect(try options.location().source != .config(file: path.string))

@@ -5,7 +5,7 @@ import Testing
 @testable import dcf
 
 @Suite struct OnceCallTests {
-    @Test func theWatcherGetsWhatAGatewayWouldGive() throws {
+    @Test func theWatcherGetsTheSameSettingsAsFromAGateway() throws {
         let text = """
             functions:
               echo:

@@ -1,10 +1,10 @@
-import Environments
 import Glibc
+import Platform
 import SystemPackage
 
 @testable import dcf
 
-/// A new folder, for as long as the body runs.
+/// Runs `body` with a new folder, and removes the folder afterwards.
 func withTemporaryFolder<Result>(_ body: (FilePath) async throws -> Result) async throws -> Result {
     var template = Array("/tmp/dcf-test-XXXXXX".utf8CString)
     guard let pointer = mkdtemp(&template) else { throw Errno(rawValue: errno) }

@@ -1,9 +1,9 @@
-// The part of CPython's C API that the watcher uses, declared by hand so that one build serves every CPython from 3.9 on
-// and no Python headers are needed to make it.
+// The part of CPython's C API that the watcher uses. It is declared by hand, so that one build works with every CPython
+// from 3.9 on, and needs no Python headers.
 //
-// Functions and structures are those of the stable ABI of 3.9 (https://docs.python.org/3/c-api/stable.html), and these
-// beside them, which every CPython since 3.9 exports unchanged: PyObject_VectorcallDict, PyObject_GetBuffer,
-// PyBuffer_Release, Py_buffer, PyUnicode_AsUTF8AndSize. The symbols are found in the interpreter that loads the library.
+// The functions and structures are those of the stable ABI of 3.9 (https://docs.python.org/3/c-api/stable.html), and
+// these, which every CPython since 3.9 exports unchanged: PyObject_VectorcallDict, PyObject_GetBuffer,
+// PyBuffer_Release, Py_buffer, PyUnicode_AsUTF8AndSize. The interpreter that loads the library has the symbols.
 #pragma once
 
 #include <stddef.h>
@@ -25,7 +25,7 @@ PyObject *PyObject_GetAttrString(PyObject *, const char *);
 PyObject *PyObject_CallObject(PyObject *callable, PyObject *args);
 PyObject *PyObject_VectorcallDict(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwargs);
 
-/// Calls with the one argument `slots[1]`; the callee may use `slots[0]` for its `self`.
+/// Calls with one argument, `slots[1]`; the callee may use `slots[0]` for its `self`.
 static inline PyObject *dcf_call_one(PyObject *callable, PyObject **slots) {
     const size_t argumentsOffset = (size_t)1 << (8 * sizeof(size_t) - 1);
     return PyObject_VectorcallDict(callable, slots + 1, 1 | argumentsOffset, NULL);
@@ -185,12 +185,12 @@ typedef struct PyThreadState PyThreadState;
 PyThreadState *PyEval_SaveThread(void);
 void PyEval_RestoreThread(PyThreadState *);
 unsigned long PyThread_get_thread_ident(void);
-/// Raises in another thread, at its next instruction; NULL takes back what was not raised yet.
+/// Raises an exception in another thread, at its next instruction; NULL takes back one that was not raised yet.
 int PyThreadState_SetAsyncExc(unsigned long thread, PyObject *type);
 /// Has the main thread call a function soon. Needs no GIL.
 int Py_AddPendingCall(int (*function)(void *), void *);
 
-// Data of the interpreter, reached through functions: Swift takes a C global for one that anybody may write.
+// Data of the interpreter, returned by functions: Swift takes a C global for one that any thread may write.
 extern PyObject _Py_NoneStruct;
 extern PyObject PyBytes_Type;
 extern PyObject PyUnicode_Type;
@@ -206,12 +206,12 @@ static inline PyObject *dcf_base_exception(void) { return PyExc_BaseException; }
 static inline PyObject *dcf_type_error(void) { return PyExc_TypeError; }
 static inline PyObject *dcf_value_error(void) { return PyExc_ValueError; }
 
-/// Whether it is a bytes, or of a class derived from it.
+/// Whether the object is a bytes, or of a subclass.
 static inline int dcf_is_bytes(PyObject *object) {
     return object->ob_type == &PyBytes_Type || (PyType_GetFlags(object->ob_type) & (1ul << 27)) != 0;
 }
 
-/// Whether it is a str, or of a class derived from it.
+/// Whether the object is a str, or of a subclass.
 static inline int dcf_is_str(PyObject *object) {
     return object->ob_type == &PyUnicode_Type || (PyType_GetFlags(object->ob_type) & (1ul << 28)) != 0;
 }

@@ -1,6 +1,8 @@
 import Glibc
 
-/// A lock, and something that threads wait for under it.
+/// A mutex, and a condition variable on the monotonic clock that threads wait for under it.
+///
+/// Sendable: both pointers are set in `init` and never change, and pthread's functions may be called from any thread.
 final class Condition: @unchecked Sendable {
     private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -33,7 +35,7 @@ final class Condition: @unchecked Sendable {
         pthread_cond_wait(changed, lock)
     }
 
-    /// - Parameter end: on the monotonic clock.
+    /// - Parameter end: nanoseconds on the monotonic clock.
     /// - Returns: false when the time is up.
     func wait(untilNanos end: Int64) -> Bool {
         var time = timespec(tv_sec: Int(end / 1_000_000_000), tv_nsec: Int(end % 1_000_000_000))

@@ -2,20 +2,21 @@ import CLinux
 import Glibc
 import WatcherLink
 
-/// One gateway as it is dialled: a name may have several addresses, of which one is enough.
+/// Dials one gateway. A name may have several addresses; the first that answers is used.
 struct Dialer {
-    /// For one address: the connection, and the gateway's first word.
+    /// The time for one address: to connect, and to get the gateway's first frame.
     private static let attemptSeconds = 5
-    /// How long a gateway may keep a link that has proved itself waiting: it does so for 60 s.
+    /// The time for a gateway's Welcome, after the watcher has proved the token. A gateway keeps such a link for up to
+    /// 60 s.
     private static let welcomeSeconds = 65
 
     let address: RelayAddress
     let token: String
     let task: String
-    /// The addresses of a name, as text.
+    /// Finds the addresses of a name, as text.
     let resolve: @Sendable (String) -> [String]
 
-    /// A link that is proved at both ends.
+    /// A link to a gateway; both ends have proved the token.
     struct Link {
         let descriptor: Int32
         let reader: FrameReader
@@ -24,12 +25,12 @@ struct Dialer {
         var settings: [UInt8]
     }
 
-    /// Waits for a link: a name that must be found, a connection, and a gateway that wants this task.
+    /// Resolves the name, connects, and waits for the gateway's Welcome.
     ///
     /// - Parameters:
-    ///   - hello: the watcher's own.
-    ///   - onConnection: told of each descriptor, so that another thread can end the wait by `shutdown`; with -1 before it is
-    ///     closed.
+    ///   - hello: the watcher's Hello.
+    ///   - onConnection: called with each descriptor, so that another thread can end the wait with `shutdown`, and with
+    ///     -1 before the descriptor is closed.
     func dial(_ hello: Hello, onConnection: (Int32) -> Void) throws(RelayError) -> Link {
         var failure = RelayError(reason: "no address")
         for candidate in try candidates() {
@@ -56,7 +57,7 @@ struct Dialer {
         return found
     }
 
-    /// Both ways; a connection is limited by what sending is.
+    /// Sets the time limit of sends and receives. The limit of sends applies to `connect` too.
     private func limit(_ descriptor: Int32, seconds: Int) {
         var time = timeval(tv_sec: seconds, tv_usec: 0)
         for option in [SO_SNDTIMEO, SO_RCVTIMEO] {
@@ -71,7 +72,7 @@ struct Dialer {
             }
         }
         guard result == 0 else { throw RelayError(errno == EINPROGRESS ? ETIMEDOUT : errno) }
-        dcf_tcp_keep_honest(descriptor)
+        dcf_tcp_set_keepalive(descriptor)
     }
 
     private func greet(_ descriptor: Int32, _ hello: Hello) throws(RelayError) -> Link {
@@ -112,14 +113,37 @@ struct Dialer {
     ) throws(LinkError) -> Result {
         guard let frame = try reader.next() else { throw .unexpected(kind, "did not come: the link was closed") }
         guard Frame.header(of: frame).kind == kind.rawValue else {
-            throw .unexpected(kind, "was due, and frame \(Frame.header(of: frame).kind) came")
+            throw .unexpected(kind, "was expected, but frame \(Frame.header(of: frame).kind) came")
         }
         payload = Frame.payload(of: frame)
         return try Frame.withHead(of: frame, body)
     }
 
-    /// A few hundred bytes; what cannot be sent shows in the answer that does not come.
+    /// Sends a few hundred bytes. If that fails, the gateway's answer does not come.
     private func send(_ frame: [UInt8], _ descriptor: Int32) {
         _ = frame.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    }
+}
+
+/// An address in the form that system calls take.
+private struct SocketAddress {
+    let family: Int32
+    let bytes: [UInt8]
+
+    /// - Parameter text: an IPv4 or IPv6 address; nil for a name.
+    init?(_ text: String, _ port: UInt16) {
+        var four = sockaddr_in()
+        var six = sockaddr_in6()
+        if inet_pton(AF_INET, text, &four.sin_addr) == 1 {
+            four.sin_family = sa_family_t(AF_INET)
+            four.sin_port = port.bigEndian
+            (family, bytes) = (AF_INET, withUnsafeBytes(of: &four) { Array($0) })
+        } else if inet_pton(AF_INET6, text, &six.sin6_addr) == 1 {
+            six.sin6_family = sa_family_t(AF_INET6)
+            six.sin6_port = port.bigEndian
+            (family, bytes) = (AF_INET6, withUnsafeBytes(of: &six) { Array($0) })
+        } else {
+            return nil
+        }
     }
 }

@@ -1,6 +1,6 @@
 import WatcherLink
 
-/// Whole frames, header and body.
+/// Functions on whole frames, header and body.
 enum Frame {
     private static let idOffset = 8
 
@@ -13,9 +13,12 @@ enum Frame {
         }
     }
 
+    /// The same frame with another id.
     static func renamed(_ frame: [UInt8], to id: UInt64) -> [UInt8] { replacing(id, at: idOffset, in: frame) }
 
-    /// A CallOut for another parent; its head has been read.
+    /// A CallOut with another parent.
+    ///
+    /// - Parameter frame: a CallOut with a head that has been read successfully.
     static func withParent(_ frame: [UInt8], _ id: UInt64) -> [UInt8] { replacing(id, at: FrameHeader.size, in: frame) }
 
     private static func replacing(_ id: UInt64, at offset: Int, in frame: [UInt8]) -> [UInt8] {

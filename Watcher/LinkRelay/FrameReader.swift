@@ -1,10 +1,10 @@
 import Glibc
 import WatcherLink
 
-/// Reads whole frames from a stream socket, waiting for them.
+/// Reads whole frames from a stream socket; blocks until they come.
 final class FrameReader {
     private static let capacity = 64 << 10
-    /// The longest body before both ends have agreed on one.
+    /// The longest body until Welcome says another limit.
     private static let firstBodyBytes = 16 << 20
 
     var maxBodyLength = firstBodyBytes
@@ -21,7 +21,7 @@ final class FrameReader {
         memory.deallocate()
     }
 
-    /// The next frame; nil at the end of the link, however it came.
+    /// The next frame; nil at the end of the link, whatever ended it.
     func next() throws(LinkError) -> [UInt8]? {
         while end - begin < FrameHeader.size {
             guard refill() else { return nil }
@@ -31,7 +31,7 @@ final class FrameReader {
         let count = FrameHeader.size + header.bodyLength
         let frame = [UInt8](unsafeUninitializedCapacity: count) { target, filled in
             guard let start = target.baseAddress else { return }
-            // The rest of a long one goes where it belongs at once.
+            // The rest of a long frame is received without another copy.
             filled = min(count, end - begin)
             memcpy(start, memory + begin, filled)
             begin += filled
@@ -44,7 +44,7 @@ final class FrameReader {
         return frame.count == count ? frame : nil
     }
 
-    /// Gets more than there is; false at the end.
+    /// Receives more bytes into the buffer; false at the end of the link.
     private func refill() -> Bool {
         memmove(memory, memory + begin, end - begin)
         (begin, end) = (0, end - begin)

@@ -1,14 +1,16 @@
 import CLinux
 import Glibc
 
-/// Writes frames to a socket in the order in which they are given, and never has the giver wait: what the socket does not take
-/// at once is written by a thread of this writer's.
+/// Writes frames to a socket in the order in which they are given. ``send(_:)`` never blocks: a thread in ``run()``
+/// writes the bytes that the socket does not take at once.
+///
+/// Sendable: the condition's lock guards all that changes.
 final class FrameWriter: @unchecked Sendable {
     private let descriptor: Int32
     private let condition = Condition()
     // Under the condition's lock.
     private var queue: [[UInt8]] = []
-    /// Bytes of the first that are written.
+    /// How many bytes of the first frame are written.
     private var written = 0
     private var isClosed = false
 
@@ -29,7 +31,7 @@ final class FrameWriter: @unchecked Sendable {
         }
     }
 
-    /// Writes what waits; returns after ``close()``, or when the other end is gone.
+    /// Writes the waiting frames; returns after ``close()``, or when waiting for the socket fails.
     func run() {
         while true {
             let isOpen = condition.withLock { () -> Bool in
@@ -49,14 +51,14 @@ final class FrameWriter: @unchecked Sendable {
         }
     }
 
-    /// Returns when all is written, the writer is closed, or the time is up.
+    /// Waits until all frames are written, the writer is closed, or the time is up.
     func drain(untilNanos end: Int64) {
         condition.withLock {
             while !queue.isEmpty && !isClosed, condition.wait(untilNanos: end) {}
         }
     }
 
-    /// Nothing is written any more.
+    /// Drops the waiting frames and all later ones.
     func close() {
         condition.withLock {
             isClosed = true
@@ -65,7 +67,9 @@ final class FrameWriter: @unchecked Sendable {
         }
     }
 
-    /// Bytes written; all of them where the other end is gone, as there is no more to be done about it.
+    /// Writes without blocking.
+    ///
+    /// - Returns: the bytes written; all of them when the other end is gone, so that the frame is dropped.
     private func sendNow(_ frame: [UInt8], from start: Int) -> Int {
         frame.withUnsafeBytes { bytes in
             var sent = start

@@ -2,19 +2,22 @@ import CLinux
 import Glibc
 import WatcherLink
 
-/// A watcher between several gateways: each has a link of its own with the task, and the watcher has one, with this relay.
+/// Connects one watcher to several gateways: each gateway has a link to this relay, and the watcher has one.
 ///
-/// One thread reads the watcher, one a gateway dials it and reads it, for as long as the watcher lives: a gateway that is not there,
-/// or goes, is dialled again. A frame is taken and what comes of it is on its way under one lock, so that the order is the same for
-/// all; nothing waits under it.
+/// One thread reads the watcher's link. For each gateway, one thread dials it and reads its link, and dials again when
+/// the link ends, as long as the watcher lives. A frame is handled under one lock, and the frames that come of it are
+/// queued under the same lock, so all links see one order. No thread blocks under the lock.
+///
+/// Sendable: the condition's lock guards all that changes; everything else is set in `init`.
 package final class LinkRelay: @unchecked Sendable {
-    /// Who is dialled, and how this task shows whose it is.
+    /// The gateways to dial, and the task's proof of identity.
     package struct Configuration: Sendable {
         package var gateways: [RelayAddress]
         package var token: String
         package var task: String
-        /// How long it may take until the first gateway has answered, and how long a task goes on when the last has gone, in seconds.
+        /// How long the task waits for the first gateway to answer, in seconds.
         package var firstPatience: Int
+        /// How long the task goes on after the link to the last gateway has ended, in seconds.
         package var patience: Int
 
         package init(gateways: [RelayAddress], token: String, task: String, firstPatience: Int = 60, patience: Int = 30)
@@ -40,20 +43,20 @@ package final class LinkRelay: @unchecked Sendable {
     // Under the condition's lock.
     private var table = RelayTable()
     private var links: [Int: FrameWriter] = [:]
-    /// Connections by gateway, to be shut down at the end.
+    /// The connections by gateway's number; shut down at the end.
     private var connections: [Int: Int32] = [:]
     private var hello: Hello?
     private var isWelcome = false
     private var isOver = false
-    /// Why each gateway has no link.
+    /// Why a gateway has no link, by gateway's number.
     private var reasons: [Int: String] = [:]
-    /// Since when there is no gateway; 0 while there is one.
-    private var lonelyNanos = dcf_monotonic_nanoseconds()
+    /// Since when no gateway has a link, on the monotonic clock; 0 while one has.
+    private var withoutGatewaySinceNanos = dcf_monotonic_nanoseconds()
 
     /// - Parameters:
     ///   - watcher: the relay's end of the watcher's link.
-    ///   - resolve: finds the addresses of a name; may take its time.
-    ///   - complain: gets a line for the log, from any thread.
+    ///   - resolve: finds the addresses of a name; may block.
+    ///   - complain: gets a line for the log, on any thread.
     package init(
         _ configuration: Configuration, watcher: Int32, resolve: @escaping @Sendable (String) -> [String],
         complain: @escaping @Sendable (String) -> Void
@@ -65,14 +68,14 @@ package final class LinkRelay: @unchecked Sendable {
         toWatcher = FrameWriter(descriptor: watcher)
     }
 
-    /// Starts its threads; they end when the watcher does.
+    /// Starts the threads. They end when the watcher's link ends.
     package func start() {
         startThread { $0.toWatcher.run() }
         startThread { $0.readWatcher() }
         for number in configuration.gateways.indices { startThread { $0.keepLink(number) } }
     }
 
-    /// After the watcher's end: returns when all that it said is passed on, or the time is up.
+    /// After the watcher's end: waits until its last frames are written to the gateways, or the time is up.
     package func finish(seconds: Int) {
         let end = dcf_monotonic_nanoseconds() + Int64(seconds) * 1_000_000_000
         let writers = condition.withLock { () -> [FrameWriter] in
@@ -102,7 +105,7 @@ package final class LinkRelay: @unchecked Sendable {
                 }
                 reader.maxBodyLength = .max / 2
                 while let frame = try reader.next() {
-                    try perform { (table) throws(LinkError) in try table.take(frame) }
+                    try perform { (table) throws(LinkError) in try table.handle(frame) }
                 }
             }
         } catch {
@@ -115,7 +118,7 @@ package final class LinkRelay: @unchecked Sendable {
         toWatcher.close()
     }
 
-    /// The watcher's link ends, and with it the watcher.
+    /// Ends the watcher's link, and so the watcher.
     private func end() {
         shutdown(watcher, Int32(SHUT_RDWR))
     }
@@ -130,7 +133,7 @@ package final class LinkRelay: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// Under the lock.
+    /// Called under the lock.
     private func perform(_ actions: [RelayTable.Action]) {
         for action in actions {
             switch action {
@@ -179,7 +182,7 @@ package final class LinkRelay: @unchecked Sendable {
         let writer = FrameWriter(descriptor: link.descriptor)
         let thread = RelayThread.start { writer.run() }
         condition.withLock {
-            (links[number], reasons[number], lonelyNanos) = (writer, nil, 0)
+            (links[number], reasons[number], withoutGatewaySinceNanos) = (writer, nil, 0)
             if !isWelcome {
                 isWelcome = true
                 let welcome = Welcome(version: link.welcome.version, maxBodyLength: link.welcome.maxBodyLength)
@@ -192,7 +195,7 @@ package final class LinkRelay: @unchecked Sendable {
             links[number] = nil
             connections[number] = nil
             perform(table.lose(number))
-            if links.isEmpty { lonelyNanos = dcf_monotonic_nanoseconds() }
+            if links.isEmpty { withoutGatewaySinceNanos = dcf_monotonic_nanoseconds() }
         }
         writer.close()
         shutdown(link.descriptor, Int32(SHUT_RDWR))
@@ -203,26 +206,29 @@ package final class LinkRelay: @unchecked Sendable {
     private func read(_ reader: FrameReader, _ number: Int) {
         do throws(LinkError) {
             while let frame = try reader.next() {
-                try perform { (table) throws(LinkError) in try table.take(frame, from: number) }
+                try perform { (table) throws(LinkError) in try table.handle(frame, from: number) }
             }
         } catch {
             complain("\(configuration.gateways[number]): \(error)")
         }
     }
 
-    /// - Returns: false at the end.
+    /// Pauses before the next attempt. Ends the watcher when there has been no gateway for too long.
+    ///
+    /// - Returns: false when the watcher has ended.
     private func rest(_ nanos: Int64) -> Bool {
         let now = dcf_monotonic_nanoseconds()
-        let isAlone = condition.withLock { () -> Bool in
+        let isTooLong = condition.withLock { () -> Bool in
             while !isOver, condition.wait(untilNanos: now + nanos) {}
-            guard !isOver, lonelyNanos != 0 else { return false }
+            guard !isOver, withoutGatewaySinceNanos != 0 else { return false }
             let patience = isWelcome ? configuration.patience : configuration.firstPatience
-            guard dcf_monotonic_nanoseconds() - lonelyNanos > Int64(patience) * 1_000_000_000 else { return false }
-            // Said once.
-            lonelyNanos = .max / 2
+            let elapsed = dcf_monotonic_nanoseconds() - withoutGatewaySinceNanos
+            guard elapsed > Int64(patience) * 1_000_000_000 else { return false }
+            // Only one thread logs it.
+            withoutGatewaySinceNanos = .max / 2
             return true
         }
-        if isAlone {
+        if isTooLong {
             let reasons = condition.withLock {
                 configuration.gateways.enumerated().map { "\($1): \(self.reasons[$0] ?? "no answer")" }
             }

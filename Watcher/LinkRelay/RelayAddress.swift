@@ -1,9 +1,9 @@
-/// Where a gateway is: `tcp:HOST:PORT`, an IPv6 address in brackets.
+/// The address of a gateway: `tcp:HOST:PORT`, with an IPv6 address in brackets.
 package struct RelayAddress: Sendable, Equatable {
     package var host: String
     package var port: UInt16
 
-    /// Nil for what is none.
+    /// Nil if the text is not an address.
     package init?(_ text: String) {
         let scheme = "tcp:"
         guard text.hasPrefix(scheme), let colon = text.lastIndex(of: ":"),
@@ -18,11 +18,11 @@ package struct RelayAddress: Sendable, Equatable {
         self.port = port
     }
 
-    /// All of a list with commas between; nil where one is none.
+    /// Parses a list of addresses with commas between; nil if one of them is not an address.
     package static func list(_ text: String) -> [RelayAddress]? {
         var all: [RelayAddress] = []
-        for one in text.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let address = RelayAddress(String(one)) else { return nil }
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let address = RelayAddress(String(part)) else { return nil }
             all.append(address)
         }
         return all

@@ -1,59 +1,61 @@
 package import WatcherLink
 
-/// Which frame goes where: one watcher, several gateways, each of which believes the watcher its own.
+/// Decides where each frame goes between one watcher and several gateways. Each gateway sees the watcher as its own.
 ///
-/// Calls of different gateways may have the same id, so the watcher gets ids of the table's. What the handler calls has ids of
-/// the watcher's, which no gateway has to share. Nothing here waits or speaks: it takes a frame and says what comes of it.
+/// Two gateways may use the same id for different calls, so the table gives each call a new id for the watcher. The
+/// watcher itself chooses the ids of the calls that its handler makes, and each of these goes to one gateway. The table
+/// does no input or output: it takes a frame and returns the actions to perform.
 package struct RelayTable {
-    /// What comes of a frame.
+    /// What the relay must do with a frame.
     package enum Action: Equatable {
         case toWatcher([UInt8])
         case toGateway(Int, [UInt8])
-        /// The watcher ends at once.
+        /// End the watcher at once.
         case stop
     }
 
-    /// A call of a gateway's.
+    /// A call as its gateway knows it.
     private struct Origin {
         var gateway: Int
         var id: UInt64
     }
 
-    /// A list of calls that has not come whole: the watcher gets it at one go, as nothing may come between.
+    /// A batch with calls that have not come yet. The watcher gets the whole batch at once, so that no other frame
+    /// comes between its calls.
     private struct Batch {
         var missing: Int
         var frames: [UInt8]
     }
 
-    /// By the id that the watcher knows.
+    /// The calls by the watcher's id.
     private var origins: [UInt64: Origin] = [:]
-    /// The ids that the watcher knows, by gateway and that one's id.
+    /// The watcher's ids, by gateway and by the gateway's id.
     private var ids: [Int: [UInt64: UInt64]] = [:]
     private var lastID: UInt64 = 0
     private var batches: [Int: Batch] = [:]
-    /// Whom a handler's own calls went to.
+    /// The gateway of each call that the handler makes, by the watcher's id.
     private var callsOut: [UInt64: Int] = [:]
-    /// Who waits for Returned, the first first; nil for one that has left.
+    /// The gateways that wait for Returned, oldest first; nil for a gateway whose link has ended.
     private var recalls: [Int?] = []
-    /// Ready or Failed, once the watcher has said it.
+    /// The watcher's Ready or Failed, once it has come.
     private var verdict: [UInt8]?
     private var isLeaving = false
 
     package init() {}
 
-    /// The gateways that are linked.
+    /// The gateways that have a link.
     package var gateways: [Int] { ids.keys.sorted() }
 
     // MARK: Gateways
 
-    /// A gateway is there, or there again.
+    /// A gateway has a link now.
     package mutating func join(_ gateway: Int) -> [Action] {
         ids[gateway] = [:]
-        let words = [verdict, isLeaving ? Self.leaving : nil]
-        return words.compactMap { $0.map { .toGateway(gateway, $0) } }
+        let frames = [verdict, isLeaving ? Self.leaving : nil]
+        return frames.compactMap { $0.map { .toGateway(gateway, $0) } }
     }
 
-    /// A gateway is gone. Nobody waits for its calls.
+    /// The link to a gateway has ended: cancels its calls, and answers the handler's calls that it had.
     package mutating func lose(_ gateway: Int) -> [Action] {
         var actions: [Action] = []
         for id in (ids.removeValue(forKey: gateway) ?? [:]).values.sorted() {
@@ -69,7 +71,7 @@ package struct RelayTable {
         return actions
     }
 
-    /// The watcher was told to end, by whomever: it takes no more calls.
+    /// The watcher takes no more calls: a gateway drains it, or it leaves by itself.
     package mutating func leave() -> [Action] {
         guard !isLeaving else { return [] }
         isLeaving = true
@@ -78,7 +80,8 @@ package struct RelayTable {
 
     // MARK: From a gateway
 
-    package mutating func take(_ frame: [UInt8], from gateway: Int) throws(LinkError) -> [Action] {
+    /// Handles a frame from a gateway.
+    package mutating func handle(_ frame: [UInt8], from gateway: Int) throws(LinkError) -> [Action] {
         let header = Frame.header(of: frame)
         guard let kind = FrameKind(rawValue: header.kind) else {
             guard header.flags.contains(.optional) else { throw .unknownKind(header.kind) }
@@ -132,7 +135,8 @@ package struct RelayTable {
 
     // MARK: From the watcher
 
-    package mutating func take(_ frame: [UInt8]) throws(LinkError) -> [Action] {
+    /// Handles a frame from the watcher.
+    package mutating func handle(_ frame: [UInt8]) throws(LinkError) -> [Action] {
         let header = Frame.header(of: frame)
         guard let kind = FrameKind(rawValue: header.kind) else {
             guard header.flags.contains(.optional) else { throw .unknownKind(header.kind) }
@@ -164,7 +168,8 @@ package struct RelayTable {
         return origin
     }
 
-    /// A watcher gives all back, whoever asked: each gateway gets its own, and who asked an answer in any case.
+    /// A watcher gives back the calls of all gateways. Each gateway gets its own calls back. The gateway that sent the
+    /// Recall gets a Returned even if none of the calls is its own.
     private mutating func returned(_ frame: [UInt8]) throws(LinkError) -> [Action] {
         var own: [Int: [UInt64]] = [:]
         let asked = recalls.isEmpty ? nil : recalls.removeFirst()
@@ -177,7 +182,7 @@ package struct RelayTable {
         }
     }
 
-    /// A handler's own call goes to the gateway whose call it works on.
+    /// A call that the handler makes goes to the gateway of the call that the handler works on.
     private mutating func callOut(_ frame: [UInt8], _ header: FrameHeader) throws(LinkError) -> [Action] {
         let parent = try Frame.withHead(of: frame) { (head) throws(LinkError) in
             var reader = HeadReader(kind: .callOut, bytes: head)
@@ -191,12 +196,12 @@ package struct RelayTable {
         return [.toGateway(gateway, Frame.withParent(frame, origin?.id ?? 0))]
     }
 
-    // MARK: Frames of its own
+    // MARK: Frames that the relay itself makes
 
     private static let leaving = FrameHeader.frame(.leaving, flags: .optional)
 
     private static func lostAnswer(_ id: UInt64, _ executed: ErrorHead.Executed) -> [UInt8] {
-        let head = CallReplyHead(code: 14, executed: executed, message: "the gateway went away")
+        let head = CallReplyHead(code: .unavailable, executed: executed, message: "the gateway went away")
         return FrameHeader.frame(.callReply, id: id, head: head.head)
     }
 }

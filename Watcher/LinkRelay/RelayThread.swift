@@ -1,6 +1,6 @@
 import Glibc
 
-/// A thread of the relay's.
+/// A thread of the relay.
 struct RelayThread {
     private final class Work {
         let body: @Sendable () -> Void
@@ -12,7 +12,7 @@ struct RelayThread {
 
     private var thread = pthread_t()
 
-    /// Nothing is to be done about a thread that cannot be started: the task is without a link then, and ends.
+    /// Starts a thread. If that fails, the relay makes no link, and the task ends for want of a gateway.
     @discardableResult
     static func start(_ body: @escaping @Sendable () -> Void) -> RelayThread {
         var one = RelayThread()

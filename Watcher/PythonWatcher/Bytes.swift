@@ -1,4 +1,4 @@
-/// Arrays of bytes as memory, with errors that keep their type.
+/// Access to the memory of arrays of bytes; errors keep their type.
 extension Array where Element == UInt8 {
     func withMemory<Result, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result

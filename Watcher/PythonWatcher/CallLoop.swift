@@ -3,38 +3,39 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// Reads calls from the link, has the handler answer them one after another, and writes the answers.
+/// Reads calls from the link, calls the handler for one after another, and writes the answers.
 ///
-/// It is the interpreter's main thread. While calls come fast they are answered straight from the input buffer. After a
-/// call that took long, all that came meanwhile is read before the next begins, so that cancelled and expired calls
-/// never start.
+/// It runs on the interpreter's main thread. While calls come fast, it serves them straight from the input buffer.
+/// After a long call it reads all that has come meanwhile before it begins the next one, so that cancelled and expired
+/// calls never start.
 struct CallLoop: ~Copyable {
-    /// A call longer than this may have others behind it that nobody waits for any more.
+    /// After a call longer than this, it reads what has come: callers of waiting calls may have left.
     private static let longCallNanos: Int64 = 1_000_000
-    /// Bytes at once that tell of many callers, or of a long payload.
+    /// If one read gives more bytes than this, there are many callers, or a long payload.
     private static let streamBytes = 1_024
 
-    /// Inputs up to this length may live until the next call has begun.
+    /// An input up to this length is kept until the next call has begun.
     private static let keptBytes = 1 << 20
 
-    private let service: Service
+    private let serving: Serving
     private let inbox: LinkInbox
     private var runner: CallRunner
-    /// Whether the last wait ended with so many bytes that more are likely there already.
+    /// Whether the last wait gave so many bytes that more are likely to be there already.
     private var isStreaming = true
-    /// Where to receive, while this thread has the reader's role; and how many bytes came there, not noted yet. So a
-    /// call alone takes the lock twice, and one of many once.
+    /// Where to receive, while this thread has the reader's role.
     private var target: UnsafeMutableRawBufferPointer?
+    /// How many bytes were received there and are not noted in the inbox yet. They are noted with the next call, so
+    /// that a single call takes the lock twice, and one of many calls once.
     private var receivedBytes = 0
     private var isDrained = false
 
-    init(service: Service, handler: PythonObject) {
-        self.service = service
-        inbox = service.inbox
-        runner = CallRunner(service: service, handler: handler, slot: WatcherState.slots, isMain: true)
+    init(serving: Serving, handler: PythonObject) {
+        self.serving = serving
+        inbox = serving.inbox
+        runner = CallRunner(serving: serving, handler: handler, slot: WatcherState.slots, isMain: true)
     }
 
-    /// Serves until a drain is done. What was answered before the link broke is written.
+    /// Serves calls until a drain is done. If the link breaks, finished answers are written first.
     ///
     /// - Parameter inBatches: whether the handler gets lists of requests.
     mutating func run(inBatches: Bool) throws(WatcherError) {
@@ -52,7 +53,7 @@ struct CallLoop: ~Copyable {
         }
     }
 
-    /// Nothing will be read here any more: whoever else waits for something hears of it.
+    /// Stops reading for good, and wakes all threads that wait for something from the link.
     private mutating func giveUp() {
         inbox.lock()
         defer { inbox.unlock() }
@@ -65,19 +66,19 @@ struct CallLoop: ~Copyable {
 
     private mutating func serve() throws(WatcherError) {
         var last: UnsafeMutablePointer<RequestObject>?
-        // Of a call that the gateway's end cut off nothing is kept.
+        // If the gateway's end cut off a call, its request is released.
         defer { if let last { inbox.release(last) } }
         while true {
             while let request = try next(after: last) {
                 if let last { Py_DecRef(last.object) }
                 last = request
-                service.activity.begin(at: runner.nowNanos)
+                serving.activity.begin(at: runner.nowNanos)
                 let began = runner.nowNanos
                 try runner.run(request)
-                service.activity.end()
-                try settle(callNanos: runner.nowNanos - began)
+                serving.activity.end()
+                try afterCall(lasting: runner.nowNanos - began)
                 if let input = request.pointee.input, PyBytes_Size(input) > Self.keptBytes {
-                    // Two long inputs need not lie in memory at once.
+                    // Two long inputs are never in memory at once.
                     inbox.release(request)
                     last = nil
                 }
@@ -106,24 +107,25 @@ struct CallLoop: ~Copyable {
     private mutating func answer(_ requests: [UnsafeMutablePointer<RequestObject>]) throws(WatcherError) {
         guard let list = PyList_New(requests.count) else { throw .python }
         for (index, request) in requests.enumerated() {
-            // The list takes over the reference that the request came with; the other is the running calls'.
+            // The list takes over the reference that the request came with. The second reference is for the running
+            // calls.
             PyList_SetItem(list, index, request.object)
             Py_IncRef(request.object)
         }
-        service.activity.begin(at: runner.nowNanos)
+        serving.activity.begin(at: runner.nowNanos)
         let began = runner.nowNanos
         try runner.run(batch: list, first: requests.count == 1 ? requests.first : nil)
-        service.activity.end()
+        serving.activity.end()
         Py_DecRef(list)
         inbox.withLock { for request in requests { inbox.finish(request) } }
         for request in requests { Py_DecRef(request.object) }
         runner.noteWaiting(1)
-        try settle(callNanos: runner.nowNanos - began)
+        try afterCall(lasting: runner.nowNanos - began)
     }
 
-    /// After a long call: answers leave, and what came meanwhile is looked at.
-    private mutating func settle(callNanos: Int64) throws(WatcherError) {
-        if callNanos > Self.longCallNanos {
+    /// After a long call, writes the answers and reads what has come meanwhile.
+    private mutating func afterCall(lasting nanos: Int64) throws(WatcherError) {
+        if nanos > Self.longCallNanos {
             try runner.flush()
             inbox.withLock { while inbox.readNow() {} }
         } else if runner.isFlushDue {
@@ -133,8 +135,8 @@ struct CallLoop: ~Copyable {
 
     // MARK: - Reading
 
-    /// The next call, which runs from now on in place of the last; nil when more bytes are needed, for which this
-    /// thread has the reader's role then, unless another has it or the drain is done.
+    /// The next call, which now runs instead of the last one; nil when more bytes are needed. Then this thread has the
+    /// reader's role, unless another thread has it or the drain is done.
     private mutating func next(
         after last: UnsafeMutablePointer<RequestObject>?
     ) throws(WatcherError) -> UnsafeMutablePointer<RequestObject>? {
@@ -151,13 +153,13 @@ struct CallLoop: ~Copyable {
                 guard let request = try takeCall(header) else { return noteNothing() }
                 inbox.state.pointee.running.insert(request)
                 if inbox.state.pointee.waiters > 0 {
-                    // Another thread waits for what may be behind this call.
-                    inbox.takeFrames()
+                    // Another thread waits for a frame that may be behind this call.
+                    inbox.handleFrames()
                     inbox.announce()
                 }
                 return request
             }
-            guard try inbox.take(header) else { break }
+            guard try inbox.handle(header) else { break }
         }
         return noteNothing()
     }
@@ -166,7 +168,7 @@ struct CallLoop: ~Copyable {
         inbox.lock()
         defer { inbox.unlock() }
         noteReceived()
-        if !inbox.state.pointee.isReading { inbox.takeFrames() }
+        if !inbox.state.pointee.isReading { inbox.handleFrames() }
         let requests = try inbox.takeBatch(at: runner.nowNanos)
         if requests.isEmpty {
             if let failure = inbox.state.pointee.failure { throw failure }
@@ -175,7 +177,7 @@ struct CallLoop: ~Copyable {
         return requests
     }
 
-    /// Gives the reader's role back. Under the lock.
+    /// Gives the reader's role back, and notes the received bytes in the inbox. Under the lock.
     private mutating func noteReceived() {
         guard target != nil else { return }
         target = nil
@@ -186,30 +188,30 @@ struct CallLoop: ~Copyable {
         runner.nowNanos = inbox.state.pointee.receivedNanos
     }
 
-    /// There is no call: takes the reader's role if it is free and bytes may come. Under the lock.
+    /// Called when there is no call: takes the reader's role if it is free and the drain is not done. Under the lock.
     private mutating func noteNothing() -> UnsafeMutablePointer<RequestObject>? {
         isDrained = inbox.state.pointee.isDraining && inbox.state.pointee.calls.count == 0
         if !isDrained && !inbox.state.pointee.isReading { target = inbox.beginReading() }
         return nil
     }
 
-    /// A look without waiting spares giving the GIL away while calls stream in. With few bytes at a time, as with one
-    /// caller, it would be in vain.
+    /// Waits for bytes. While calls stream in, it first tries without waiting, which does not release the GIL. With few
+    /// bytes at a time, as with one caller, that would find nothing.
     private mutating func waitForBytes() throws(WatcherError) {
         guard let target else { return try waitForReader() }
-        if isStreaming, let count = try service.socket.receiveNow(into: target) {
+        if isStreaming, let count = try serving.socket.receiveNow(into: target) {
             receivedBytes = count
         } else {
             if WatcherState.hasPartialLine {
                 WatcherState.hasPartialLine = false
-                service.runtime.flushPartialLines()
+                serving.runtime.flushPartialLines()
             }
-            receivedBytes = try service.socket.receive(into: target, isBetweenCalls: true)
+            receivedBytes = try serving.socket.receive(into: target, isBetweenCalls: true)
         }
         isStreaming = receivedBytes > Self.streamBytes
     }
 
-    /// A thread of the handler's waits for another function, and reads for both.
+    /// Waits while another thread reads the link: a thread of the handler that waits for another function's answer.
     private mutating func waitForReader() throws(WatcherError) {
         _ = try inbox.wait(isMain: true) {
             inbox.isReady || inbox.state.pointee.isDraining || !inbox.state.pointee.isReading
@@ -218,7 +220,7 @@ struct CallLoop: ~Copyable {
     }
 
     /// Makes the request of a Call frame at the front of the buffer; nil when more bytes are needed first. Under the
-    /// lock, which is free while the rest of a long payload is received where it belongs.
+    /// lock; it gives up the lock while it receives the rest of a long payload, straight into the request.
     private mutating func takeCall(_ header: FrameHeader) throws(WatcherError) -> UnsafeMutablePointer<RequestObject>? {
         let input = inbox.state.pointee.input.start
         let count = inbox.state.pointee.input.count
@@ -259,18 +261,18 @@ struct CallLoop: ~Copyable {
         return request
     }
 
-    /// Answers and skips a Call at the front of the buffer whose caller does not wait any more.
+    /// Refuses and skips a Call at the front of the buffer if its deadline has passed.
     private func refuseExpired(_ header: FrameHeader) -> Bool {
         guard header.headLength >= 8, inbox.state.pointee.input.count >= FrameHeader.size + 8 else { return false }
         let head = inbox.state.pointee.input.start + FrameHeader.size
         let deadline = inbox.deadline(micros: head.loadUnaligned(as: UInt64.self))
         guard deadline != 0 && deadline <= runner.nowNanos else { return false }
-        inbox.refuse(header.id, code: 4, "the deadline passed before the call began")
+        inbox.refuseExpired(header.id)
         inbox.skip(header)
         return true
     }
 
-    /// Receives the rest of a long payload. Answers do not wait for it.
+    /// Receives the rest of a long payload. Finished answers are written first.
     private mutating func receiveRest(_ target: UnsafeMutableRawBufferPointer) throws(WatcherError) {
         inbox.state.pointee.isReading = true
         inbox.unlock()
@@ -282,10 +284,10 @@ struct CallLoop: ~Copyable {
         var filled = 0
         while filled < target.count {
             let rest = UnsafeMutableRawBufferPointer(rebasing: target[filled...])
-            if let count = try service.socket.receiveNow(into: rest) {
+            if let count = try serving.socket.receiveNow(into: rest) {
                 filled += count
             } else {
-                filled += try service.socket.receive(into: rest)
+                filled += try serving.socket.receive(into: rest)
             }
         }
     }

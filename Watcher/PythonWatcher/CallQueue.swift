@@ -1,4 +1,4 @@
-/// Calls that have not begun, oldest first. It owns its records.
+/// The calls that have not begun, oldest first. The queue owns its records.
 struct CallQueue {
     typealias Record = UnsafeMutablePointer<CallRecord>
 
@@ -13,7 +13,7 @@ struct CallQueue {
         records.append(record)
     }
 
-    /// Gives the oldest away.
+    /// Removes the oldest record; the caller owns it.
     mutating func removeFirst() -> Record? {
         guard begin < records.count else { return nil }
         let record = records[begin]
@@ -28,10 +28,10 @@ struct CallQueue {
         return record
     }
 
-    /// Gives all away.
+    /// Removes all records; the caller owns them.
     mutating func removeAll() -> [Record] { remove { _ in true } }
 
-    /// Gives away all that are wanted.
+    /// Removes the records for which `isWanted` is true; the caller owns them.
     mutating func remove(where isWanted: (Record) -> Bool) -> [Record] {
         var removed: [Record] = []
         var kept: [Record] = []

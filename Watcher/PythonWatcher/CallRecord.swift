@@ -1,24 +1,24 @@
 import Glibc
 import WatcherLink
 
-/// A frame with a long life outside the input buffer, in memory of its own: a call that has not begun, or the answer to
-/// a call of the handler's. Its body follows the structure. Nothing of Python is in it, so it needs no GIL.
+/// A frame that is kept in memory of its own, outside the input buffer: a call that has not begun, or the answer to a
+/// call that the handler made. Its body follows the structure. It holds no Python objects, so it needs no GIL.
 struct CallRecord {
     var kind: UInt8
     var flags: FrameFlags
     var id: UInt64
     var headLength: Int
     var payloadLength: Int
-    /// Bytes of the body that have come.
+    /// How many bytes of the body have come.
     var filled = 0
-    /// When the caller stops waiting, on MonotonicClock; 0 means never.
+    /// The caller's deadline, on MonotonicClock; 0 means none.
     var deadlineNanos: Int64 = 0
-    /// When its last bytes came.
+    /// When the last bytes came.
     var receivedNanos: Int64 = 0
-    /// The number of the batch that it belongs to; 0 for a call alone.
+    /// The number of the batch that the call belongs to; 0 for a single call.
     var batch: UInt64 = 0
 
-    /// Room for a frame with this header; nil when there is no memory. It ends with `deallocate`.
+    /// Allocates a record for a frame with this header; nil when there is no memory. Ends with `release`.
     static func make(_ header: FrameHeader) -> UnsafeMutablePointer<CallRecord>? {
         guard let memory = malloc(MemoryLayout<CallRecord>.stride + header.bodyLength) else { return nil }
         let record = memory.assumingMemoryBound(to: CallRecord.self)
@@ -41,7 +41,7 @@ extension UnsafeMutablePointer<CallRecord> {
         UnsafeRawBufferPointer(start: body + pointee.headLength, count: pointee.payloadLength)
     }
 
-    /// Where the rest of the body goes; empty once it is whole.
+    /// The memory for the rest of the body; empty once the body is whole.
     var rest: UnsafeMutableRawBufferPointer {
         let length = pointee.headLength + pointee.payloadLength
         return UnsafeMutableRawBufferPointer(start: body + pointee.filled, count: length - pointee.filled)

@@ -5,12 +5,12 @@ import WatcherLink
 
 /// Replies of handlers that yield.
 extension CallRunner {
-    /// Sends each piece as it is made, as far as the caller reads.
+    /// Sends each piece as the handler makes it, as long as there is credit.
     ///
-    /// Pieces that come fast are written together. Whoever reads slowly pauses the iterator: without credit the thread
-    /// waits, and reads the link meanwhile.
+    /// Pieces that come fast are written together. A caller that reads slowly pauses the iterator: without credit the
+    /// thread waits, and reads the link meanwhile.
     ///
-    /// - Parameter pieces: an iterator, borrowed. It is closed when the gateway goes away before its end.
+    /// - Parameter pieces: an iterator, borrowed. It is closed if the gateway goes away before its end.
     mutating func stream(
         _ pieces: PythonObject, to request: UnsafeMutablePointer<RequestObject>
     ) throws(WatcherError) {
@@ -18,12 +18,12 @@ extension CallRunner {
         do throws(WatcherError) {
             failure = try send(pieces, to: request)
         } catch .ended {
-            service.runtime.close(pieces)
+            serving.runtime.close(pieces)
             throw .ended
         }
         if let failure { return try stop(pieces, request, failure) }
         if PyErr_Occurred() != nil { return try reportException(request) }
-        noteWaiting(try service.end(request, at: nowNanos))
+        noteWaiting(try serving.end(request, at: nowNanos))
     }
 
     /// - Returns: why the iterator must be stopped; nil when it has ended, or raised.
@@ -39,7 +39,7 @@ extension CallRunner {
             number += 1
             guard try awaitCredit(request) else { return .cancelled }
             var failure: ErrorHead?
-            let isSent = try service.withBytes(of: piece) { (bytes, isText) throws(WatcherError) in
+            let isSent = try serving.withBytes(of: piece) { (bytes, isText) throws(WatcherError) in
                 if bytes.count > WatcherState.maxBodyLength {
                     failure = .tooLong(bytes.count)
                 } else {
@@ -47,7 +47,7 @@ extension CallRunner {
                 }
             }
             if !isSent {
-                failure = ErrorHead(code: 13, executed: .yes, message: service.runtime.describePiece(piece, number))
+                failure = .badReply(serving.runtime.describePiece(piece, number))
             }
             if let failure { return failure }
             nowNanos = MonotonicClock.nowNanos()
@@ -56,12 +56,12 @@ extension CallRunner {
                 flushedNanos = nowNanos
                 if credit(of: request) < Int64(Credit.initialBytes / 2) { readAhead() }
             } else {
-                service.activity.wakeGuard()
+                serving.activity.wakeGuard()
             }
         }
     }
 
-    /// Makes one reply of all pieces, for a caller that takes only one.
+    /// Joins all pieces to one reply, for a caller that takes no pieces.
     mutating func join(
         _ pieces: PythonObject, for request: UnsafeMutablePointer<RequestObject>
     ) throws(WatcherError) {
@@ -73,21 +73,21 @@ extension CallRunner {
             number += 1
             if request.isCancelled { return try stop(pieces, request, .cancelled) }
             var count = joined.count
-            let isTaken = try service.withBytes(of: piece) { (bytes, isTextPiece) throws(WatcherError) in
+            let isTaken = try serving.withBytes(of: piece) { (bytes, isTextPiece) throws(WatcherError) in
                 isText = isText && isTextPiece
                 count += bytes.count
                 if count <= WatcherState.maxBodyLength { joined.append(contentsOf: bytes) }
             }
             if !isTaken {
-                let message = service.runtime.describePiece(piece, number)
-                return try stop(pieces, request, ErrorHead(code: 13, executed: .yes, message: message))
+                let message = serving.runtime.describePiece(piece, number)
+                return try stop(pieces, request, .badReply(message))
             }
             if count > WatcherState.maxBodyLength { return try stop(pieces, request, .tooLong(count)) }
         }
         if PyErr_Occurred() != nil { return try reportException(request) }
         nowNanos = MonotonicClock.nowNanos()
         let waiting = try joined.withMemory { (bytes) throws(WatcherError) in
-            try service.send(bytes, isText: isText && number > 0, to: request, at: nowNanos)
+            try serving.send(bytes, isText: isText && number > 0, to: request, at: nowNanos)
         }
         noteWaiting(waiting)
     }
@@ -98,7 +98,7 @@ extension CallRunner {
         let piece = PyIter_Next(pieces)
         slot.pointee.leave()
         if WatcherState.isForkedChild {
-            service.runtime.endForkedChild(failed: piece == nil && PyErr_Occurred() != nil)
+            serving.runtime.endForkedChild(failed: piece == nil && PyErr_Occurred() != nil)
         }
         return piece
     }
@@ -111,39 +111,39 @@ extension CallRunner {
             payloadLength: bytes.count)
         _ = dcf_atomic_add64(&request.pointee.credit, -Int64(bytes.count))
         noteWaiting(
-            try service.output.addFrame(
+            try serving.output.addFrame(
                 header, head: UnsafeRawBufferPointer(start: nil, count: 0), payload: bytes, at: nowNanos,
-                to: service.socket))
+                to: serving.socket))
     }
 
     private func credit(of request: UnsafeMutablePointer<RequestObject>) -> Int64 {
         dcf_atomic_load64(&request.pointee.credit)
     }
 
-    /// Waits until a piece may be sent; false when nobody waits for it any more.
+    /// Waits until a piece may be sent; false when the call is cancelled.
     private mutating func awaitCredit(_ request: UnsafeMutablePointer<RequestObject>) throws(WatcherError) -> Bool {
         if credit(of: request) > 0 { return true }
         readAhead()
         if credit(of: request) <= 0 {
             try flush()
-            _ = try service.inbox.wait(isMain: slot.pointee.isMain) {
+            _ = try serving.inbox.wait(isMain: slot.pointee.isMain) {
                 dcf_atomic_load64(&request.pointee.credit) > 0 || request.isCancelled
             }
-            // It may sleep, as this thread read meanwhile.
-            service.activity.wakeGuard()
+            // The guard may be asleep because this thread read the link meanwhile.
+            serving.activity.wakeGuard()
         }
         return !request.isCancelled
     }
 
     private func readAhead() {
-        service.inbox.withLock { _ = service.inbox.readNow() }
+        serving.inbox.withLock { _ = serving.inbox.readNow() }
     }
 
-    /// Ends an iterator before its end, and the call with an error.
+    /// Closes an iterator before its end, and ends the call with an error.
     private mutating func stop(
         _ pieces: PythonObject, _ request: UnsafeMutablePointer<RequestObject>, _ error: ErrorHead
     ) throws(WatcherError) {
-        service.runtime.close(pieces)
+        serving.runtime.close(pieces)
         try fail(request, error)
     }
 }

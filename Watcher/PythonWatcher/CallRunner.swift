@@ -3,29 +3,30 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// Has the handler answer one call after another, on one thread, and sends the answers.
+/// Calls the handler for one call after another, on one thread, and sends the answers.
 ///
-/// Finished answers wait for each other, though never long: the guard's thread writes them when a call lasts.
+/// Finished answers wait a short time for others, to be written together. During a long call the guard's thread writes
+/// them.
 struct CallRunner: ~Copyable {
-    /// An answer waits at most this long for others while short calls follow; pieces of a stream too.
+    /// While short calls follow, an answer waits at most this long for others; pieces of a stream too.
     static let flushNanos: Int64 = 100_000
 
-    let service: Service
+    let serving: Serving
     let handler: PythonObject
     let slot: UnsafeMutablePointer<HandlerSlot>
-    /// The time of the last look at the clock: when bytes came, or the last call ended.
+    /// The last reading of the clock: when bytes came, or when the last call ended.
     var nowNanos: Int64 = 0
-    /// Bytes of answers that wait, and since when. Another thread may have written them already.
+    /// How many bytes of answers wait, and since when. Another thread may have written them already.
     private(set) var waitingBytes = 0
     private var waitingSinceNanos: Int64 = 0
     /// `[scratch, request]`: the callee may use the first slot for `self`.
     private let arguments: UnsafeMutablePointer<PythonObject?>
 
     /// - Parameters:
-    ///   - handler: what is called with a request, or with a list of them; borrowed.
-    ///   - slot: where others see what this thread is at.
-    init(service: Service, handler: PythonObject, slot: UnsafeMutablePointer<HandlerSlot>, isMain: Bool) {
-        self.service = service
+    ///   - handler: the callable that gets a request, or a list of them; borrowed.
+    ///   - slot: shows other threads what this thread works on.
+    init(serving: Serving, handler: PythonObject, slot: UnsafeMutablePointer<HandlerSlot>, isMain: Bool) {
+        self.serving = serving
         self.handler = handler
         self.slot = slot
         slot.pointee.thread = PyThread_get_thread_ident()
@@ -38,10 +39,10 @@ struct CallRunner: ~Copyable {
         arguments.deallocate()
     }
 
-    /// Writes the finished answers, and what threads without the GIL left.
+    /// Writes the finished answers, and the frames that threads without the GIL have left.
     mutating func flush() throws(WatcherError) {
-        if waitingBytes == 0 && !service.output.hasControl { return }
-        try service.output.flush(to: service.socket)
+        if waitingBytes == 0 && !serving.output.hasControl { return }
+        try serving.output.flush(to: serving.socket)
         waitingBytes = 0
     }
 
@@ -56,14 +57,14 @@ struct CallRunner: ~Copyable {
         waitingBytes = bytes
     }
 
-    /// Has the handler answer a call.
+    /// Calls the handler for a call, and answers it.
     mutating func run(_ request: UnsafeMutablePointer<RequestObject>) throws(WatcherError) {
         slot.pointee.current = request
         defer { slot.pointee.current = nil }
         slot.pointee.isRaised = false
         let result = call(request.object)
         nowNanos = MonotonicClock.nowNanos()
-        if WatcherState.isForkedChild { service.runtime.endForkedChild(failed: result == nil) }
+        if WatcherState.isForkedChild { serving.runtime.endForkedChild(failed: result == nil) }
         if let result {
             defer { Py_DecRef(result) }
             try reply(to: request, with: result)
@@ -72,21 +73,23 @@ struct CallRunner: ~Copyable {
         }
     }
 
-    /// Has the handler answer several calls, given as a list. It sends the answers itself.
+    /// Calls the handler with a list of requests. The Python callable sends the answers itself.
     mutating func run(batch: PythonObject, first: UnsafeMutablePointer<RequestObject>?) throws(WatcherError) {
         slot.pointee.current = first
         slot.pointee.batch = batch
         arguments[1] = batch
         let result = dcf_call_one(handler, arguments)
         nowNanos = MonotonicClock.nowNanos()
-        if WatcherState.isForkedChild { service.runtime.endForkedChild(failed: result == nil) }
+        if WatcherState.isForkedChild { serving.runtime.endForkedChild(failed: result == nil) }
         slot.pointee.current = nil
         slot.pointee.batch = nil
         guard let result else { throw .python }
         Py_DecRef(result)
     }
 
-    /// Calls the handler, which may be interrupted meanwhile; a new reference, or nil with its exception set.
+    /// Calls the handler; a cancel may interrupt it.
+    ///
+    /// - Returns: a new reference; nil with an exception set.
     private mutating func call(_ argument: PythonObject) -> PythonObject? {
         arguments[1] = argument
         slot.pointee.isInHandler = true
@@ -105,19 +108,19 @@ struct CallRunner: ~Copyable {
                 try join(result, for: request)
             }
         } else {
-            noteWaiting(try service.reply(to: request, with: result, at: nowNanos))
+            noteWaiting(try serving.reply(to: request, with: result, at: nowNanos))
         }
     }
 
     mutating func reportException(_ request: UnsafeMutablePointer<RequestObject>) throws(WatcherError) {
-        try service.reportException(request)
+        try serving.reportException(request)
         noteWaiting(0)
     }
 
     mutating func fail(
         _ request: UnsafeMutablePointer<RequestObject>, _ error: ErrorHead
     ) throws(WatcherError) {
-        try service.fail(request, error)
+        try serving.fail(request, error)
         noteWaiting(0)
     }
 }

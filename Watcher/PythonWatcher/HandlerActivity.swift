@@ -1,12 +1,12 @@
 import CLinux
 
-/// What the guard's thread must know of the loop without a lock: whether a call runs, and since when; and what the loop
-/// must know of the guard: whether it sleeps.
+/// What the loop and the guard's thread tell each other without a lock: whether a call runs and since when, and whether
+/// the guard sleeps.
 ///
 /// A handle: copies share the memory, which lives as long as the process.
 struct HandlerActivity {
     private struct State {
-        /// When the running call began, on MonotonicClock; 0 while none runs. Told by one thread only.
+        /// When the running call began, on MonotonicClock; 0 while none runs. Only one thread sets it.
         var busySinceNanos: Int64 = 0
         var isGuardAsleep: Int32 = 1
     }
@@ -19,18 +19,18 @@ struct HandlerActivity {
 
     // MARK: - The loop's side
 
-    /// A call begins. The guard must know: should it last, the guard reads the link.
+    /// A call begins. Wakes the guard, which reads the link if the call lasts.
     func begin(at nowNanos: Int64) {
         dcf_atomic_tell64(&state.pointee.busySinceNanos, nowNanos)
         wakeGuard()
     }
 
-    /// No call runs any more.
+    /// The call has ended; none runs now.
     func end() {
         dcf_atomic_store64(&state.pointee.busySinceNanos, 0)
     }
 
-    /// Something waits that the guard must look after.
+    /// Wakes the guard because an answer waits, or a call runs.
     func wakeGuard() {
         guard dcf_atomic_load(&state.pointee.isGuardAsleep) != 0,
             dcf_atomic_exchange(&state.pointee.isGuardAsleep, 0) != 0
@@ -43,7 +43,8 @@ struct HandlerActivity {
     /// When the running call began; 0 while none runs.
     var busySinceNanos: Int64 { dcf_atomic_load64(&state.pointee.busySinceNanos) }
 
-    /// From now on whoever begins a call or leaves something behind wakes the guard; it must look once more after this.
+    /// Says that the guard sleeps: from now on a thread that begins a call or leaves an answer wakes it. The guard must
+    /// check once more after this.
     func guardSleeps() {
         dcf_atomic_tell(&state.pointee.isGuardAsleep, 1)
     }

@@ -1,15 +1,15 @@
 import Glibc
 import WatcherLink
 
-/// The frames before the first call: Hello, Welcome, then Ready or Failed. Small, so they are built the plain way.
+/// Sends and receives the frames before the first call: Hello, Welcome, then Ready or Failed.
 struct Handshake {
     let socket: LinkSocket
-    /// Whether the gateway is reached over TCP: then both ends prove the token, and nobody says it.
+    /// Whether the link is over TCP: then both ends prove that they know the token, and neither sends it.
     var isRemote = false
 
-    /// Says who this is and waits for the gateway's answer.
+    /// Sends Hello and waits for the gateway's Welcome.
     ///
-    /// - Parameter task: of a cluster; said over TCP only.
+    /// - Parameter task: the id of the cluster's task; sent over TCP only.
     /// - Returns: the function's settings, as JSON.
     func greet(token: String, task: String, pythonVersion: String) throws(WatcherError) -> [UInt8] {
         let proof = isRemote ? try prove(token, task) : nil
@@ -19,7 +19,7 @@ struct Handshake {
         try send(.hello, head: hello.head)
         let (header, body) = try receiveFrame()
         guard header.kind == FrameKind.welcome.rawValue else {
-            throw .link("frame \(header.kind) came where Welcome was due")
+            throw .link("frame \(header.kind) came where Welcome was expected")
         }
         do throws(LinkError) {
             let welcome = try body.withMemory { (bytes) throws(LinkError) in
@@ -43,7 +43,7 @@ struct Handshake {
     private func prove(_ token: String, _ task: String) throws(WatcherError) -> Hello.Proof {
         let (header, body) = try receiveFrame()
         guard header.kind == FrameKind.challenge.rawValue else {
-            throw .link("frame \(header.kind) came where Challenge was due")
+            throw .link("frame \(header.kind) came where Challenge was expected")
         }
         do throws(LinkError) {
             let challenge = try body.withMemory { (bytes) throws(LinkError) in
@@ -56,12 +56,12 @@ struct Handshake {
         }
     }
 
-    /// The handler is constructed.
+    /// Says that the handler is constructed.
     func ready(constructorMicros: UInt64) throws(WatcherError) {
         try send(.ready, head: Ready(constructorMicros: constructorMicros).head)
     }
 
-    /// The handler could not be constructed.
+    /// Says that the handler could not be constructed.
     func failed(_ stage: Failed.Stage, summary: String, traceback: [UInt8]) throws(WatcherError) {
         try send(.failed, head: Failed(stage: stage, summary: summary).head, payload: traceback)
     }

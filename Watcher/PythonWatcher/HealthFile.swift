@@ -1,15 +1,15 @@
 import Glibc
 
-/// The file by which a container's engine sees that the function answers: there while the replica is ready, gone while not.
+/// The file that tells a container's engine whether the function is healthy: it exists while the replica is ready.
 enum HealthFile {
-    /// As every image of a function looks for it.
+    /// The path that the health check of every function's image looks for.
     private static let path: StaticString = "/tmp/.lock"
-    /// Set before there is a second thread.
+    /// Set before there is a second thread, and never changed after that.
     nonisolated(unsafe) private static var isKept = false
 
-    /// From now on it is kept. What an earlier life of the container left is taken away.
+    /// From now on the file is kept. Removes a file that an earlier run of the container left.
     ///
-    /// - Returns: whether it can be made.
+    /// - Returns: whether the file can be made.
     static func keep() -> Bool {
         isKept = true
         let isWritable = make()
@@ -22,7 +22,7 @@ enum HealthFile {
         if isKept { _ = make() }
     }
 
-    /// The replica is not ready, or not any more. From any thread.
+    /// The replica is not ready, or no longer. From any thread.
     static func remove() {
         if isKept { unlink(name) }
     }

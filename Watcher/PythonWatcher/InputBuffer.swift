@@ -1,10 +1,10 @@
 import Glibc
 
-/// Bytes that came over the link and are not yet understood.
+/// The bytes that came over the link and are not parsed yet.
 struct InputBuffer: ~Copyable {
-    /// Bytes asked for in one read.
+    /// The largest read, in bytes.
     private static let readBytes = 64 << 10
-    /// Room for the longest head and a payload short enough to be waited for here.
+    /// Room for the longest head, and for a payload that is short enough to be collected here.
     private static let capacity = 2 * readBytes + (32 << 10)
 
     private let memory = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
@@ -17,14 +17,14 @@ struct InputBuffer: ~Copyable {
 
     var count: Int { end - begin }
 
-    /// The first byte that was not consumed; valid until the next read.
+    /// The first byte that is not consumed; valid until the next read.
     var start: UnsafeRawPointer { UnsafeRawPointer(memory + begin) }
 
     mutating func consume(_ count: Int) {
         begin += count
     }
 
-    /// Where the next read goes. Moves what is left to the front.
+    /// The memory for the next read. Moves the bytes that are left to the front.
     mutating func freeSpace() -> UnsafeMutableRawBufferPointer {
         if begin > 0 {
             if count > 0 { memmove(memory, memory + begin, count) }

@@ -2,36 +2,42 @@ import CLinux
 import Glibc
 import ProcessTree
 
-/// A thread that does what the interpreter's main thread cannot while it is inside the handler; it needs no GIL.
+/// The guard: a thread that works while the interpreter's main thread is inside the handler. It needs no GIL.
 ///
-/// It ends the watcher, and its process group where nobody else would, when the gateway is gone: a handler that keeps
-/// the GIL for ever, or closes every descriptor (the thread has a table of its own), cannot keep the process alive. This
-/// is the process's tie to the gateway from the handshake on; the kernel's parent-death signal, which comes when the *thread* that started
-/// this process ends and spares the handler's own children, is only for the time before.
+/// It ends the watcher when the gateway is gone, and its process group where no other process would. So a handler
+/// cannot keep the process alive, even if it keeps the GIL for ever or closes every descriptor: the thread has a
+/// descriptor table of its own. The guard ties the process to the gateway from the handshake on. Before that the
+/// kernel's parent-death signal does. That signal alone is not enough: it comes when the *thread* that started this
+/// process ends, and does not reach the handler's children.
 ///
-/// And it does what the loop cannot while a call lasts: it writes finished answers, and reads the link, so that
-/// cancels, recalls and credit are seen while the handler works. For an event loop it reads all the time.
+/// While a call lasts, the guard also writes finished answers and reads the link, so that cancels, recalls and credit
+/// arrive while the handler works. For an event loop it always reads the link.
+///
+/// The `nonisolated(unsafe)` variables are set before the thread starts, used by one thread only, or handed over
+/// through a semaphore or the wake-up descriptor. Only `isGreeting` is not: the guard may see its end late, and then
+/// checks again.
 enum LinkGuard {
     private static let hangUp: Int16 = 0x2000  // POLLRDHUP, hidden without _GNU_SOURCE
-    /// Beyond the descriptors that can be open before the handler is imported.
+    /// More than the descriptors that can be open before the handler is imported.
     private static let descriptorsMax: Int32 = 1_024
     private static let stackBytes = 64 << 10
-    /// How often it looks at the answers while calls stream in, and how old they must be for it to act.
+    /// The pause between two checks for waiting answers while calls stream in, and the age from which it writes them.
     private static let tickMillis: Int32 = 1
-    /// Looks in vain before it sleeps again.
+    /// After so many checks without a result the thread sleeps again.
     private static let idleTicksMax = 20
-    /// How often it looks at calls that have not begun while another lasts.
+    /// The pause between two checks of the calls that have not begun, while another call lasts.
     private static let waitingTickMillis: Int32 = 20
-    /// How often an event loop that works on several calls is asked whether it still turns.
+    /// The pause between two checks that an event loop with several calls still runs.
     private static let heartbeatMillis: Int32 = 250
-    /// How often it looks whether there has been no gateway for too long.
+    /// The pause between two checks of how long there has been no gateway.
     private static let lostTickMillis: Int32 = 500
-    /// What a replica that has nothing to do may take for its exit handlers once its gateway is gone, and how often is looked.
+    /// How long an idle replica may take for its exit handlers once its gateway is gone.
     private static let lastNanos: Int64 = 500_000_000
+    /// The pause between two checks of that time.
     private static let lastTickMillis: Int32 = 50
-    /// An event loop that has been told of something, and did not look for so long, is blocked.
+    /// An event loop that does not react to news for so long is blocked.
     private static let blockedNanos: Int64 = 500_000_000
-    /// How often that is said at most.
+    /// The shortest time between two log lines about a blocked event loop.
     private static let complaintNanos: Int64 = 10_000_000_000
     private static let complaint: StaticString = """
         dcf-watcher: the event loop of the async handler has been blocked for more than 0.5 s while a call waited: \
@@ -40,7 +46,8 @@ enum LinkGuard {
         """
 
     nonisolated(unsafe) private static var link: Int32 = -1
-    /// Where the main thread hands over a new link, as this thread's table of descriptors is its own: (its end, this one's).
+    /// The socket pair through which the main thread hands over a new link, because this thread has a descriptor table
+    /// of its own: (the main thread's end, this thread's end).
     nonisolated(unsafe) private static var handover: (Int32, Int32) = (-1, -1)
     nonisolated(unsafe) private static var isHandedOver = sem_t()
     nonisolated(unsafe) private static var gateway: Int32 = -1
@@ -48,23 +55,25 @@ enum LinkGuard {
     nonisolated(unsafe) private static var isPrepared = sem_t()
     /// A copy of standard error.
     nonisolated(unsafe) private static var log: Int32 = -1
-    /// Where the event loop, if there is one, hears of what came.
+    /// The eventfd that wakes the event loop, if there is one.
     nonisolated(unsafe) private(set) static var loopEvent: Int32 = -1
-    /// Set before the first wake after a handshake; taken away by this thread when the link is lost.
-    nonisolated(unsafe) private static var service: Service?
-    /// Whether the gateway has not said Welcome yet: the main thread waits for that, sees the link's end itself, and says why.
+    /// Set before the first wake after a handshake; cleared by this thread when the link is lost.
+    nonisolated(unsafe) private static var serving: Serving?
+    /// Whether the main thread waits for Welcome: then it notices the end of the link itself, and logs why.
     nonisolated(unsafe) static var isGreeting = false
-    /// Since when there is no gateway; 0 while there is one.
-    nonisolated(unsafe) private static var lostNanos: Int64 = 0
-    /// When the process ends at the latest; 0 while it has no reason to.
+    /// Since when there is no gateway, on MonotonicClock; 0 while there is one.
+    nonisolated(unsafe) private static var withoutGatewaySinceNanos: Int64 = 0
+    /// When the process ends at the latest, on MonotonicClock; 0 while it need not end.
     nonisolated(unsafe) private static var endNanos: Int64 = 0
     nonisolated(unsafe) private static var complainedNanos: Int64 = 0
 
+    /// Starts the thread.
+    ///
     /// - Parameters:
     ///   - link: the connected socket.
-    ///   - gatewayPid: the gateway, which is not the parent of a process that a template forked.
+    ///   - gatewayPid: the gateway's process. It is not the parent of a process that a template forked.
     static func start(link: Int32, gatewayPid: Int32) throws(WatcherError) {
-        // Should the number be another's by now, then the link, which was there before, has ended.
+        // If another process has the number by now, the gateway has ended, and so has the link.
         let process = dcf_pidfd_open(gatewayPid)
         guard process >= 0 || errno != ESRCH else { throw .unreachable("the gateway has ended") }
         self.link = link
@@ -78,23 +87,23 @@ enum LinkGuard {
         }
         sem_init(&isHandedOver, 0, 0)
         pthread_atfork(nil, nil) {
-            // Whatever a forked child returns to, it cannot speak on the link.
+            // A forked child can send nothing on the link, whatever code it returns to.
             WatcherState.isForkedChild = true
             close(WatcherState.descriptor)
             WatcherState.descriptor = -1
         }
         guard startThread() else { throw .unreachable("no thread could be started") }
-        // Without a descriptor for the gateway's process its death signal stays the second tie.
+        // Without a pidfd of the gateway, the parent-death signal stays on.
         if gateway >= 0 { _ = dcf_prctl_pdeathsig(0) }
     }
 
-    /// Has it look after what is served from now on.
-    static func attend(_ served: Service) {
-        service = served
+    /// Gives the guard the parts that it works with from now on.
+    static func attend(_ served: Serving) {
+        serving = served
         wake()
     }
 
-    /// Has it watch another link from now on. On the main thread, which waits until it does.
+    /// Makes the guard watch another link from now on. Called on the main thread; returns when the guard watches it.
     static func change(to link: Int32) throws(WatcherError) {
         var number = link
         guard dcf_send_descriptors(handover.0, &number, MemoryLayout<Int32>.size, &number, 1) > 0 else {
@@ -107,8 +116,8 @@ enum LinkGuard {
         eventfd_write(wakeUp, 1)
     }
 
-    /// Ends this process and all that the handler started. Of one that is marked the rest is looked for by others, who give those
-    /// time that end by themselves.
+    /// Kills this process, and its process group. If the process has a mark, it kills itself only: the gateway or a
+    /// sweeper finds its descendants, and gives them time to end by themselves.
     static func endGroup() -> Never {
         HealthFile.remove()
         kill(getpgrp() == getpid() && ProcessMark.of(0) == nil ? 0 : getpid(), SIGKILL)
@@ -120,7 +129,7 @@ enum LinkGuard {
         pthread_attr_init(&attributes)
         pthread_attr_setstacksize(&attributes, stackBytes)
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        // The handler's signals are for its own threads.
+        // Signals are for the handler's threads, so this thread blocks them all.
         sem_init(&isPrepared, 0, 0)
         var all = sigset_t()
         var before = sigset_t()
@@ -136,13 +145,13 @@ enum LinkGuard {
             }, nil)
         pthread_sigmask(SIG_SETMASK, &before, nil)
         pthread_attr_destroy(&attributes)
-        // Before anything of the handler's runs, the thread has what it needs.
+        // The thread has its own descriptors before the handler's code runs.
         if code == 0 { while sem_wait(&isPrepared) != 0 {} }
         return code == 0
     }
 
-    /// A table of descriptors for this thread alone, with nothing in it but its own, so that nothing of the
-    /// handler's stays open here. Where a container forbids that the handler's table must do.
+    /// Gives this thread a descriptor table with only its own descriptors, so that it keeps none of the handler's open.
+    /// If a container forbids that, the thread shares the process's table.
     private static func keepOwnDescriptors() {
         guard dcf_unshare_files() == 0 else { return }
         let own = [link, gateway, wakeUp, loopEvent, log, handover.1]
@@ -160,11 +169,12 @@ enum LinkGuard {
         var idleTicks = idleTicksMax
         var tickedNanos: Int64 = 0
         while true {
-            let isAwake = service != nil && idleTicks < idleTicksMax
-            let (isReader, sleepMillis) = service.map { outlook($0) } ?? (false, -1)
+            let isAwake = serving != nil && idleTicks < idleTicksMax
+            let (isReader, sleepMillis) = serving.map { outlook($0) } ?? (false, -1)
             entries.0.events = isReader ? hangUp | Int16(POLLIN) : hangUp
             let timeout =
-                endNanos != 0 ? lastTickMillis : isAwake ? tickMillis : lostNanos != 0 ? lostTickMillis : sleepMillis
+                endNanos != 0
+                ? lastTickMillis : isAwake ? tickMillis : withoutGatewaySinceNanos != 0 ? lostTickMillis : sleepMillis
             let count = withUnsafeMutableBytes(of: &entries) { raw in
                 poll(raw.baseAddress?.assumingMemoryBound(to: pollfd.self), 4, timeout)
             }
@@ -180,71 +190,76 @@ enum LinkGuard {
                     continue
                 }
                 if isOver && !isDraining { lose() }
-                if entries.0.revents & Int16(POLLIN) != 0, let service { read(service) }
-                // A gateway that drains closes the link when it has every answer; what is left is atexit.
+                if entries.0.revents & Int16(POLLIN) != 0, let serving { read(serving) }
+                // A gateway that drains closes the link when it has every answer. Then only the exit handlers are left
+                // to run.
                 if isOver { entries.0.fd = -1 }
                 if entries.3.revents != 0 {
-                    // A handler that closes every descriptor ends this one way too: no link comes any more.
+                    // A handler that closes every descriptor ends the socket pair too: then no new link can come.
                     if let link = takeOver() { entries.0.fd = link } else { entries.3.fd = -1 }
                 }
                 if entries.2.revents != 0 {
                     var value: eventfd_t = 0
                     eventfd_read(wakeUp, &value)
-                    service?.activity.guardIsAwake()
+                    serving?.activity.guardIsAwake()
                     idleTicks = 0
                 }
             }
             if endNanos != 0, MonotonicClock.nowNanos() > endNanos { endGroup() }
-            if lostNanos != 0, MonotonicClock.nowNanos() - lostNanos > Int64(WatcherState.returnSeconds) * 1_000_000_000
-            {
-                endGroup()
-            }
-            guard let service else { continue }
+            if isWithoutGatewayForTooLong { endGroup() }
+            guard let serving else { continue }
             let now = MonotonicClock.nowNanos()
             if count > 0 && now - tickedNanos < Int64(tickMillis) * 1_000_000 { continue }
             tickedNanos = now
             if isAwake {
-                idleTicks = tick(service) ? 0 : idleTicks + 1
+                idleTicks = tick(serving) ? 0 : idleTicks + 1
                 if idleTicks == idleTicksMax {
-                    service.activity.guardSleeps()
-                    // What came just before it was told that this thread sleeps.
-                    if tick(service) {
-                        service.activity.guardIsAwake()
+                    serving.activity.guardSleeps()
+                    // An answer may have come just before the thread said that it sleeps.
+                    if tick(serving) {
+                        serving.activity.guardIsAwake()
                         idleTicks = 0
                     }
                 }
             }
-            lookAtWaiting(service)
+            lookAtWaiting(serving)
         }
     }
 
-    /// The link has ended: so does the process, unless it may wait for another gateway.
+    private static var isWithoutGatewayForTooLong: Bool {
+        guard withoutGatewaySinceNanos != 0 else { return false }
+        let elapsed = MonotonicClock.nowNanos() - withoutGatewaySinceNanos
+        return elapsed > Int64(WatcherState.returnSeconds) * 1_000_000_000
+    }
+
+    /// The link has ended: the process ends too, unless it may wait for another gateway.
     private static func lose() {
         guard WatcherState.returnSeconds > 0 else { return endSoon() }
         HealthFile.remove()
-        lostNanos = MonotonicClock.nowNanos()
-        if let service { service.inbox.withLock { service.inbox.lose() } }
-        service = nil
+        withoutGatewaySinceNanos = MonotonicClock.nowNanos()
+        if let serving { serving.inbox.withLock { serving.inbox.lose() } }
+        serving = nil
     }
 
-    /// Nobody is there to work for. A replica that works on nothing has a moment for its end; any other ends now.
+    /// Ends the process because the gateway is gone. An idle replica gets ``lastNanos`` for its exit handlers; any
+    /// other is killed now.
     private static func endSoon() {
         guard endNanos == 0 else { return }
-        guard let service, isIdle(service) else { endGroup() }
+        guard let serving, isIdle(serving) else { endGroup() }
         HealthFile.remove()
         endNanos = MonotonicClock.nowNanos() + lastNanos
-        // Wakes whoever waits for the link.
+        // Wakes the threads that wait for the link.
         shutdown(link, Int32(SHUT_RDWR))
-        service.inbox.withLock { service.inbox.lose() }
+        serving.inbox.withLock { serving.inbox.lose() }
     }
 
-    private static func isIdle(_ service: Service) -> Bool {
-        let state = service.inbox.state
-        let isAtWork = service.inbox.withLock { state.pointee.calls.count > 0 || state.pointee.running.count > 0 }
-        return !isAtWork && service.activity.busySinceNanos == 0
+    private static func isIdle(_ serving: Serving) -> Bool {
+        let state = serving.inbox.state
+        let isAtWork = serving.inbox.withLock { state.pointee.calls.count > 0 || state.pointee.running.count > 0 }
+        return !isAtWork && serving.activity.busySinceNanos == 0
     }
 
-    /// The new link, under the number that it has for the main thread; nil when none will come.
+    /// Receives the new link from the main thread, under the same descriptor number; nil when no link will come.
     private static func takeOver() -> Int32? {
         var number: Int32 = -1
         let received = dcf_receive_descriptor(handover.1, &number, MemoryLayout<Int32>.size)
@@ -252,21 +267,21 @@ enum LinkGuard {
         guard dcf_dup3(received, number, O_CLOEXEC) >= 0 else { endGroup() }
         if received != number { close(received) }
         link = number
-        lostNanos = 0
-        service = nil
+        withoutGatewaySinceNanos = 0
+        serving = nil
         sem_post(&isHandedOver)
         return number
     }
 
-    /// Whether the link must be read here, as nobody else does and a call lasts, or an event loop is served; and how long
-    /// this thread may sleep when nothing else wakes it.
-    private static func outlook(_ service: Service) -> (isReader: Bool, sleepMillis: Int32) {
-        let since = service.activity.busySinceNanos
+    /// Returns whether this thread must read the link: no other thread reads it, and a call lasts or an event loop is
+    /// served. Also returns how long this thread may sleep.
+    private static func outlook(_ serving: Serving) -> (isReader: Bool, sleepMillis: Int32) {
+        let since = serving.activity.busySinceNanos
         let lasts = since != 0 && MonotonicClock.nowNanos() - since > Int64(tickMillis) * 1_000_000
-        guard service.inbox.tryLock() else { return (false, tickMillis) }
-        defer { service.inbox.unlock() }
-        let state = service.inbox.state
-        // The main thread reads for them, unless it waits for the GIL.
+        guard serving.inbox.tryLock() else { return (false, tickMillis) }
+        defer { serving.inbox.unlock() }
+        let state = serving.inbox.state
+        // The main thread reads the link for the handler's threads, unless it is waiting for the GIL.
         let runsThreads = state.pointee.hasThreads && state.pointee.running.count > 0
         let isFree = !state.pointee.isReading && state.pointee.failure == nil
         return (
@@ -276,34 +291,36 @@ enum LinkGuard {
         )
     }
 
-    private static func read(_ service: Service) {
-        guard service.inbox.tryLock() else { return }
-        let isFinished = service.inbox.state.pointee.isReading || !service.inbox.readNow()
-        service.inbox.unlock()
-        if !isFinished { service.output.sendControl(to: service.socket) }
+    private static func read(_ serving: Serving) {
+        guard serving.inbox.tryLock() else { return }
+        let isFinished = serving.inbox.state.pointee.isReading || !serving.inbox.readNow()
+        serving.inbox.unlock()
+        if !isFinished { serving.output.sendControl(to: serving.socket) }
     }
 
-    /// - Returns: whether there was anything to look after.
-    private static func tick(_ service: Service) -> Bool {
+    /// Writes answers that have waited too long.
+    ///
+    /// - Returns: whether there was anything to do.
+    private static func tick(_ serving: Serving) -> Bool {
         let overdue = MonotonicClock.nowNanos() - Int64(tickMillis) * 1_000_000
-        let isWaiting = service.output.flushOverdue(before: overdue, to: service.socket)
-        let since = service.activity.busySinceNanos
-        // A call that lasts is looked after by reading.
+        let isWaiting = serving.output.flushOverdue(before: overdue, to: serving.socket)
+        let since = serving.activity.busySinceNanos
+        // For a call that lasts, `outlook` has the link read instead.
         return isWaiting || since > overdue
     }
 
-    /// Calls that have not begun while another lasts: those whose time is over never will.
-    private static func lookAtWaiting(_ service: Service) {
-        guard service.inbox.tryLock() else { return }
+    /// Refuses waiting calls with a deadline that has passed while another call lasts.
+    private static func lookAtWaiting(_ serving: Serving) {
+        guard serving.inbox.tryLock() else { return }
         let now = MonotonicClock.nowNanos()
-        let state = service.inbox.state
-        if state.pointee.calls.count > 0 { service.inbox.refuseExpired(at: now) }
-        if state.pointee.guardReads { lookAtLoop(service.inbox, now) }
-        service.inbox.unlock()
-        service.output.sendControl(to: service.socket)
+        let state = serving.inbox.state
+        if state.pointee.calls.count > 0 { serving.inbox.refuseExpired(at: now) }
+        if state.pointee.guardReads { lookAtLoop(serving.inbox, now) }
+        serving.inbox.unlock()
+        serving.output.sendControl(to: serving.socket)
     }
 
-    /// Says so when the event loop does not turn though a call beside the one that it is in could go on.
+    /// Logs that the event loop is blocked, if it does not react while another call could begin or go on.
     private static func lookAtLoop(_ inbox: LinkInbox, _ now: Int64) {
         let state = inbox.state
         let canBegin = state.pointee.calls.count > 0 && state.pointee.running.count < state.pointee.concurrency

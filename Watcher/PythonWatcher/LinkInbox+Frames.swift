@@ -3,21 +3,21 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// What the frames mean. All of it under the lock, and without the GIL.
+/// Handles the frames that come. All of this runs under the lock, and without the GIL.
 extension LinkInbox {
-    /// Bodies from this length on are received where they belong, not through the input buffer.
+    /// A body of this length or more is received straight into its own memory, not through the input buffer.
     static let directReceiveBytes = 16 << 10
 
-    /// Understands all that is in the input buffer; nothing any more once the link has failed.
-    func takeFrames() {
+    /// Handles all whole frames in the input buffer; does nothing once the link has failed.
+    func handleFrames() {
         do throws(WatcherError) {
-            while state.pointee.failure == nil, let header = try nextHeader(), try take(header) {}
+            while state.pointee.failure == nil, let header = try nextHeader(), try handle(header) {}
         } catch {
             fail(error)
         }
     }
 
-    /// The header at the front of the input buffer; nil when it is not whole.
+    /// The header at the front of the input buffer; nil when it has not come whole.
     func nextHeader() throws(WatcherError) -> FrameHeader? {
         if state.pointee.bytesToSkip > 0 {
             let count = min(state.pointee.bytesToSkip, state.pointee.input.count)
@@ -32,8 +32,8 @@ extension LinkInbox {
         return header
     }
 
-    /// Does what a frame at the front of the input buffer says; false when more bytes are needed first.
-    func take(_ header: FrameHeader) throws(WatcherError) -> Bool {
+    /// Handles the frame at the front of the input buffer; false when more bytes are needed first.
+    func handle(_ header: FrameHeader) throws(WatcherError) -> Bool {
         switch FrameKind(rawValue: header.kind) {
         case .call, .callReply: return try keep(header)
         case .batch, .credit:
@@ -52,12 +52,12 @@ extension LinkInbox {
         default:
             throw .link(LinkError.malformed(kind: header.kind, "it must not come here").description)
         }
-        // What else such a frame carries is of no use.
+        // The rest of such a frame is not needed.
         skip(header)
         return true
     }
 
-    /// From now on what has come is finished, and then the replica ends.
+    /// Begins a drain: the replica finishes the calls that have come, and then ends.
     func drain() {
         HealthFile.remove()
         state.pointee.isDraining = true
@@ -66,7 +66,7 @@ extension LinkInbox {
         announce()
     }
 
-    /// Leaves out the frame at the front of the input buffer, as far as it has not come when it comes.
+    /// Drops the frame at the front of the input buffer, and the part of it that has not come yet.
     func skip(_ header: FrameHeader) {
         state.pointee.input.consume(FrameHeader.size)
         state.pointee.bytesToSkip = header.bodyLength
@@ -75,7 +75,7 @@ extension LinkInbox {
     private func refusal(of header: FrameHeader) -> WatcherError {
         do throws(LinkError) {
             try header.validate(maxBodyLength: WatcherState.maxBodyLength)
-            return .link("frame \(header.kind) cannot be right")
+            return .link("frame \(header.kind) is not valid")
         } catch {
             return .link(error.description)
         }
@@ -100,7 +100,7 @@ extension LinkInbox {
 
     // MARK: - Frames that are kept
 
-    /// Makes a record of a Call or a CallReply, with as much of its body as is there.
+    /// Makes a record of a Call or a CallReply, with the part of its body that has come.
     private func keep(_ header: FrameHeader) throws(WatcherError) -> Bool {
         let length = FrameHeader.size + header.bodyLength
         let isWhole = state.pointee.input.count >= length
@@ -139,7 +139,7 @@ extension LinkInbox {
         announce()
     }
 
-    /// When a caller stops waiting, from what the frame says is left; 0 means never.
+    /// A caller's deadline, from the remaining time in the frame; 0 means none.
     func deadline(micros raw: UInt64) -> Int64 {
         let micros = UInt64(littleEndian: raw)
         guard micros != 0 else { return 0 }
@@ -157,20 +157,20 @@ extension LinkInbox {
 
     // MARK: - Frames about calls
 
-    /// The gateway is gone: nobody waits for anything any more.
+    /// The gateway is gone: cancels all calls, and fails the link.
     func lose() {
         state.pointee.running.forEach { cancel($0) }
         fail(.ended)
     }
 
-    /// Nobody waits for a call any more: it does not begin, or its request says so.
+    /// Handles a Cancel: a waiting call does not begin; the request of a running one says that it is cancelled.
     private func cancel(_ id: UInt64) {
         if let request = state.pointee.running.find(id) {
             cancel(request)
             return announce()
         }
         for record in state.pointee.calls.remove(where: { $0.pointee.id == id }) {
-            refuse(id, code: 1, "cancelled before the call began")
+            refuse(id, code: .cancelled, "cancelled before the call began")
             record.release()
         }
     }
@@ -185,7 +185,7 @@ extension LinkInbox {
         state.pointee.hasCancels = true
     }
 
-    /// Answers a Recall: what has not begun never will.
+    /// Answers a Recall: gives back the calls that have not begun.
     private func giveBack() {
         let records = state.pointee.calls.removeAll()
         output.addControl(.returned, id: 0, head: Returned(calls: records.map(\.pointee.id)).head)
@@ -194,12 +194,12 @@ extension LinkInbox {
 
     // MARK: - Bytes
 
-    /// Where the next bytes go. Whoever waits for them has the reader's role.
+    /// The memory for the next bytes. Only the thread with the reader's role may use it.
     func receiveTarget() -> UnsafeMutableRawBufferPointer {
         state.pointee.partial?.rest ?? state.pointee.input.freeSpace()
     }
 
-    /// So many bytes came to ``receiveTarget()``.
+    /// Notes that so many bytes have come to ``receiveTarget()``.
     func received(_ count: Int) {
         state.pointee.receivedNanos = MonotonicClock.nowNanos()
         guard state.pointee.failure == nil else { return }
@@ -214,15 +214,16 @@ extension LinkInbox {
         }
     }
 
-    /// Reads what is there now and understands it. Does nothing while another thread has the role.
+    /// Reads the bytes that are there now, without waiting, and handles them. Does nothing while another thread has the
+    /// reader's role.
     ///
-    /// - Returns: whether anything was there.
+    /// - Returns: whether there were any bytes.
     func readNow() -> Bool {
         guard !state.pointee.isReading, state.pointee.failure == nil else { return false }
         do throws(WatcherError) {
             guard let count = try socket.receiveNow(into: receiveTarget()) else { return false }
             received(count)
-            takeFrames()
+            handleFrames()
             return true
         } catch {
             fail(error)

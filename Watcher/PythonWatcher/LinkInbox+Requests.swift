@@ -2,13 +2,13 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// Requests for the handler, made under the GIL and the lock.
+/// Makes the requests for the handler, under the GIL and the lock.
 extension LinkInbox {
     typealias Request = UnsafeMutablePointer<RequestObject>
 
-    /// Takes the next call that has come and not expired, as a request that runs from now on; nil when there is none.
+    /// Takes the next waiting call that has not expired; it runs from now on.
     ///
-    /// - Returns: a new reference.
+    /// - Returns: a new reference to its request; nil when no call waits.
     func takeRequest(at nowNanos: Int64) throws(WatcherError) -> Request? {
         while let record = takeReady() {
             defer { record.release() }
@@ -17,7 +17,9 @@ extension LinkInbox {
         return nil
     }
 
-    /// The same for a batch, or for a call alone as a batch of one; empty when there is none.
+    /// Takes the next waiting batch, or a single call as a batch of one; its calls run from now on.
+    ///
+    /// - Returns: new references to the requests; empty when no call waits.
     func takeBatch(at nowNanos: Int64) throws(WatcherError) -> [Request] {
         while let record = takeReady() {
             var requests: [Request] = []
@@ -32,7 +34,7 @@ extension LinkInbox {
 
     private func begin(_ record: Record, at nowNanos: Int64) throws(WatcherError) -> Request? {
         if record.pointee.deadlineNanos != 0 && record.pointee.deadlineNanos <= nowNanos {
-            refuse(record.pointee.id, code: 4, "the deadline passed before the call began")
+            refuseExpired(record.pointee.id)
             return nil
         }
         let payload = record.payload
@@ -50,12 +52,12 @@ extension LinkInbox {
         return request
     }
 
-    /// The call is answered, or never will be.
+    /// The call no longer runs: it is answered, or never will be. Under the lock.
     func finish(_ request: Request) {
         state.pointee.running.remove(request)
     }
 
-    /// The same, and gives up the reference of the running calls. With the GIL, without the lock.
+    /// Finishes the call, and gives up the reference of the running calls. With the GIL, without the lock.
     func release(_ request: Request) {
         withLock { finish(request) }
         Py_DecRef(request.object)

@@ -2,7 +2,7 @@ import CLinux
 import CPython
 import Glibc
 
-/// Waiting for what another thread, or the gateway, does.
+/// Waiting for another thread, or for the gateway.
 extension LinkInbox {
     private enum Outcome {
         case done
@@ -11,17 +11,17 @@ extension LinkInbox {
         case failed(WatcherError)
     }
 
-    /// How long the main thread leaves the author's signal handlers alone: another thread may have got the signal, or it came
-    /// just before this one slept.
+    /// The longest time between two runs of the author's signal handlers on the main thread: its wait may not be
+    /// interrupted, because another thread got the signal, or it came just before the main thread slept.
     private static let signalNanos: Int64 = 50_000_000
 
-    /// Waits until something is so, with the GIL released, reading the link if nobody else does.
+    /// Waits for a condition with the GIL released. Reads the link meanwhile, if no other thread does.
     ///
     /// - Parameters:
-    ///   - isMain: whether this is the main thread, on which Python's signal handlers run.
-    ///   - untilNanos: on MonotonicClock; 0 means for ever.
-    ///   - isDone: asked under the lock.
-    /// - Returns: false when the time passed first.
+    ///   - isMain: whether this is the main thread, which runs Python's signal handlers.
+    ///   - untilNanos: the end of the wait, on MonotonicClock; 0 means no end.
+    ///   - isDone: the condition; called under the lock.
+    /// - Returns: false if the time was up first.
     func wait(
         isMain: Bool, untilNanos: Int64 = 0, _ isDone: () -> Bool
     ) throws(WatcherError) -> Bool {
@@ -42,7 +42,7 @@ extension LinkInbox {
         lock()
         defer { unlock() }
         while true {
-            if !state.pointee.isReading { takeFrames() }
+            if !state.pointee.isReading { handleFrames() }
             if isDone() { return .done }
             if let failure = state.pointee.failure { return .failed(failure) }
             let now = MonotonicClock.nowNanos()
@@ -61,7 +61,7 @@ extension LinkInbox {
         }
     }
 
-    /// Sleeps until something is announced. Under the lock, which is free meanwhile.
+    /// Sleeps until another thread announces a change. Under the lock, which is released meanwhile.
     private func waitForChange(untilNanos: Int64) {
         state.pointee.waiters += 1
         if untilNanos == 0 {
@@ -73,9 +73,9 @@ extension LinkInbox {
         state.pointee.waiters -= 1
     }
 
-    /// Waits for bytes in the reader's role, and understands them. Under the lock, which is free meanwhile.
+    /// Waits for bytes in the reader's role, and handles them. Under the lock, which is released during the wait.
     ///
-    /// - Returns: false when a signal came.
+    /// - Returns: false if a signal interrupted the wait.
     private func read(untilNanos: Int64) -> Bool {
         let target = beginReading()
         unlock()
@@ -94,7 +94,7 @@ extension LinkInbox {
                 if count > 0 {
                     count = recv(socket.descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
                 }
-                // At the link's end there is none, and errno may be any that was before.
+                // At the end of the link, `recv` returns 0 and does not set errno.
                 code = count < 0 ? errno : 0
             }
         }
@@ -102,7 +102,7 @@ extension LinkInbox {
         endReading()
         if count > 0 {
             received(count)
-            takeFrames()
+            handleFrames()
             output.sendControl(to: socket)
         } else if count < 0 || code != EAGAIN {
             if count < 0 && code == EINTR { return false }
@@ -111,22 +111,22 @@ extension LinkInbox {
         return true
     }
 
-    /// Takes the reader's role, which must be free.
+    /// Takes the reader's role, which must be free. Under the lock.
     func beginReading() -> UnsafeMutableRawBufferPointer {
         state.pointee.isReading = true
         return receiveTarget()
     }
 
-    /// Gives the role back: another may want it.
+    /// Gives the reader's role back, and wakes the threads that may want it. Under the lock.
     func endReading() {
         state.pointee.isReading = false
-        // What came since the link failed nobody wants.
+        // If the link has failed meanwhile, drops what has come since.
         if let failure = state.pointee.failure { fail(failure) }
         if state.pointee.waiters > 0 { pthread_cond_broadcast(&state.pointee.changed) }
     }
 
-    /// Waits until a call can begin, the drain has nothing more to give, or the link has failed; for a thread of the
-    /// handler's. With the GIL released.
+    /// Waits until a call can begin, a drain begins, or the link has failed; for a thread that runs the handler.
+    /// Releases the GIL.
     func waitForWork() {
         let thread = PyEval_SaveThread()
         lock()

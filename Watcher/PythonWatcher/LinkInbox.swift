@@ -2,71 +2,75 @@ import CLinux
 import Glibc
 import WatcherLink
 
-/// What came over the link: bytes not yet understood, calls that have not begun, and what a frame is for that is
-/// neither.
+/// What has come over the link: bytes that are not parsed yet, calls that have not begun, answers of other functions,
+/// and the effects of all other frames.
 ///
-/// Whoever has nothing else to do reads: the main thread while it is idle, a thread that waits for another function's
-/// answer or for a stream's credit, and the guard's thread while a call lasts. One at a time: to wait for bytes is a
-/// role, and who has it owns the input buffer meanwhile. Nobody here needs the GIL, and nobody may wait for it under
-/// the lock.
+/// A thread reads the link when it has nothing else to do: the main thread while it is idle, a thread that waits for
+/// another function's answer or for a stream's credit, and the guard's thread while a call lasts. Only one thread reads
+/// at a time. It has the reader's role, and owns the input buffer meanwhile. Reading needs no GIL. No thread may wait
+/// for the GIL under the lock.
 ///
 /// A handle: copies share the memory, which lives as long as the process.
 struct LinkInbox {
     typealias Record = UnsafeMutablePointer<CallRecord>
 
-    /// Everything but the lock itself is touched under the lock only.
+    /// Everything but the lock itself is used under the lock only.
     struct State: ~Copyable {
         var lock = pthread_mutex_t()
-        /// Something that a thread may wait for is there: an answer, credit, a cancel, the reader's role.
+        /// Signalled when a thread may have something that it waits for: an answer, credit, a cancel, the reader's
+        /// role.
         var changed = pthread_cond_t()
         var waiters = 0
-        /// A call is there, for a thread of the handler's that is idle.
+        /// Signalled when a call waits for an idle thread that runs the handler.
         var work = pthread_cond_t()
         var idleWorkers = 0
 
-        /// Whether a thread waits for bytes.
+        /// Whether a thread has the reader's role.
         var isReading = false
         /// Whether the handler runs on threads of its own.
         var hasThreads = false
-        /// Whether the guard's thread has the reader's role for good.
+        /// Whether the guard's thread always reads the link.
         var guardReads = false
         var input = InputBuffer()
-        /// Bytes of a frame that are still to be thrown away.
+        /// How many bytes of a dropped frame are still to come.
         var bytesToSkip = 0
         /// A frame with a long body that is being received.
         var partial: Record?
-        /// When the last bytes came: the time that a call has left counts from here.
+        /// When the last bytes came. The remaining time of a call counts from here.
         var receivedNanos: Int64 = 0
 
-        /// Calls that have not begun.
+        /// The calls that have not begun.
         var calls = CallQueue()
-        /// Whether calls that come as a batch stay one.
+        /// Whether the handler gets batches. Otherwise the calls of a batch are served one by one.
         var keepsBatches = false
-        /// Batches begun so far, and calls of the last that are still to come.
+        /// How many batches have begun to come.
         var batches: UInt64 = 0
+        /// How many calls of the last batch have not come yet.
         var batchMissing = 0
         var running = RunningCalls()
-        /// Calls at once at most.
+        /// How many calls may run at once.
         var concurrency = 1
         var isDraining = false
         /// Why the link cannot go on.
         var failure: WatcherError?
 
         var cancelStyle = CancelStyle.flag
-        /// Whether an exception is to be raised in a thread of the handler's.
+        /// Whether an exception must be raised in a thread that runs the handler.
         var hasRaises = false
 
-        /// Calls of the handler's to other functions.
+        /// The calls that the handler has made to other functions.
         var outgoing: [OutgoingCall] = []
         var lastOutgoing: UInt64 = 0
 
-        /// Where the event loop hears that it must look; -1 without one.
+        /// The eventfd that tells the event loop of news; -1 without an event loop.
         var loopEvent: Int32 = -1
+        /// Whether the loop has been told, and has not looked since.
         var isLoopTold = false
-        /// When it was.
+        /// When the loop was told.
         var loopToldNanos: Int64 = 0
-        /// Since the loop last looked: whether a call was cancelled, whether one got credit.
+        /// Whether a call was cancelled since the loop last looked.
         var hasCancels = false
+        /// Whether a call got credit since the loop last looked.
         var hasCredit = false
     }
 
@@ -107,7 +111,7 @@ struct LinkInbox {
 
     // MARK: - Under the lock
 
-    /// Wakes those who wait for something.
+    /// Wakes the threads that wait for something, and the event loop.
     func announce() {
         if state.pointee.waiters > 0 { pthread_cond_broadcast(&state.pointee.changed) }
         guard state.pointee.loopEvent >= 0, !state.pointee.isLoopTold else { return }
@@ -116,7 +120,7 @@ struct LinkInbox {
         eventfd_write(state.pointee.loopEvent, 1)
     }
 
-    /// The link cannot go on: what has not begun never will.
+    /// The link cannot go on: drops the calls that have not begun, and wakes all threads.
     func fail(_ error: WatcherError) {
         if state.pointee.failure == nil { state.pointee.failure = error }
         for record in state.pointee.calls.removeAll() { record.release() }
@@ -128,7 +132,7 @@ struct LinkInbox {
         announce()
     }
 
-    /// Whether a call, or a whole batch, can begin.
+    /// Whether a single call, or a whole batch, can begin.
     var isReady: Bool {
         guard let first = state.pointee.calls.first else { return false }
         return !isIncomplete(first)
@@ -138,13 +142,13 @@ struct LinkInbox {
         record.pointee.batch != 0 && record.pointee.batch == state.pointee.batches && state.pointee.batchMissing > 0
     }
 
-    /// Takes what can begin next; nil when there is nothing. Of a batch its first call, the others follow with
-    /// ``takeRest(of:)``.
+    /// Takes the next call that can begin; nil when there is none. Of a batch it takes the first call;
+    /// ``takeRest(of:)`` takes the others.
     func takeReady() -> Record? {
         isReady ? state.pointee.calls.removeFirst() : nil
     }
 
-    /// The calls of the same batch.
+    /// Takes the other calls of the same batch.
     func takeRest(of record: Record) -> [Record] {
         guard record.pointee.batch != 0 else { return [] }
         return state.pointee.calls.remove { $0.pointee.batch == record.pointee.batch }
@@ -152,18 +156,24 @@ struct LinkInbox {
 
     // MARK: - Refusals
 
-    /// Answers calls that nobody waits for any more, so that they never begin.
+    /// Refuses the waiting calls with a deadline that has passed, so that they never begin.
     func refuseExpired(at nowNanos: Int64) {
         let expired = state.pointee.calls.remove {
             $0.pointee.deadlineNanos != 0 && $0.pointee.deadlineNanos <= nowNanos
         }
         for record in expired {
-            refuse(record.pointee.id, code: 4, "the deadline passed before the call began")
+            refuseExpired(record.pointee.id)
             record.release()
         }
     }
 
-    func refuse(_ id: UInt64, code: UInt8, _ message: String) {
+    /// Refuses a call because its deadline has passed.
+    func refuseExpired(_ id: UInt64) {
+        refuse(id, code: .deadlineExceeded, "the deadline passed before the call began")
+    }
+
+    /// Ends a call that has not begun with a status.
+    func refuse(_ id: UInt64, code: LinkStatusCode, _ message: String) {
         output.addControl(.error, id: id, head: ErrorHead(code: code, executed: .no, message: message).head)
     }
 }

@@ -2,12 +2,12 @@ import CLinux
 import CPython
 import Glibc
 
-/// The watcher's end of the link. It never raises SIGPIPE, and waits with the GIL released.
+/// The watcher's end of the link. It never raises SIGPIPE, and releases the GIL while it waits.
 struct LinkSocket {
-    /// The number lies where the handler's own descriptors will hardly come.
+    /// A high number, which the handler's own descriptors hardly reach.
     let descriptor: Int32
 
-    /// Descriptors that must outlast a careless handler begin here, if the limit allows.
+    /// Descriptors that a careless handler must not close get numbers from here on, if the limit allows that.
     private static let lowestDescriptor: Int32 = 900
     private static let bufferBytes: Int32 = 1 << 20
 
@@ -15,18 +15,18 @@ struct LinkSocket {
         self.descriptor = descriptor
     }
 
-    /// A connection over TCP, which is taken over.
+    /// Takes over a connection over TCP.
     init(remote plain: Int32) {
         descriptor = Self.moveUp(plain)
-        dcf_tcp_keep_honest(descriptor)
+        dcf_tcp_set_keepalive(descriptor)
     }
 
-    /// A connection that this process was started with, which is taken over.
+    /// Takes over a connection that this process was started with.
     init(inherited plain: Int32) {
         descriptor = Self.moveUp(plain)
     }
 
-    /// Dials the gateway.
+    /// Dials the gateway's unix socket.
     init(path: String) throws(WatcherError) {
         let plain = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard plain >= 0 else { throw .unreachable("no socket: \(Self.reason())") }
@@ -56,7 +56,7 @@ struct LinkSocket {
         guard result == 0 else { throw .unreachable("the gateway's socket \(path): \(Self.reason())") }
     }
 
-    /// Writes all of both, in order.
+    /// Writes both buffers whole, in order.
     func send(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) throws(WatcherError) {
         var sent = 0
         let total = first.count + second.count
@@ -72,9 +72,9 @@ struct LinkSocket {
         }
     }
 
-    /// Writes as much as can be had without waiting.
+    /// Writes as much as the socket takes without waiting.
     ///
-    /// - Returns: bytes written; -1 with errno set when there are none.
+    /// - Returns: the number of bytes written; -1 with errno set if none were.
     func sendNow(
         _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, skipping sent: Int = 0
     ) -> Int {
@@ -103,7 +103,7 @@ struct LinkSocket {
         PyEval_RestoreThread(thread)
     }
 
-    /// What is there now; nil when nothing is.
+    /// Receives the bytes that are there now; nil when there are none.
     func receiveNow(into target: UnsafeMutableRawBufferPointer) throws(WatcherError) -> Int? {
         while true {
             let count = recv(descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
@@ -117,9 +117,9 @@ struct LinkSocket {
         }
     }
 
-    /// Waits for bytes with the GIL released; Python's signal handlers run meanwhile, and what one raises is thrown.
+    /// Waits for bytes with the GIL released. Python's signal handlers run meanwhile; an exception of theirs is thrown.
     ///
-    /// - Parameter isBetweenCalls: whether a drain, which a signal can begin, is the end of the wait.
+    /// - Parameter isBetweenCalls: whether a drain ends the wait. A signal handler can begin a drain.
     func receive(
         into target: UnsafeMutableRawBufferPointer, isBetweenCalls: Bool = false
     ) throws(WatcherError) -> Int {
@@ -136,8 +136,7 @@ struct LinkSocket {
         }
     }
 
-    /// A copy of a descriptor at a high number, closed by exec; the old one is closed. The old one when there is no
-    /// room.
+    /// Moves a descriptor to a high number, closed by exec. Returns the old number if there is no room.
     static func moveUp(_ descriptor: Int32) -> Int32 {
         let moved = copyUp(descriptor)
         if moved < 0 { return descriptor }
@@ -145,16 +144,16 @@ struct LinkSocket {
         return moved
     }
 
-    /// A copy of a descriptor at a high number, closed by exec; -1 when there is no room.
+    /// Copies a descriptor to a high number, closed by exec; -1 if there is no room.
     static func copyUp(_ descriptor: Int32) -> Int32 {
         let moved = dcf_dup_from(descriptor, lowestDescriptor)
         return moved >= 0 ? moved : dcf_dup_from(descriptor, lowestDescriptor / 9)
     }
 
-    /// What an error number of a read or a write means.
+    /// The error for an errno of a read or a write.
     static func failure(_ code: Int32) -> WatcherError {
         switch code {
-        // The last three: the network to the gateway's machine is cut.
+        // With the last three, the network to the gateway's machine is cut.
         case EPIPE, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH: .ended
         case EBADF, ENOTSOCK: .link("the handler closed the descriptor of the link to the gateway")
         default: .link("the link to the gateway failed: \(reason(code))")

@@ -2,8 +2,8 @@ import CLinux
 import CPython
 import Glibc
 
-/// What the event loop is told when it looks. Gathered under the inbox's lock, where nothing may be made that the
-/// garbage collector follows: it may run code of the handler's.
+/// The news that the event loop gets when it looks. It is collected under the inbox's lock; no Python object that the
+/// garbage collector tracks may be made there, because a collection may run the handler's code.
 struct LoopNews {
     private var work: [[UnsafeMutablePointer<RequestObject>]] = []
     private var answers: [OutgoingCall] = []
@@ -11,9 +11,10 @@ struct LoopNews {
     private var hasCredit = false
     private var isDrained = true
 
-    /// - Parameters:
-    ///   - free: calls, or batches, that may begin.
-    mutating func take(from inbox: LinkInbox, free: Int, inBatches: Bool) throws(WatcherError) {
+    /// Collects the news. Under the inbox's lock.
+    ///
+    /// - Parameter free: how many calls, or batches, may begin.
+    mutating func collect(from inbox: LinkInbox, free: Int, inBatches: Bool) throws(WatcherError) {
         if let failure = inbox.state.pointee.failure { throw failure }
         var value: eventfd_t = 0
         if inbox.state.pointee.isLoopTold { eventfd_read(inbox.state.pointee.loopEvent, &value) }
@@ -34,8 +35,9 @@ struct LoopNews {
         isDrained = inbox.state.pointee.isDraining && inbox.state.pointee.calls.count == 0
     }
 
-    /// `(work, has_cancels, has_credit, answers, is_drained)`; a new reference, nil with an exception set. Work are
-    /// requests, or lists of them.
+    /// `(work, has_cancels, has_credit, answers, is_drained)`, where `work` is a list of requests, or of lists of them.
+    ///
+    /// - Returns: a new reference; nil with an exception set.
     func tuple(inBatches: Bool) -> PythonObject? {
         defer { release() }
         guard let tuple = PyTuple_New(5), let works = PyList_New(0), let replies = PyList_New(0) else { return nil }
@@ -59,7 +61,7 @@ struct LoopNews {
         return tuple
     }
 
-    /// A new list with references of its own.
+    /// A new list with its own references to the requests.
     private static func list(_ requests: [UnsafeMutablePointer<RequestObject>]) -> PythonObject? {
         guard let list = PyList_New(requests.count) else { return nil }
         for (index, request) in requests.enumerated() {

@@ -1,7 +1,7 @@
 import CLinux
 import CPython
 
-/// What the interpreter calls when it loads this library as the extension module `_dcf_watcher`.
+/// The interpreter calls this when it loads the library as the extension module `_dcf_watcher`.
 ///
 /// - Returns: the module, a new reference; nil with an exception set.
 @_cdecl("PyInit__dcf_watcher")

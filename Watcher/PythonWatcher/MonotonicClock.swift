@@ -3,7 +3,7 @@ import Glibc
 
 /// The clock of Python's `time.monotonic`.
 enum MonotonicClock {
-    /// Nanoseconds since some moment before the process began.
+    /// Nanoseconds since a fixed time before the process began.
     static func nowNanos() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)

@@ -1,7 +1,7 @@
 import CPython
 import WatcherLink
 
-/// What another function answered.
+/// The answer of another function.
 struct OutgoingAnswer {
     let head: CallReplyHead
     let payload: UnsafeRawBufferPointer

@@ -3,17 +3,18 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// Finished frames that wait to be written together. The handler's threads fill and write it; the guard's thread writes
-/// what has waited too long because the handler is at a call that lasts.
+/// Finished frames that wait to be written together. The threads that run the handler fill the buffer and write it.
+/// During a long call the guard's thread writes the frames that have waited too long.
 ///
-/// A handle: copies share the memory, which lives as long as the process. What is mutable is touched under the lock
-/// only. Whoever has the GIL gives it away to wait for the lock: its holder may need the GIL to go on.
+/// A handle: copies share the memory, which lives as long as the process. Everything mutable is used under the lock
+/// only. A thread with the GIL releases it while it waits for the lock, because the lock's holder may need the GIL to
+/// go on.
 struct OutputBuffer {
-    /// Payloads up to this length are copied, longer ones are written from where they lie.
+    /// Payloads up to this length are copied; longer ones are written without a copy.
     static let copyLimit = 16 << 10
-    /// From this fill on the buffer should be written.
+    /// With more bytes than this, the buffer should be written.
     static let highWater = 64 << 10
-    /// A frame that is copied fits beside a buffer that is not yet over the mark.
+    /// Room for one more copied frame when the buffer is just below ``highWater``.
     private static let capacity = highWater + copyLimit + FrameHeader.headAllowance + FrameHeader.size
 
     private struct State {
@@ -23,7 +24,7 @@ struct OutputBuffer {
         var oldestNanos: Int64 = 0
     }
 
-    /// Frames of threads that may neither wait for the lock nor for the socket.
+    /// Frames of threads that must not wait for the buffer's lock or for the socket.
     private struct Control {
         var lock = pthread_mutex_t()
         var frames: [UInt8] = []
@@ -43,9 +44,9 @@ struct OutputBuffer {
 
     // MARK: - With the GIL
 
-    /// Adds a reply without metadata; a long payload is written at once, after all that waits.
+    /// Adds a reply without metadata. A long payload is written at once, after the waiting frames.
     ///
-    /// - Returns: bytes that wait now.
+    /// - Returns: how many bytes wait now.
     func addReply(
         id: UInt64, isText: Bool, payload: UnsafeRawBufferPointer, at nowNanos: Int64, to socket: LinkSocket
     ) throws(WatcherError) -> Int {
@@ -61,9 +62,9 @@ struct OutputBuffer {
         return state.pointee.count
     }
 
-    /// Adds any frame; a long payload is written at once, after all that waits.
+    /// Adds any frame. A long payload is written at once, after the waiting frames.
     ///
-    /// - Returns: bytes that wait now.
+    /// - Returns: how many bytes wait now.
     func addFrame(
         _ header: FrameHeader, head: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, at nowNanos: Int64,
         to socket: LinkSocket
@@ -77,7 +78,7 @@ struct OutputBuffer {
         return state.pointee.count
     }
 
-    /// Writes all that waits.
+    /// Writes all waiting frames.
     func flush(to socket: LinkSocket) throws(WatcherError) {
         lock()
         defer { unlock() }
@@ -87,12 +88,12 @@ struct OutputBuffer {
         } while hasControl
     }
 
-    /// Whether a thread without the GIL left frames. Needs no lock.
+    /// Whether threads without the GIL have left frames. Needs no lock.
     var hasControl: Bool { dcf_atomic_load(&control.pointee.isThere) != 0 }
 
     // MARK: - Without the GIL
 
-    /// Adds a frame without a payload that goes with the next write, or ``sendControl(to:)``. Never waits.
+    /// Adds a frame without a payload. The next write or ``sendControl(to:)`` sends it. Never waits.
     func addControl(_ kind: FrameKind, flags: FrameFlags = .none, id: UInt64, head: [UInt8]) {
         let frame = FrameHeader.frame(kind, flags: flags, id: id, head: head)
         pthread_mutex_lock(&control.pointee.lock)
@@ -101,16 +102,16 @@ struct OutputBuffer {
         dcf_atomic_store(&control.pointee.isThere, 1)
     }
 
-    /// Writes the frames of ``addControl(_:flags:id:head:)`` and all before them, as far as it can be done without waiting.
-    /// What is left goes with the next write, or the guard's look.
+    /// Writes the frames of ``addControl(_:flags:id:head:)`` and all before them, as far as the socket takes them
+    /// without waiting. The next write, or the guard, writes the rest.
     func sendControl(to socket: LinkSocket) {
         if hasControl { _ = flushOverdue(before: .max, to: socket) }
     }
 
-    /// Writes what came before a moment, as far as it can be done without waiting. Does nothing while another thread is
-    /// at it.
+    /// Writes the waiting frames if the oldest came before `nanos`, as far as the socket takes them without waiting.
+    /// Does nothing while another thread has the lock.
     ///
-    /// - Returns: whether anything waits.
+    /// - Returns: whether any frames were waiting.
     func flushOverdue(before nanos: Int64, to socket: LinkSocket) -> Bool {
         guard pthread_mutex_trylock(&state.pointee.lock) == 0 else { return true }
         defer { unlock() }
@@ -143,7 +144,7 @@ struct OutputBuffer {
         try write(and: UnsafeRawBufferPointer(start: nil, count: 0), to: socket)
     }
 
-    /// Appends the frames that threads without the GIL left, as many as there is room for.
+    /// Appends the frames that threads without the GIL have left, as many as there is room for.
     private func takeControl() {
         guard hasControl else { return }
         pthread_mutex_lock(&control.pointee.lock)

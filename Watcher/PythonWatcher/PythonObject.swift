@@ -1,7 +1,7 @@
 import CPython
 
-/// An object of the interpreter. Whoever holds one says in a comment whether the reference is borrowed; all others are
-/// owned and given back with `Py_DecRef`. Only ever touched while the GIL is held.
+/// An object of the interpreter, used under the GIL only. A comment says where a reference is borrowed; every other
+/// reference is owned, and given back with `Py_DecRef`.
 typealias PythonObject = UnsafeMutablePointer<PyObject>
 
 /// Conversions between Swift's values and the interpreter's.
@@ -13,7 +13,7 @@ enum Python {
         return none
     }
 
-    /// A new str; bytes that are not UTF-8 become replacement characters.
+    /// A new str; replacement characters stand for bytes that are not UTF-8.
     static func string(_ bytes: UnsafeRawBufferPointer) -> PythonObject? {
         PyUnicode_DecodeUTF8(
             bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count, "replace")
@@ -26,7 +26,7 @@ enum Python {
         }
     }
 
-    /// The text of a str; nil, with a Python exception set, when it is none.
+    /// The text of a str; nil, with a Python exception set, for any other object.
     static func text(of object: PythonObject?) -> String? {
         guard let object, dcf_is_str(object) != 0 else {
             PyErr_SetString(dcf_type_error(), "a str is needed")

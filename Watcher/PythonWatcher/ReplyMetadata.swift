@@ -1,13 +1,13 @@
 import CPython
 import WatcherLink
 
-/// What a handler tells its caller beside the reply: `req.set_metadata(key, value)`.
+/// The metadata that a handler sends with its reply: `req.set_metadata(key, value)`.
 enum ReplyMetadata {
-    /// Bytes of keys and values in all; the gateway's own limit for metadata.
+    /// The largest size of all keys and values, in bytes; the gateway has the same limit.
     private static let bytesMax = 8 << 10
     private static let reserved = ["grpc-", "dcf-", ":"]
 
-    /// `set_metadata(key, value)`: arguments as a tuple.
+    /// `set_metadata(key, value)`; the arguments are a tuple.
     static func set(_ request: UnsafeMutablePointer<RequestObject>, _ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, PyTuple_Size(arguments) == 2, let keyObject = PyTuple_GetItem(arguments, 0),
             let valueObject = PyTuple_GetItem(arguments, 1)
@@ -30,7 +30,7 @@ enum ReplyMetadata {
         return PyDict_SetItem(dict, keyObject, valueObject) == 0 ? Python.none() : nil
     }
 
-    /// What was set, in order; empty as a rule.
+    /// The pairs that the handler has set, in order; usually empty.
     static func pairs(of request: UnsafeMutablePointer<RequestObject>) -> [Metadatum] {
         guard let dict = request.pointee.replyMetadata else { return [] }
         var pairs: [Metadatum] = []
@@ -45,7 +45,7 @@ enum ReplyMetadata {
         return pairs
     }
 
-    /// Why gRPC, or this framework, does not allow it; nil when it does.
+    /// Why gRPC or this framework does not allow a pair; nil if it is allowed.
     private static func refusal(_ key: String, _ value: String) -> String? {
         let shown = "metadata key \"\(key)\""
         if key.isEmpty { return "a metadata key is empty" }

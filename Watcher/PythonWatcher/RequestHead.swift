@@ -1,16 +1,16 @@
 import WatcherLink
 
-/// Walks over what follows the remaining time in a Call's head, without making Swift strings of it.
+/// Reads the part of a Call's head after the remaining time, without making Swift strings.
 struct RequestHead {
     private let bytes: UnsafeRawBufferPointer
     private var offset = 0
 
-    /// - Parameter bytes: request id, number of pairs, pairs; must outlive the value.
+    /// - Parameter bytes: the request id, the number of pairs, and the pairs; must outlive this value.
     init(_ bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
     }
 
-    /// Nil at the end of the bytes.
+    /// The next number; nil at the end of the bytes.
     mutating func nextCount() -> Int? {
         guard bytes.count - offset >= 2 else { return nil }
         defer { offset += 2 }
@@ -24,7 +24,7 @@ struct RequestHead {
         return UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length])
     }
 
-    /// Whether the bytes hold all that they announce.
+    /// Throws if the bytes end before the last pair.
     func check() throws(WatcherError) {
         var head = self
         var isWhole = head.nextString() != nil

@@ -4,35 +4,36 @@ import Glibc
 
 /// The memory of a `dcf.Request`, Python's view of one call.
 ///
-/// It is made for every call, so only `input` is made with it; text is decoded when somebody asks.
+/// There is one for every call, so it is made with `input` only. Its texts are decoded when the handler asks for them.
 struct RequestObject {
-    /// Bytes of a head that are kept inside the object; longer ones are kept beside it.
+    /// A head up to this length is kept inside the object, a longer one on the heap.
     static let inlineHeadCapacity = 96
 
     var base: PyObject
     /// The bytes object with the caller's input; owned.
     var input: PythonObject?
-    /// The str, once asked for; owned.
+    /// The str, once the handler has asked for it; owned.
     var requestID: PythonObject?
-    /// The dict, once asked for; owned.
+    /// The dict, once the handler has asked for it; owned.
     var metadata: PythonObject?
-    /// Where the head lies: after this structure, or on the heap.
+    /// The memory of the head: after this structure, or on the heap.
     var head: UnsafeMutableRawPointer?
-    /// Bytes of the head: request id, number of pairs, pairs. Checked when it was read.
+    /// The length of the head in bytes: request id, number of pairs, pairs. The head was checked when it was read.
     var headLength: Int
-    /// The link's id of the call.
+    /// The call's id on the link.
     var callID: UInt64
-    /// When the caller stops waiting, on MonotonicClock; 0 means never.
+    /// The caller's deadline, on MonotonicClock; 0 means none.
     var deadlineNanos: Int64
-    /// Bytes of pieces that may be sent still; changed by whoever reads the link, through `dcf_atomic_add64`.
+    /// How many bytes of pieces may still be sent; the thread that reads the link changes it through
+    /// `dcf_atomic_add64`.
     var credit: Int64
-    /// 1 when nobody waits for the answer any more; set by whoever reads the link, through `dcf_atomic_store`.
+    /// 1 when the caller no longer waits; the thread that reads the link sets it through `dcf_atomic_store`.
     var isCancelled: Int32
     /// Whether the reply may come in pieces.
     var wantsPieces: Bool
-    /// Whether a Reply, an End or an Error was sent.
+    /// Whether a Reply, an End or an Error has been sent.
     var isAnswered: Bool
-    /// A dict of what the handler set for the caller; owned.
+    /// A dict of the metadata that the handler has set for the reply; owned.
     var replyMetadata: PythonObject?
 
     /// `tp_basicsize`.
@@ -40,7 +41,7 @@ struct RequestObject {
 }
 
 extension UnsafeMutablePointer<RequestObject> {
-    /// The same object as the C API knows it.
+    /// This object as the C API's type.
     var object: PythonObject {
         UnsafeMutableRawPointer(self).assumingMemoryBound(to: PyObject.self)
     }
@@ -58,7 +59,7 @@ extension UnsafeMutablePointer<RequestObject> {
         pointee.headLength = source.count
     }
 
-    /// Gives back all that the object holds, not the object itself.
+    /// Gives back everything that the object owns, but not the object itself.
     func clear() {
         if let input = pointee.input { Py_DecRef(input) }
         if let requestID = pointee.requestID { Py_DecRef(requestID) }
@@ -83,7 +84,7 @@ extension UnsafeMutablePointer<RequestObject> {
         return pointee.requestID
     }
 
-    /// A new reference to what the gateway sent as `traceparent`, a str or None; nil with an exception set.
+    /// A new reference to the gateway's `traceparent`, a str or None; nil with an exception set.
     func traceparent() -> PythonObject? {
         var head = headBytes
         _ = head.nextString()
@@ -94,7 +95,7 @@ extension UnsafeMutablePointer<RequestObject> {
         return Python.none()
     }
 
-    /// A new reference to the caller's metadata, a dict without what is the gateway's own; nil with an exception set.
+    /// A new reference to the caller's metadata, a dict without the gateway's own keys; nil with an exception set.
     func metadata() -> PythonObject? {
         if pointee.metadata == nil {
             guard let dict = PyDict_New() else { return nil }

@@ -1,17 +1,17 @@
 import CPython
 
-/// The Python type `Request`, made once when the module is loaded.
+/// The Python type `Request`. It is made once, when the module is loaded.
 enum RequestType {
-    /// The type object; never given back.
+    /// The type object; never given back. Set when the module is loaded, used under the GIL.
     nonisolated(unsafe) private(set) static var object: PythonObject?
 
-    /// A request without input or head yet; nil with an exception set.
+    /// Makes a request without input and head; nil with an exception set.
     static func make() -> UnsafeMutablePointer<RequestObject>? {
         guard let object, let made = PyType_GenericAlloc(object, 0) else { return nil }
         return view(made)
     }
 
-    /// The memory behind an object; nil, with an exception set, when it is no Request.
+    /// The memory of an object; nil, with an exception set, if it is not a Request.
     static func view(checking object: PythonObject?) -> UnsafeMutablePointer<RequestObject>? {
         guard let object, object.pointee.ob_type == Self.typePointer else {
             PyErr_SetString(dcf_type_error(), "a Request is needed")
@@ -22,12 +22,12 @@ enum RequestType {
 
     private static var typePointer: UnsafeMutablePointer<PyObject>? { object }
 
-    /// The memory behind an object of this type.
+    /// The memory of an object of this type.
     private static func view(_ object: PythonObject) -> UnsafeMutablePointer<RequestObject> {
         UnsafeMutableRawPointer(object).assumingMemoryBound(to: RequestObject.self)
     }
 
-    /// Makes the type. The tables are read as long as the process lives, so they are never freed.
+    /// Makes the type. The interpreter uses the tables as long as the process lives, so they are never freed.
     static func create() -> PythonObject? {
         let slots = UnsafeMutablePointer<PyType_Slot>.allocate(capacity: 8)
         let entries: [(Int, UnsafeMutableRawPointer?)] = [
@@ -68,12 +68,12 @@ enum RequestType {
             ),
             (
                 "metadata", { object, _ in object.flatMap { RequestType.view($0).metadata() } },
-                "What the caller sent beside input."
+                "The metadata that the caller sent with the input."
             ),
             ("info", { _, _ in RequestType.information() }, "The function's name, version, timeout and limits."),
             (
                 "deadline", { object, _ in object.flatMap { RequestType.deadline(RequestType.view($0)) } },
-                "On time.monotonic's clock, or None."
+                "The caller's deadline on time.monotonic's clock, or None."
             ),
             (
                 "cancelled",
@@ -98,12 +98,12 @@ enum RequestType {
         let entries: [(StaticString, PyCFunction, Int, StaticString)] = [
             (
                 "remaining", { object, _ in object.flatMap { RequestType.remaining(RequestType.view($0)) } },
-                Int(METH_NOARGS), "Seconds that the caller still waits, or None."
+                Int(METH_NOARGS), "The seconds that the caller still waits, or None."
             ),
             (
                 "set_metadata",
                 { object, arguments in object.flatMap { ReplyMetadata.set(RequestType.view($0), arguments) } },
-                Int(METH_VARARGS), "set_metadata(key, value): metadata that goes to the caller with the reply."
+                Int(METH_VARARGS), "set_metadata(key, value): sends metadata to the caller with the reply."
             ),
         ]
         let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: entries.count + 1)
@@ -132,12 +132,13 @@ enum RequestType {
         return PyFloat_FromDouble(max(0, Double(nanos - MonotonicClock.nowNanos()) / 1e9))
     }
 
-    /// Text that C keeps a pointer to.
+    /// A pointer to constant text, for C code that keeps it.
     private static func literal(_ text: StaticString) -> UnsafePointer<CChar> {
         UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
     }
 
-    /// `Request(input)` or `Request(input, seconds)`, for a call that does not come over the link, with the time that it may take.
+    /// `Request(input)` or `Request(input, seconds)`: a call that does not come over the link, and the time that it may
+    /// take.
     private static let new: @convention(c) (PythonObject?, PythonObject?, PythonObject?) -> PythonObject? = {
         type, arguments, _ in
         guard let type, let arguments, (1...2).contains(PyTuple_Size(arguments)),
@@ -155,7 +156,7 @@ enum RequestType {
         Py_IncRef(input)
         RequestType.view(made).pointee.input = input
         if seconds > 0 {
-            // As far as a clock's number goes.
+            // Limited, so that the nanoseconds do not overflow.
             RequestType.view(made).pointee.deadlineNanos = MonotonicClock.nowNanos() + Int64(min(seconds, 1e9) * 1e9)
         }
         return made
@@ -175,7 +176,7 @@ enum RequestType {
         let type = object.pointee.ob_type
         RequestType.view(object).clear()
         PyObject_Free(object)
-        // An object of a type made at run time owns a reference to it.
+        // An object of a heap type owns a reference to its type.
         Py_DecRef(type)
     }
 }

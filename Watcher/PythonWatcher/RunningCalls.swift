@@ -1,4 +1,5 @@
-/// The calls that the handler works on. Whoever enters one keeps its object alive until it is removed.
+/// The calls that the handler works on. The code that inserts a request keeps its object alive until it removes the
+/// request.
 struct RunningCalls {
     typealias Request = UnsafeMutablePointer<RequestObject>
 

@@ -1,28 +1,29 @@
 import CPython
 import Glibc
+import WatcherLink
 
-/// The functions of the Python runtime that the loop calls off its hot path. References are borrowed from the module's
-/// own, which live as long as the process.
+/// The functions of the Python runtime that the loop calls outside its hot path. Their references are kept as long as
+/// the process lives.
 struct RuntimeCallbacks {
-    /// What is known of an exception of the handler's.
+    /// A description of an exception that the handler raised.
     struct Fault {
-        /// A gRPC status code, never 0.
-        var code: UInt8 = 2
+        /// A status code, never 0.
+        var code: UInt8 = LinkStatusCode.unknown.rawValue
         var message = "the handler raised an exception that cannot be described"
         var traceback: [UInt8] = []
     }
 
     /// `(exception) -> (code, message, traceback)`: an int and two bytes; also writes the traceback to the log.
     let exceptionDescriber: PythonObject
-    /// `(reply, number) -> message`, bytes: what came and what is allowed; the number is that of a piece, from 1, or
-    /// None.
+    /// `(reply, number) -> message`: says in bytes what is wrong with a reply, or with the piece of that number, from
+    /// 1. The number of a reply is None.
     let replyDescriber: PythonObject
-    /// `(request or None) -> None`: writes lines that have no end yet, of a request or all.
+    /// `(request or None) -> None`: writes the unfinished log lines of a request, or all.
     let partialLineFlusher: PythonObject
-    /// `(iterator) -> None`: closes it before its end.
+    /// `(iterator) -> None`: closes an iterator before its end.
     let closer: PythonObject
 
-    /// - Parameter arguments: a tuple of the four; its references are kept for good.
+    /// - Parameter arguments: a tuple of the four functions; their references are never given back.
     init?(_ arguments: PythonObject) {
         guard let exceptionDescriber = PyTuple_GetItem(arguments, 0),
             let replyDescriber = PyTuple_GetItem(arguments, 1),
@@ -35,7 +36,7 @@ struct RuntimeCallbacks {
         self.closer = closer
     }
 
-    /// Takes the exception that is set.
+    /// Clears and describes the exception that is set.
     func describeException() -> Fault {
         var type: PythonObject?
         var value: PythonObject?
@@ -86,7 +87,9 @@ struct RuntimeCallbacks {
         return Python.contents(of: described).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
-    /// - Parameter request: whose lines; nil means all.
+    /// Writes unfinished log lines.
+    ///
+    /// - Parameter request: the request of the lines; nil means all lines.
     func flushPartialLines(of request: PythonObject? = nil) {
         if let result = call(partialLineFlusher, [request ?? dcf_none()]) { Py_DecRef(result) }
     }
@@ -95,7 +98,8 @@ struct RuntimeCallbacks {
         if let result = call(closer, [iterator]) { Py_DecRef(result) }
     }
 
-    /// A child that the handler forked came back from the handler: it ends here, its parent answers.
+    /// Ends a child process that the handler forked and that has returned from the handler. Its parent answers the
+    /// call.
     func endForkedChild(failed: Bool) -> Never {
         if failed { _ = describeException() }
         flushPartialLines()

@@ -1,17 +1,17 @@
 import CPython
 import Glibc
 
-/// Runs several calls at once, each on a thread of its own. The main thread reads the link, and runs the author's
-/// signal handlers.
+/// Runs several calls at once, each on its own thread. The main thread reads the link, and runs the author's signal
+/// handlers.
 struct ThreadedLoop {
-    /// How often the main thread looks whether a drain is done.
+    /// The pause between two checks of the main thread that a drain is done.
     private static let drainNanos: Int64 = 10_000_000
 
-    let service: Service
+    let serving: Serving
 
-    /// The main thread: until a drain is done.
+    /// The work of the main thread, until a drain is done.
     func read() throws(WatcherError) {
-        let inbox = service.inbox
+        let inbox = serving.inbox
         inbox.withLock { inbox.state.pointee.hasThreads = true }
         var isDraining = false
         while true {
@@ -27,27 +27,27 @@ struct ThreadedLoop {
             inbox.state.pointee.hasRaises = false
             inbox.unlock()
             if hasRaises { Cancellation.raiseInThreads() }
-            if isDrained { return try service.output.flush(to: service.socket) }
+            if isDrained { return try serving.output.flush(to: serving.socket) }
         }
     }
 
-    /// A thread that runs the handler: until a drain leaves nothing more to do.
+    /// The work of a thread that runs the handler, until a drain leaves no more calls.
     ///
-    /// - Parameter index: which of them.
+    /// - Parameter index: the thread's number.
     func work(_ handler: PythonObject, index: Int) throws(WatcherError) {
         var runner = CallRunner(
-            service: service, handler: handler, slot: WatcherState.slots + index, isMain: false)
+            serving: serving, handler: handler, slot: WatcherState.slots + index, isMain: false)
         while try workOnce(&runner) {}
     }
 
     private func workOnce(_ runner: inout CallRunner) throws(WatcherError) -> Bool {
-        let inbox = service.inbox
+        let inbox = serving.inbox
         runner.nowNanos = MonotonicClock.nowNanos()
         guard let request = try take(at: runner.nowNanos) else {
             try runner.flush()
             if WatcherState.hasPartialLine, inbox.withLock({ inbox.state.pointee.running.count == 0 }) {
                 WatcherState.hasPartialLine = false
-                service.runtime.flushPartialLines()
+                serving.runtime.flushPartialLines()
             }
             let isOver = inbox.withLock {
                 (inbox.state.pointee.isDraining && inbox.state.pointee.calls.count == 0)
@@ -57,14 +57,14 @@ struct ThreadedLoop {
             inbox.waitForWork()
             return true
         }
-        service.activity.wakeGuard()
+        serving.activity.wakeGuard()
         do throws(WatcherError) {
             try runner.run(request)
         } catch {
             inbox.release(request)
             throw error
         }
-        if WatcherState.hasPartialLine { service.runtime.flushPartialLines(of: request.object) }
+        if WatcherState.hasPartialLine { serving.runtime.flushPartialLines(of: request.object) }
         let isMore = inbox.withLock {
             inbox.finish(request)
             return inbox.isReady
@@ -75,8 +75,8 @@ struct ThreadedLoop {
     }
 
     private func take(at nowNanos: Int64) throws(WatcherError) -> UnsafeMutablePointer<RequestObject>? {
-        service.inbox.lock()
-        defer { service.inbox.unlock() }
-        return try service.inbox.takeRequest(at: nowNanos)
+        serving.inbox.lock()
+        defer { serving.inbox.unlock() }
+        return try serving.inbox.takeRequest(at: nowNanos)
     }
 }

@@ -4,8 +4,8 @@ enum WatcherError: Error {
     case python
     /// The gateway cannot be reached, or went away before the function was ready.
     case unreachable(String)
-    /// The gateway, or the handler meddling with descriptors, broke the link's protocol.
+    /// The gateway broke the link's protocol, or the handler broke the link by closing its descriptor.
     case link(String)
-    /// The gateway closed the link, or is gone.
+    /// The gateway has closed the link, or is gone.
     case ended
 }

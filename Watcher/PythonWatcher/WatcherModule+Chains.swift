@@ -2,17 +2,21 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// Calls of the handler's to other functions.
+/// Calls that the handler makes to other functions.
 extension WatcherModule {
-    /// The gateway watches the time; this much later it is given up here.
+    /// The gateway enforces the time limit. The watcher waits this much longer for the gateway's answer.
     private static let patienceNanos: Int64 = 250_000_000
 
-    /// `call_out(service, data, timeout, metadata, parent, watched, for_loop)`: calls another function. `timeout` is in
-    /// seconds, 0 for none; metadata a tuple of pairs; parent the request that lends its deadline, or None; watched the
-    /// one whose cancel ends the wait, or None. With `for_loop` the result is the call's id, and the answer comes from
-    /// `loop_take`; else it is `(id, code, message, payload)`.
+    /// `call_out(name, data, timeout, metadata, parent, watched, for_loop)`: calls another function.
+    ///
+    /// - `timeout` is in microseconds, 0 for none.
+    /// - `metadata` is a tuple of pairs.
+    /// - `parent` is the request with the deadline that applies to the call, or None.
+    /// - `watched` is the request with the cancel that ends the wait, or None.
+    /// - With `for_loop` the result is the call's id, and the answer comes from `loop_take`. Otherwise the function
+    ///   waits for the answer, and the result is `(id, code, message, payload)`.
     static func callOut(_ arguments: PythonObject?) -> PythonObject? {
-        guard let arguments, let service = Python.text(of: PyTuple_GetItem(arguments, 0)),
+        guard let arguments, let name = Python.text(of: PyTuple_GetItem(arguments, 0)),
             let data = PyTuple_GetItem(arguments, 1), let timeout = PyTuple_GetItem(arguments, 2),
             let metadata = pairs(of: PyTuple_GetItem(arguments, 3)), let forLoop = PyTuple_GetItem(arguments, 6)
         else { return nil }
@@ -20,14 +24,14 @@ extension WatcherModule {
         guard PyErr_Occurred() == nil, let parent = request(PyTuple_GetItem(arguments, 4)),
             let watched = request(PyTuple_GetItem(arguments, 5))
         else { return nil }
-        guard let served = WatcherState.service, !WatcherState.isForkedChild else {
+        guard let served = WatcherState.serving, !WatcherState.isForkedChild else {
             PyErr_SetString(dcf_connection_error(), "other functions can be called only by a replica that is ready")
             return nil
         }
-        // A gateway knows nothing of what an earlier one asked for.
+        // The parent of an earlier gateway counts as answered: the gateway of today does not know its id.
         let isKnown = parent.pointer.map { !$0.pointee.isAnswered } ?? false
         let head = CallOutHead(
-            parent: isKnown ? parent.pointer?.pointee.callID ?? 0 : 0, timeoutMicros: UInt64(micros), service: service,
+            parent: isKnown ? parent.pointer?.pointee.callID ?? 0 : 0, timeoutMicros: UInt64(micros), function: name,
             metadata: metadata)
         let isForLoop = PyLong_AsLong(forLoop) != 0
         var result: PythonObject?
@@ -45,15 +49,15 @@ extension WatcherModule {
         return result
     }
 
-    /// `call_out_cancel(id)`: nobody waits for it any more.
+    /// `call_out_cancel(id)`: gives up a call.
     static func callOutCancel(_ object: PythonObject?) -> PythonObject? {
-        guard let object, let service = WatcherState.service, !WatcherState.isForkedChild else { return Python.none() }
+        guard let object, let serving = WatcherState.serving, !WatcherState.isForkedChild else { return Python.none() }
         let id = UInt64(PyLong_AsUnsignedLongLong(object))
         guard PyErr_Occurred() == nil else { return nil }
-        return attempt { () throws(WatcherError) in try abandon(id, service) }
+        return attempt { () throws(WatcherError) in try abandon(id, serving) }
     }
 
-    /// What a Request argument is; `pointer` is nil for None, and the whole is nil with an exception set.
+    /// The request in an argument that may be None: then `pointer` is nil. The whole is nil with an exception set.
     private static func request(_ object: PythonObject?) -> (pointer: UnsafeMutablePointer<RequestObject>?, ())? {
         if object == dcf_none() { return (nil, ()) }
         guard let request = RequestType.view(checking: object) else { return nil }
@@ -72,7 +76,7 @@ extension WatcherModule {
         return PyErr_Occurred() == nil ? pairs : nil
     }
 
-    /// When the gateway must have answered.
+    /// When the watcher gives up waiting for the gateway's answer; 0 means never.
     private static func limit(micros: UInt64, _ parent: UnsafeMutablePointer<RequestObject>?) -> Int64 {
         var limit = Int64.max
         if micros != 0 {
@@ -86,9 +90,9 @@ extension WatcherModule {
 
     /// Sends a CallOut.
     private static func begin(
-        _ head: CallOutHead, _ data: PythonObject, isForLoop: Bool, _ service: Service
+        _ head: CallOutHead, _ data: PythonObject, isForLoop: Bool, _ serving: Serving
     ) throws(WatcherError) -> UInt64 {
-        let inbox = service.inbox
+        let inbox = serving.inbox
         let id = inbox.withLock {
             inbox.state.pointee.lastOutgoing += 1
             let call = OutgoingCall(id: inbox.state.pointee.lastOutgoing, isForLoop: isForLoop)
@@ -97,18 +101,18 @@ extension WatcherModule {
         }
         do throws(WatcherError) {
             let headBytes = head.head
-            let isSent = try service.withBytes(of: data) { (bytes, _) throws(WatcherError) in
+            let isSent = try serving.withBytes(of: data) { (bytes, _) throws(WatcherError) in
                 let header = FrameHeader(
                     kind: .callOut, id: id, headLength: headBytes.count, payloadLength: bytes.count)
                 _ = try headBytes.withMemory { (memory) throws(WatcherError) in
-                    try service.output.addFrame(header, head: memory, payload: bytes, at: 0, to: service.socket)
+                    try serving.output.addFrame(header, head: memory, payload: bytes, at: 0, to: serving.socket)
                 }
             }
             guard isSent else {
                 PyErr_SetString(dcf_type_error(), "the input of a function is str, bytes or another bytes-like object")
                 throw .python
             }
-            try service.output.flush(to: service.socket)
+            try serving.output.flush(to: serving.socket)
         } catch {
             forget(id, inbox)
             throw error
@@ -118,25 +122,25 @@ extension WatcherModule {
 
     /// Waits for the answer, and makes a tuple of it.
     private static func answer(
-        to id: UInt64, watched: UnsafeMutablePointer<RequestObject>?, untilNanos: Int64, _ service: Service
+        to id: UInt64, watched: UnsafeMutablePointer<RequestObject>?, untilNanos: Int64, _ serving: Serving
     ) throws(WatcherError) -> PythonObject? {
-        let inbox = service.inbox
+        let inbox = serving.inbox
         let isMain = PyThread_get_thread_ident() == WatcherState.mainThread
         let isInTime: Bool
-        // It may sleep, as this thread reads meanwhile.
-        defer { service.activity.wakeGuard() }
+        // The guard may be asleep because this thread reads the link meanwhile.
+        defer { serving.activity.wakeGuard() }
         do throws(WatcherError) {
             isInTime = try inbox.wait(isMain: isMain, untilNanos: untilNanos) {
                 inbox.state.pointee.outgoing.contains { $0.id == id && $0.answer != nil }
                     || watched?.isCancelled == true
             }
         } catch {
-            try? abandon(id, service)
+            try? abandon(id, serving)
             throw error
         }
         guard let record = inbox.withLock({ inbox.removeAnswer(to: id) }) else {
-            try abandon(id, service)
-            let code: UInt8 = isInTime ? 1 : 4
+            try abandon(id, serving)
+            let code: LinkStatusCode = isInTime ? .cancelled : .deadlineExceeded
             let message = isInTime ? "the caller has gone away" : "the other function did not answer in time"
             let head = CallReplyHead(code: code, executed: .maybe, message: message)
             return OutgoingAnswer(head: head, payload: UnsafeRawBufferPointer(start: nil, count: 0)).tuple(id: id)
@@ -149,18 +153,19 @@ extension WatcherModule {
         inbox.withLock { inbox.removeAnswer(to: id) }?.release()
     }
 
-    /// Tells the gateway that nobody waits.
-    private static func abandon(_ id: UInt64, _ service: Service) throws(WatcherError) {
-        forget(id, service.inbox)
+    /// Gives up a call, and tells the gateway.
+    private static func abandon(_ id: UInt64, _ serving: Serving) throws(WatcherError) {
+        forget(id, serving.inbox)
         let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
         let header = FrameHeader(kind: .cancel, id: id, headLength: 0, payloadLength: 0)
-        _ = try service.output.addFrame(header, head: nothing, payload: nothing, at: 0, to: service.socket)
-        try service.output.flush(to: service.socket)
+        _ = try serving.output.addFrame(header, head: nothing, payload: nothing, at: 0, to: serving.socket)
+        try serving.output.flush(to: serving.socket)
     }
 }
 
 extension LinkInbox {
-    /// Forgets a call of the handler's; its answer, if there is one, is the caller's to release. Under the lock.
+    /// Removes a call that the handler has made. Returns its answer if there is one; the caller of this must release
+    /// it. Under the lock.
     fileprivate func removeAnswer(to id: UInt64) -> Record? {
         guard let index = state.pointee.outgoing.firstIndex(where: { $0.id == id }) else { return nil }
         return state.pointee.outgoing.remove(at: index).answer

@@ -3,35 +3,39 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// Serving calls on an event loop of Python's, for handlers that are coroutines. The guard's thread reads the link.
+/// Functions that serve calls on a Python event loop, for async handlers. The guard's thread reads the link.
 extension WatcherModule {
-    /// `loop_open(concurrency, in_batches) -> int`: a descriptor that can be read from when ``loopTake`` has something to
-    /// tell.
+    /// `loop_open(concurrency, in_batches) -> int`: begins to serve an event loop. Returns a descriptor that is
+    /// readable when ``loopTake(_:)`` has news.
     static func loopOpen(_ arguments: PythonObject?) -> PythonObject? {
-        guard let arguments, let service = WatcherState.service, let concurrency = PyTuple_GetItem(arguments, 0),
+        guard let arguments, let serving = WatcherState.serving, let concurrency = PyTuple_GetItem(arguments, 0),
             let inBatches = PyTuple_GetItem(arguments, 1)
         else { return nil }
         let count = PyLong_AsLong(concurrency)
         let isInBatches = PyLong_AsLong(inBatches) != 0
         guard PyErr_Occurred() == nil else { return nil }
-        // What an earlier service's loop was told is no news for this one's.
+        // Clears the news for the event loop that was served for an earlier gateway.
         var value: eventfd_t = 0
         eventfd_read(LinkGuard.loopEvent, &value)
-        service.inbox.withLock {
-            service.inbox.state.pointee.concurrency = count
-            service.inbox.state.pointee.keepsBatches = isInBatches
-            service.inbox.state.pointee.loopEvent = LinkGuard.loopEvent
-            service.inbox.state.pointee.guardReads = true
+        serving.inbox.withLock {
+            serving.inbox.state.pointee.concurrency = count
+            serving.inbox.state.pointee.keepsBatches = isInBatches
+            serving.inbox.state.pointee.loopEvent = LinkGuard.loopEvent
+            serving.inbox.state.pointee.guardReads = true
         }
         LinkGuard.wake()
         return PyLong_FromLong(Int(LinkGuard.loopEvent))
     }
 
-    /// `loop_take(free, in_batches) -> (work, has_cancels, has_credit, answers, is_drained)`: requests, or lists of
-    /// them, that begin now, `free` at most; whether a call was cancelled or got credit since; answers of other
-    /// functions as `(id, code, message, payload)`; whether no more will come. None when the gateway is lost.
+    /// `loop_take(free, in_batches) -> (work, has_cancels, has_credit, answers, is_drained)`: the news since the last
+    /// look; None when the gateway is lost.
+    ///
+    /// - `work`: the requests, or lists of requests, that begin now; `free` at most.
+    /// - `has_cancels`, `has_credit`: whether a call was cancelled, whether one got credit.
+    /// - `answers`: answers of other functions as `(id, code, message, payload)`.
+    /// - `is_drained`: whether no more calls will come.
     static func loopTake(_ arguments: PythonObject?) -> PythonObject? {
-        guard let arguments, let service = WatcherState.service, let free = PyTuple_GetItem(arguments, 0),
+        guard let arguments, let serving = WatcherState.serving, let free = PyTuple_GetItem(arguments, 0),
             let inBatches = PyTuple_GetItem(arguments, 1)
         else { return nil }
         let isInBatches = PyLong_AsLong(inBatches) != 0
@@ -39,9 +43,9 @@ extension WatcherModule {
         guard PyErr_Occurred() == nil else { return nil }
         var news = LoopNews()
         let none = attemptServing { () throws(WatcherError) in
-            service.inbox.lock()
-            defer { service.inbox.unlock() }
-            try news.take(from: service.inbox, free: count, inBatches: isInBatches)
+            serving.inbox.lock()
+            defer { serving.inbox.unlock() }
+            try news.collect(from: serving.inbox, free: count, inBatches: isInBatches)
         }
         guard let none else {
             news.release()
@@ -55,14 +59,14 @@ extension WatcherModule {
         return news.tuple(inBatches: isInBatches)
     }
 
-    /// `loop_done(request)`: it was answered, or never will be.
+    /// `loop_done(request)`: the request is answered, or never will be.
     static func loopDone(_ object: PythonObject?) -> PythonObject? {
-        guard let request = RequestType.view(checking: object), let service = WatcherState.service else { return nil }
-        service.inbox.release(request)
+        guard let request = RequestType.view(checking: object), let serving = WatcherState.serving else { return nil }
+        serving.inbox.release(request)
         return Python.none()
     }
 
-    /// `forget(request)`: its gateway is gone; whatever is said of it from now on is said to nobody.
+    /// `forget(request)`: its gateway is gone, so every answer to it from now on is dropped.
     static func forget(_ object: PythonObject?) -> PythonObject? {
         guard let request = RequestType.view(checking: object) else { return nil }
         request.pointee.isAnswered = true
@@ -71,19 +75,19 @@ extension WatcherModule {
 
     // MARK: - Pieces
 
-    /// `piece(request, piece, number) -> bool | None`: sends one; whether another may follow at once. None when it
-    /// cannot be sent: the call has failed with that.
+    /// `piece(request, piece, number) -> bool | None`: sends a piece. Returns whether another may follow at once; None
+    /// if the call is answered, before or now with an error because the piece cannot be sent.
     static func piece(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let request = RequestType.view(checking: PyTuple_GetItem(arguments, 0)),
             let piece = PyTuple_GetItem(arguments, 1), let number = PyTuple_GetItem(arguments, 2),
-            let service = WatcherState.service
+            let serving = WatcherState.serving
         else { return nil }
         let count = PyLong_AsLong(number)
         var isSent = false
-        let answer = answering(request) { (service) throws(WatcherError) in
+        let answer = answering(request) { (serving) throws(WatcherError) in
             let now = MonotonicClock.nowNanos()
             var tooLong: ErrorHead?
-            let isBytes = try service.withBytes(of: piece) { (bytes, isText) throws(WatcherError) in
+            let isBytes = try serving.withBytes(of: piece) { (bytes, isText) throws(WatcherError) in
                 if bytes.count > WatcherState.maxBodyLength {
                     tooLong = .tooLong(bytes.count)
                     return
@@ -92,15 +96,15 @@ extension WatcherModule {
                     kind: .piece, flags: isText ? .text : .none, id: request.pointee.callID, headLength: 0,
                     payloadLength: bytes.count)
                 _ = dcf_atomic_add64(&request.pointee.credit, -Int64(bytes.count))
-                _ = try service.output.addFrame(
+                _ = try serving.output.addFrame(
                     header, head: UnsafeRawBufferPointer(start: nil, count: 0), payload: bytes, at: now,
-                    to: service.socket)
+                    to: serving.socket)
             }
             if !isBytes {
-                let message = service.runtime.describePiece(piece, count)
-                try service.fail(request, ErrorHead(code: 13, executed: .yes, message: message))
+                let message = serving.runtime.describePiece(piece, count)
+                try serving.fail(request, .badReply(message))
             } else if let tooLong {
-                try service.fail(request, tooLong)
+                try serving.fail(request, tooLong)
             } else {
                 isSent = true
             }
@@ -108,7 +112,7 @@ extension WatcherModule {
         guard let answer else { return nil }
         if !isSent { return answer }
         Py_DecRef(answer)
-        service.activity.wakeGuard()
+        serving.activity.wakeGuard()
         return PyBool_FromLong(dcf_atomic_load64(&request.pointee.credit) > 0 ? 1 : 0)
     }
 
@@ -124,11 +128,11 @@ extension WatcherModule {
         return PyBool_FromLong(request.pointee.wantsPieces ? 1 : 0)
     }
 
-    /// `end(request)`: all pieces were sent.
+    /// `end(request)`: ends a reply in pieces.
     static func end(_ object: PythonObject?) -> PythonObject? {
         guard let request = RequestType.view(checking: object) else { return nil }
-        return answering(request) { (service) throws(WatcherError) in
-            _ = try service.end(request, at: MonotonicClock.nowNanos())
+        return answering(request) { (serving) throws(WatcherError) in
+            _ = try serving.end(request, at: MonotonicClock.nowNanos())
         }
     }
 

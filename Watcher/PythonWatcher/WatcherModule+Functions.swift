@@ -4,16 +4,18 @@ import WatcherLink
 
 /// The module's functions. Arguments are borrowed; a result is a new reference, or nil with an exception set.
 extension WatcherModule {
-    /// `source(name) -> bytes`: a file of the Python runtime, or None.
+    /// `source(name) -> bytes`: the text of a module of the Python runtime, or None.
     static func source(_ name: PythonObject?) -> PythonObject? {
         guard let name = Python.text(of: name) else { return nil }
         guard let text = RuntimeSources.text(of: name) else { return Python.none() }
         return Python.bytes(text)
     }
 
-    /// `connect(path, descriptor, token, task, python_version, gateway_pid) -> bytes`: dials the gateway's unix socket, or
-    /// with a descriptor that is not -1 goes on with that connection: over TCP, or where the path is `fd:` with a relay of this
-    /// machine. The function's settings as JSON.
+    /// `connect(path, descriptor, token, task, python_version, gateway_pid) -> bytes`: connects to the gateway, and
+    /// returns the function's settings as JSON.
+    ///
+    /// With the descriptor -1 it dials the unix socket at `path`. Otherwise it takes over that connection: to a relay
+    /// on this machine if the path is `fd:`, else to a gateway over TCP.
     static func connect(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let path = Python.text(of: PyTuple_GetItem(arguments, 0)),
             let descriptor = PyTuple_GetItem(arguments, 1),
@@ -38,14 +40,14 @@ extension WatcherModule {
         } catch .ended {
             return raise(
                 .unreachable(
-                    "the gateway closed the link before it said Welcome: DCF_TOKEN is not the token of a replica that it waits "
-                        + "for"))
+                    "the gateway closed the link before it said Welcome: DCF_TOKEN is not the token of a replica that "
+                        + "it waits for"))
         } catch {
             return raise(error)
         }
     }
 
-    /// `ready(microseconds)`.
+    /// `ready(microseconds)`: says Ready, with the time that importing and constructing the handler took.
     static func ready(_ micros: PythonObject?) -> PythonObject? {
         guard let micros else { return nil }
         let count = PyLong_AsUnsignedLongLong(micros)
@@ -58,7 +60,7 @@ extension WatcherModule {
         }
     }
 
-    /// `failed(stage, summary, traceback)`: an int, a str, a bytes.
+    /// `failed(stage, summary, traceback)`: says Failed; the arguments are an int, a str and a bytes.
     static func failed(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let number = PyTuple_GetItem(arguments, 0),
             let stage = Failed.Stage(rawValue: UInt8(clamping: PyLong_AsLong(number))),
@@ -74,7 +76,7 @@ extension WatcherModule {
         }
     }
 
-    /// `set_info(info)`: what `req.info` is from now on.
+    /// `set_info(info)`: sets the object that `req.info` gives from now on.
     static func setInfo(_ info: PythonObject?) -> PythonObject? {
         guard let info else { return nil }
         Py_IncRef(info)
@@ -83,26 +85,26 @@ extension WatcherModule {
         return Python.none()
     }
 
-    /// `line_is_partial()`: a log stream holds a line without its end, and is asked to write it when nothing else is to
-    /// do.
+    /// `line_is_partial()`: a log stream holds an unfinished line. It is asked to write the line when there is nothing
+    /// else to do.
     static func lineIsPartial() -> PythonObject? {
         WatcherState.hasPartialLine = true
         return Python.none()
     }
 
-    /// `copy_descriptor(number) -> int`: a copy out of the way of the handler's own, closed by exec; -1 when there is
-    /// none.
+    /// `copy_descriptor(number) -> int`: a copy with a high number, away from the handler's own, closed by exec; -1 if
+    /// there can be none.
     static func copyDescriptor(_ number: PythonObject?) -> PythonObject? {
         guard let number else { return nil }
         return PyLong_FromLong(Int(LinkSocket.copyUp(Int32(clamping: PyLong_AsLong(number)))))
     }
 
-    /// `end_group()`: ends this process and all that the handler started.
+    /// `end_group()`: kills this process, and its process group; see ``LinkGuard/endGroup()``.
     static func endGroup() -> PythonObject? {
         LinkGuard.endGroup()
     }
 
-    /// `flush_stdio()`: what C code has printed and not yet written.
+    /// `flush_stdio()`: writes the output that C code has buffered.
     static func flushStdio() -> PythonObject? {
         fflush(nil)
         return Python.none()

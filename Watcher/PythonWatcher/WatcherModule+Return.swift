@@ -3,9 +3,9 @@ import CPython
 import Glibc
 import WatcherLink
 
-/// Coming back: a replica whose gateway went away dials the next one, with its handler as it is.
+/// Functions for a replica that has lost its gateway and dials the next one, with its handler as it is.
 extension WatcherModule {
-    /// `may_return(seconds)`: from now on the process goes on for so long without a gateway.
+    /// `may_return(seconds)`: from now on the process goes on for so many seconds without a gateway.
     static func mayReturn(_ seconds: PythonObject?) -> PythonObject? {
         guard let seconds else { return nil }
         let count = PyLong_AsLong(seconds)
@@ -14,15 +14,15 @@ extension WatcherModule {
         return Python.none()
     }
 
-    /// `is_lost() -> bool`: serving ended because the gateway went away.
+    /// `is_lost() -> bool`: whether serving ended because the gateway went away.
     static func isLost() -> PythonObject? {
         PyBool_FromLong(WatcherState.isLost && WatcherState.isDraining == 0 ? 1 : 0)
     }
 
-    /// `reconnect(path, token, python_version) -> bool`: dials; false when no gateway answers. The guard's thread ends the
-    /// process when there has been none for too long.
+    /// `reconnect(path, token, python_version) -> bool`: dials the gateway; false if none answers. The guard's thread
+    /// ends the process when there has been no gateway for too long.
     ///
-    /// The old descriptor stays open: a thread that still works on a call of the old gateway's may write to its number.
+    /// The old descriptor stays open: a thread that still works on a call of the old gateway may write to its number.
     static func reconnect(_ arguments: PythonObject?) -> PythonObject? {
         guard let arguments, let path = Python.text(of: PyTuple_GetItem(arguments, 0)),
             let token = Python.text(of: PyTuple_GetItem(arguments, 1)),

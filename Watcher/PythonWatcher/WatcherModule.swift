@@ -1,6 +1,8 @@
 import CPython
 
-/// The extension module `_dcf_watcher`: what the Python runtime asks of this library.
+/// The extension module `_dcf_watcher`: the functions of this library that the Python runtime calls.
+///
+/// `Runtime/_dcf_watcher.pyi` describes them for Python. A test holds the two lists equal.
 enum WatcherModule {
     /// Makes the module; nil with an exception set.
     static func create() -> PythonObject? {
@@ -32,7 +34,7 @@ enum WatcherModule {
             ("connect", { _, arguments in WatcherModule.connect(arguments) }, Int(METH_VARARGS)),
             ("ready", { _, micros in WatcherModule.ready(micros) }, Int(METH_O)),
             ("failed", { _, arguments in WatcherModule.failed(arguments) }, Int(METH_VARARGS)),
-            ("open_service", { _, arguments in WatcherModule.openService(arguments) }, Int(METH_VARARGS)),
+            ("begin_serving", { _, arguments in WatcherModule.beginServing(arguments) }, Int(METH_VARARGS)),
             ("serve", { _, arguments in WatcherModule.serve(arguments) }, Int(METH_VARARGS)),
             ("serve_threads", { _, _ in WatcherModule.serveThreads() }, Int(METH_NOARGS)),
             ("work", { _, arguments in WatcherModule.work(arguments) }, Int(METH_VARARGS)),

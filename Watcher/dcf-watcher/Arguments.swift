@@ -10,20 +10,20 @@ import ProcessTree
 ///     dcf-watcher --child [--parent PID] -- COMMAND ARGUMENT...
 ///     dcf-watcher --sweep FAMILY [--at-once] [--groups PATH]
 ///
-/// The first is a container's: with nobody named as its parent, a replica stands by itself. `--contained`, which that gives to
-/// the process that it starts, is for nobody else.
+/// The first form is for a container: without `--parent` the process is the container's first one. It starts the
+/// replica as its child, with `--contained`; nothing else uses that flag.
 struct Arguments {
-    /// What the process becomes.
+    /// The program that the process runs.
     enum Mode {
-        /// A function's replica: the interpreter, on the link.
-        case link
-        /// The interpreter, with imports done, from which replicas are forked. Standard input is its control channel.
+        /// The interpreter, as a function's replica on the link.
+        case replica
+        /// The interpreter, as a template from which replicas are forked. Standard input is its control channel.
         case template
         /// The interpreter, for one call from standard input.
         case once
         /// Any other program.
         case child
-        /// None: it ends what others leave behind.
+        /// The sweeper, which ends the processes that others leave behind.
         case sweep
     }
 
@@ -36,31 +36,33 @@ struct Arguments {
                dcf-watcher --sweep FAMILY [--at-once] [--groups PATH]
         """
 
-    private(set) var mode = Mode.link
+    private(set) var mode = Mode.replica
     /// The process that must be the parent; when it ends, this process does too.
     private(set) var parent: Int32?
     private(set) var python: String?
     /// Whether a container's first process started this one.
     private(set) var isContained = false
-    /// What this process and all that comes from it is to carry.
+    /// The mark that this process and its descendants carry.
     private(set) var mark: ProcessMark?
-    /// The control group that it is to be in.
+    /// The control group that the process joins.
     private(set) var group: ControlGroup?
-    /// Whose leavings a sweeper ends, in which folder their control groups are, and whether it gives them time.
+    /// For a sweeper: the family of the marks on the processes that it ends.
     private(set) var family: UInt32 = 0
+    /// For a sweeper: the folder of the family's control groups.
     private(set) var groups: String?
+    /// For a sweeper: whether the processes get time to end by themselves.
     private(set) var isPatient = true
-    /// The program to become, with its arguments.
+    /// For a child: the program to run, with its arguments.
     private(set) var command: [String] = []
 
-    /// Whether this is the first process of a container, or stands in for it.
+    /// Whether this is the first process of a container, or acts as one.
     var isAlone: Bool {
-        parent == nil && (mode == .link || ((mode == .once || mode == .child) && getpid() == 1))
+        parent == nil && (mode == .replica || ((mode == .once || mode == .child) && getpid() == 1))
     }
 
     /// - Parameters:
     ///   - words: the command line without the program's own name.
-    ///   - isOnce: whether the environment asks for one call, for images whose command line is another's.
+    ///   - isOnce: whether the environment asks for one call: an image may have a command line that cannot be changed.
     init(_ words: [String], isOnce: Bool = false) throws(LaunchError) {
         var rest = words[...]
         while let word = rest.popFirst() {
@@ -103,7 +105,7 @@ struct Arguments {
             default: throw .usage("unknown argument \"\(word)\"")
             }
         }
-        if isOnce && mode == .link && parent == nil { mode = .once }
+        if isOnce && mode == .replica && parent == nil { mode = .once }
         try check()
     }
 
@@ -114,7 +116,7 @@ struct Arguments {
         case .template:
             if parent == nil { throw .usage("--parent is missing") }
             if python == nil { throw .usage("--python is missing") }
-        case .link:
+        case .replica:
             if parent != nil && python == nil { throw .usage("--python is missing") }
         case .once, .sweep:
             break

@@ -1,14 +1,15 @@
 import Glibc
 
-/// A program that this process starts and outlives.
+/// Starts a child process, and ends this process like the child.
 enum ChildProcess {
-    /// Starts it, with the usual dispositions and nothing blocked.
+    /// Starts a program with default signal dispositions and no blocked signals.
     ///
     /// - Parameters:
-    ///   - command: a program, by its path or by a name on PATH, and its arguments.
-    ///   - output: where its standard output goes, and its standard error nowhere; nil leaves both as they are.
-    ///   - input: becomes its standard input; nil leaves that as it is.
-    ///   - isSilent: whether its standard output and error go nowhere, and it gets no variables.
+    ///   - command: the program, by its path or by a name on PATH, and its arguments.
+    ///   - output: the descriptor for its standard output, with its standard error at /dev/null; nil leaves both as
+    ///     they are.
+    ///   - input: the descriptor for its standard input; nil leaves it as it is.
+    ///   - isSilent: whether its standard output and error go to /dev/null, and it gets no environment variables.
     static func spawn(
         _ command: [String], output: Int32? = nil, input: Int32? = nil, isSilent: Bool = false
     ) throws(LaunchError) -> pid_t {
@@ -45,11 +46,13 @@ enum ChildProcess {
         return child
     }
 
-    /// Ends this process as that one ended, so that whoever waits for one sees the other.
+    /// Ends this process as the child ended: with its exit status, or by the same signal.
+    ///
+    /// - Parameter status: the child's, from `waitpid`.
     static func end(like status: Int32) -> Never {
         let number = status & 0x7F
         if number == 0 { _exit(status >> 8 & 0xFF) }
-        // The program's own dump, if any, is enough.
+        // One core dump, that of the program itself, is enough.
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
         signal(number, SIG_DFL)

@@ -1,48 +1,49 @@
 import CLinux
 import Glibc
+import WatcherLink
 
-/// The first process of a container: starts the replica, or another program, and stays with it, reaps what loses its parent,
-/// passes signals on, and ends as that ends.
+/// The first process of a container. It starts the replica, or another program, as its child, reaps orphans, passes
+/// signals on, and ends like the child.
 ///
-/// The replica is a process of its own because the first one of a container is not like others: signals that nobody handles do
-/// not reach it, and every orphan becomes its child. The replica is tied to this one as it is to the gateway elsewhere; the
-/// gateway itself is in another world, and only the link's end tells of its own.
+/// The replica is not the first process itself because that one is special: a signal without a handler does not reach
+/// it, and every orphan is its child. The replica ends when this process ends, as it does with the gateway elsewhere.
+/// The gateway is outside the container: the replica notices its end only by the end of the link.
 enum ContainerInit {
-    /// Where a function's files are unless HANDLER_DIR says otherwise.
+    /// The folder of the function's files if HANDLER_DIR is not set.
     private static let handlerFolder = "/dcf/handler"
-    /// Signals that tell of a fault in this very process.
+    /// Signals of a fault in this process itself: they are not waited for.
     private static let faults = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS]
 
     static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
         let isReplica = arguments.mode != .child
-        if arguments.mode == .link {
-            guard Environment["DCF_LINK"] != nil else { throw .noGateway }
+        if arguments.mode == .replica {
+            guard Environment[WatcherVariables.link] != nil else { throw .noGateway }
             guard hasToken else { throw .noToken }
         }
-        if Environment["DCF_NO_NEW_PRIVS"] == "1" { _ = dcf_prctl_no_new_privileges() }
-        takeDevices()
+        if Environment[WatcherVariables.noNewPrivileges] == "1" { _ = dcf_prctl_no_new_privileges() }
+        setDevices()
         let python = isReplica ? try interpreter(arguments) : ""
-        let relay = arguments.mode == .link ? try ContainerRelay.make(python: python) : nil
+        let relay = arguments.mode == .replica ? try ContainerRelay.make(python: python) : nil
         let command = isReplica ? replica(arguments, python) : arguments.command
 
         var awaited = sigset_t()
         sigfillset(&awaited)
         for number in faults { sigdelset(&awaited, number) }
         sigprocmask(SIG_SETMASK, &awaited, nil)
-        // Where it is ignored, children would vanish unseen.
+        // While it is ignored, the kernel reaps children, and this process never learns their status.
         signal(SIGCHLD, SIG_DFL)
 
         let child = try ChildProcess.spawn(command)
         relay?.start()
-        attend(child, awaited, interrupt: arguments.mode == .link ? SIGTERM : SIGINT, relay)
+        attend(child, awaited, interrupt: arguments.mode == .replica ? SIGTERM : SIGINT, relay)
     }
 
     private static var hasToken: Bool {
-        Environment["DCF_TOKEN"] != nil || Environment["DCF_TOKEN_FILE"] != nil
+        Environment[WatcherVariables.token] != nil || Environment[WatcherVariables.tokenFile] != nil
     }
 
-    /// A cluster's engine says in a variable of its own which of the machine's GPUs are this task's.
-    private static func takeDevices() {
+    /// Passes on the GPUs of this task, which a cluster's engine names in a variable of its own.
+    private static func setDevices() {
         if let devices = Environment["DOCKER_RESOURCE_GPU"] { setenv("CUDA_VISIBLE_DEVICES", devices, 0) }
     }
 
@@ -58,7 +59,9 @@ enum ContainerInit {
         return command + (arguments.mode == .once ? ["--once"] : [])
     }
 
-    /// - Parameter interrupt: what the child gets for an interrupt that is typed at a terminal.
+    /// Waits for signals until the child ends, then ends this process.
+    ///
+    /// - Parameter interrupt: the signal that the child gets when an interrupt is typed at a terminal.
     private static func attend(
         _ child: pid_t, _ awaited: sigset_t, interrupt: Int32, _ relay: ContainerRelay?
     ) -> Never {
@@ -68,7 +71,7 @@ enum ContainerInit {
             switch number {
             case SIGCHLD:
                 if let status = reap(awaiting: child) {
-                    // A replica led a group, if it came to serve calls.
+                    // Ends the replica's process group, if it made one.
                     kill(-child, SIGKILL)
                     relay?.finish()
                     ChildProcess.end(like: status)
@@ -83,7 +86,7 @@ enum ContainerInit {
         }
     }
 
-    /// Everything that has ended; the child's status when it is among that.
+    /// Reaps all processes that have ended; returns the child's status if the child is one of them.
     private static func reap(awaiting child: pid_t) -> Int32? {
         var found: Int32?
         while true {
@@ -94,7 +97,7 @@ enum ContainerInit {
         }
     }
 
-    /// The program's path; nil when there is none that can be started.
+    /// The path of a program; nil when no program of that name can be executed.
     private static func find(_ name: String) -> String? {
         if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
         for folder in (Environment["PATH"] ?? "").split(separator: ":") {

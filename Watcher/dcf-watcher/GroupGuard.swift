@@ -2,24 +2,26 @@ import CLinux
 import Glibc
 import ProcessTree
 
-/// Stands between the gateway and a program that starts others, as pip does: whoever ends first, the group ends with.
+/// Runs a program that starts others, as pip does, and ends the whole process group when the program or the gateway
+/// ends.
 ///
-/// The kernel's own tie reaches one process only, so this one stays, as the leader of the group: when its parent ends it kills
-/// the group, itself included; when the program ends it ends the same way. Signals that ask to end are passed on.
+/// The kernel's parent-death signal reaches one process only. So this process stays, as the leader of the group. When
+/// its parent ends, it kills the group, itself included. When the program ends, it kills the rest of the group and ends
+/// like the program. It passes on signals that ask a process to end.
 ///
-/// What has left the group ends by a sweeper's hand, as soon as this process has ended, in whatever way.
+/// A sweeper ends the processes that have left the group, as soon as this process has ended in any way.
 enum GroupGuard {
-    /// What the kernel sends when the parent has ended.
+    /// The signal that the kernel sends when the parent has ended.
     private static let parentEnded = SIGUSR1
     private static let passedOn = [SIGHUP, SIGINT, SIGQUIT, SIGTERM]
 
-    /// Starts the command and stays with it to its end.
+    /// Starts the command and waits for its end.
     static func run(_ command: [String], parent: Int32?) throws(LaunchError) -> Never {
         if getpgrp() != getpid() { setpgid(0, 0) }
         var awaited = sigset_t()
         sigemptyset(&awaited)
         for number in passedOn + [SIGCHLD, parentEnded] {
-            // One that is ignored would never arrive.
+            // An ignored signal would never arrive.
             signal(number, SIG_DFL)
             sigaddset(&awaited, number)
         }
@@ -27,7 +29,7 @@ enum GroupGuard {
         let named = parent
         let parent = named ?? getppid()
         _ = dcf_prctl_pdeathsig(parentEnded)
-        // Init is nobody's parent here, unless it was named.
+        // With init as its parent, the process is an orphan, unless the command line names init.
         guard getppid() == parent, parent != 1 || named == 1 else { throw .orphaned }
         let family = ProcessMark.newFamily()
         Sweeper.watchThisProcess(family, isPatient: false)
@@ -51,8 +53,8 @@ enum GroupGuard {
         }
     }
 
-    /// Ends what the program left running. This process goes over to its parent's group first; where it may not, because it
-    /// leads a session, the group is left to whoever waits for it.
+    /// Kills the processes of the group that the program left running. This process first moves to its parent's group.
+    /// The leader of a session cannot move; then the group is left alone.
     private static func endGroup(parent: Int32) {
         let group = getpid()
         if setpgid(0, getpgid(parent)) == 0 { kill(-group, SIGKILL) }

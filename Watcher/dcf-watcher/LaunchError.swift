@@ -1,19 +1,19 @@
-/// Why the launcher could not become what it was asked for. Exit statuses are those of sysexits.h.
+/// Why the launcher cannot run the program that it was asked for. The exit statuses are those of sysexits.h.
 enum LaunchError: Error {
     case usage(String)
-    /// The parent ended before this process could ask to end with it.
+    /// The parent ended before this process could tie itself to it.
     case orphaned
     case libraryMissing([String])
     /// `exec` failed; the second value is errno's text.
     case notRunnable(String, String)
     case pythonNotRunnable(String, String)
-    /// A container that was not started by a gateway.
+    /// No gateway started this container.
     case noGateway
-    /// It knows where the gateway is, and has nothing to show there.
+    /// The container has the gateway's address but no token.
     case noToken
-    /// A list of gateways that is none, or what shows whose task this is cannot be read.
+    /// The list of gateways is not valid, the file with the token cannot be read, or there is no socket for the relay.
     case relay(String)
-    /// An image without the interpreter: its name, and where it was looked for.
+    /// The image has no interpreter: its name, and the PATH.
     case noPython(String, String)
 
     var exitStatus: Int32 {
@@ -28,7 +28,7 @@ enum LaunchError: Error {
     var message: String {
         switch self {
         case .usage(let reason): "\(reason)\n\(Arguments.usage)"
-        case .orphaned: "the process that started it has ended already"
+        case .orphaned: "the process that started it has already ended"
         case .libraryMissing(let places):
             "libPythonWatcher.so is missing: neither \(places.joined(separator: " nor ")) is there; install dcf again"
         case .notRunnable(let command, let reason): "\(command) cannot be started: \(reason)"
@@ -41,8 +41,8 @@ enum LaunchError: Error {
             """
         case .noToken:
             """
-            DCF_TOKEN is not set, and neither is DCF_TOKEN_FILE: DCF_LINK says where the gateway is, and the token shows whose \
-            replica this is; the gateway that starts a container sets both
+            DCF_TOKEN is not set, and neither is DCF_TOKEN_FILE: DCF_LINK says where the gateway is, and the token \
+            identifies this replica; the gateway that starts a container sets both
             """
         case .relay(let reason): reason
         case .noPython(let name, let places):

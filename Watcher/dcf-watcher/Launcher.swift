@@ -2,13 +2,13 @@ import CLinux
 import Glibc
 import ProcessTree
 
-/// Turns this process into the one asked for: first it is tied to its parent's life and marked, then it calls `exec`. Only a
-/// program other than a function's interpreter gets a guard instead, see `GroupGuard`.
+/// Prepares this process and then executes the function's interpreter in it: ties it to its parent's life, marks it,
+/// and calls `exec`. Other programs run as a child of a `GroupGuard` instead.
 ///
-/// A function's interpreter gets a bootstrap with `-c` that loads libPythonWatcher.so as an extension module: one way for
-/// interpreters with and without a shared libpython, and prefix and site-packages are the interpreter's own.
+/// The interpreter gets a program with `-c` that loads libPythonWatcher.so as an extension module. That works for
+/// interpreters with and without a shared libpython, and keeps the interpreter's own prefix and site-packages.
 enum Launcher {
-    /// Runs only as far as `exec`.
+    /// Runs the mode that the command line names.
     static func run(_ arguments: Arguments) throws(LaunchError) -> Never {
         if arguments.mode == .sweep {
             Sweeper.run(arguments.family, isPatient: arguments.isPatient, groups: arguments.groups)
@@ -21,27 +21,27 @@ enum Launcher {
         contain(arguments)
         resetSignals()
         if arguments.mode != .once {
-            // An interrupt typed at a terminal does not reach this group: it is the gateway's to handle.
-            becomeGroupLeader()
+            // An interrupt typed at a terminal then does not reach this process: the gateway handles it.
+            makeGroup()
         }
-        try become(arguments)
+        try executeInterpreter(arguments)
     }
 
-    /// The kernel ends this process when the thread that started it ends; a parent that had ended before is found by
-    /// looking once more.
+    /// Has the kernel end this process when the thread that started it ends. Then checks that the parent had not ended
+    /// before.
     private static func tieToParent(_ arguments: Arguments) throws(LaunchError) {
         if arguments.mode == .once && arguments.parent == nil { return }
         let parent = arguments.parent ?? getppid()
         _ = dcf_prctl_pdeathsig(SIGKILL)
-        // Init is nobody's parent here, unless it was named.
+        // With init as its parent, the process is an orphan, unless the command line names init.
         guard getppid() == parent, parent != 1 || arguments.parent == 1 else { throw .orphaned }
     }
 
-    /// So that what comes from this process can be found when it has ended: whoever started it looks for that, unless nobody
-    /// stays who could.
+    /// Marks this process, so that its descendants can be found when it has ended. The process that started it looks
+    /// for them; for `--once` a sweeper does.
     private static func contain(_ arguments: Arguments) {
         if arguments.mode == .once {
-            // In a container all ends with the first process.
+            // In a container all processes end with the first one.
             guard !arguments.isContained else { return }
             let family = ProcessMark.newFamily()
             Sweeper.watchThisProcess(family, isPatient: true)
@@ -49,17 +49,17 @@ enum Launcher {
             return
         }
         forbidDumps()
-        arguments.group?.take(0)
+        arguments.group?.add(0)
         arguments.mark?.put(on: 0)
     }
 
-    /// A function's memory, with what its callers sent, is not for the disk.
+    /// A function's memory holds its callers' data, which must not get to the disk.
     private static func forbidDumps() {
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }
 
-    /// Dispositions and mask are inherited through `exec`; the next program gets the defaults.
+    /// Sets default dispositions and an empty mask: the next program inherits them through `exec`.
     private static func resetSignals() {
         for number in 1...64 where number != SIGKILL && number != SIGSTOP {
             signal(Int32(number), SIG_DFL)
@@ -69,18 +69,18 @@ enum Launcher {
         sigprocmask(SIG_SETMASK, &none, nil)
     }
 
-    /// So that the gateway can signal the handler's own children too.
-    private static func becomeGroupLeader() {
+    /// Makes a process group, so that the gateway can signal the handler's children too.
+    private static func makeGroup() {
         if getpgrp() != getpid() { setpgid(0, 0) }
     }
 
-    private static func become(_ arguments: Arguments) throws(LaunchError) -> Never {
+    private static func executeInterpreter(_ arguments: Arguments) throws(LaunchError) -> Never {
         let python = arguments.python ?? "python3"
         let mode =
             switch arguments.mode {
             case .once: "once"
             case .template: "template"
-            default: "link"
+            default: "replica"
             }
         let library = try findLibrary()
         let home = arguments.isContained ? "contained" : "host"
@@ -89,7 +89,7 @@ enum Launcher {
         }
     }
 
-    /// Beside this program, or where `make install` puts it.
+    /// The library beside this program, or where `make install` puts it.
     private static func findLibrary() throws(LaunchError) -> String {
         let folder = ownFolder()
         let places = ["\(folder)/libPythonWatcher.so", "\(folder)/../lib/dcf/libPythonWatcher.so"]
@@ -99,6 +99,7 @@ enum Launcher {
         throw .libraryMissing(places)
     }
 
+    /// The folder of this program.
     static func ownFolder() -> String {
         var bytes = [UInt8](repeating: 0, count: Int(PATH_MAX))
         let count = bytes.withUnsafeMutableBytes { buffer in
@@ -111,7 +112,7 @@ enum Launcher {
         return String(path[..<slash])
     }
 
-    /// `execvp`: a name without a slash is looked up in PATH.
+    /// Calls `execvp`, which looks up a name without a slash in PATH.
     private static func exec(_ command: [String], failure: (String) -> LaunchError) throws(LaunchError) -> Never {
         var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
         words.append(nil)
@@ -119,8 +120,9 @@ enum Launcher {
         throw failure(String(cString: strerror(errno)))
     }
 
-    /// Runs in the function's interpreter, of any version: only syntax that Python 2.7 parses too. It starts in the function's
-    /// folder, where nothing may be found before the author's own code runs.
+    /// Runs in the function's interpreter, of any version, so it has only syntax that Python 2.7 parses too. The
+    /// current folder is the function's: it is taken off `sys.path`, so that no import finds a file there before the
+    /// author's code runs.
     private static let bootstrap = """
         import sys
         if sys.path and sys.path[0] == "":
@@ -143,7 +145,8 @@ enum Launcher {
                 name, _, version = os.confstr("CS_GNU_LIBC_VERSION").partition(" ")
                 if name != "glibc":
                     raise ValueError(name)
-                return None if [int(each) for each in version.split(".")[:2]] >= [2, 34] else "its C library is glibc " + version
+                is_new = [int(each) for each in version.split(".")[:2]] >= [2, 34]
+                return None if is_new else "its C library is glibc " + version
             except (AttributeError, OSError, ValueError):
                 return "its C library is not glibc (Alpine's is musl)"
         def _load(name, path):
@@ -159,7 +162,7 @@ enum Launcher {
             loader.exec_module(module)
             return module
         _watcher = sys.modules["_dcf_watcher"] = _load("_dcf_watcher", sys.argv[1])
-        exec(compile(_watcher.source("bootstrap"), "<dcf>/bootstrap.py", "exec"),
+        exec(compile(_watcher.source("_dcf_bootstrap"), "<dcf>/_dcf_bootstrap.py", "exec"),
             {"__name__": "_dcf_bootstrap", "__builtins__": dict(vars(sys.modules["builtins"]))})
         """
 }

@@ -1,8 +1,7 @@
 import CLinux
 import Glibc
 
-/// Asks the image's own interpreter for the addresses of a name: a program that is linked into one file cannot use what an
-/// image has for that.
+/// Resolves names with the image's own interpreter: a statically linked program cannot use the image's name services.
 struct NameResolver {
     private static let seconds: Int32 = 10
     private static let answerBytesMax = 4_096
@@ -14,7 +13,7 @@ struct NameResolver {
 
     let python: String
 
-    /// None where there is none, or it took too long.
+    /// The addresses of a name; empty when there are none, or the interpreter takes too long.
     func addresses(of name: String) -> [String] {
         var ends: [Int32] = [-1, -1]
         guard dcf_pipe2(&ends, O_CLOEXEC) == 0 else { return [] }
@@ -23,7 +22,7 @@ struct NameResolver {
         close(ends[1])
         guard let child else { return [] }
         let text = readAll(ends[0])
-        // Whoever reaps everything reaps it.
+        // `ContainerInit` reaps the child.
         if text == nil { kill(child, SIGKILL) }
         return (text ?? "").split(separator: "\n").map { String($0) }
     }

@@ -2,14 +2,16 @@ import CLinux
 import Glibc
 import ProcessTree
 
-/// A process beside all others that waits for the end of one and then ends all that came from it: a process that is killed
+/// A process that waits for the end of another and then ends all descendants of that one. A process that is killed
 /// cannot do that itself.
 ///
-/// It is nobody's child, so that nobody waits for it, and in no session but its own.
+/// It forks away from the process that started it, so that no process waits for it, and has a session of its own.
 enum Sweeper {
-    /// Has another process, of this program, do that for this one, whatever this becomes.
+    /// Starts a sweeper for this process. It stays across `exec`.
     ///
-    /// - Parameter isPatient: whether what is left may take its time.
+    /// - Parameters:
+    ///   - family: the family of the marks on the processes to end.
+    ///   - isPatient: whether the processes get time to end by themselves.
     static func watchThisProcess(_ family: UInt32, isPatient: Bool) {
         let own = dcf_pidfd_open(getpid())
         guard own >= 0 else { return }
@@ -20,12 +22,13 @@ enum Sweeper {
         while waitpid(child, &status, 0) < 0, errno == EINTR {}
     }
 
-    /// Waits until standard input can be read, which is a descriptor of the process, or a socket that it has the other end of;
-    /// then sweeps.
+    /// Runs the sweeper: waits until standard input is readable, then sweeps. Standard input is a pidfd of the process
+    /// to wait for, or a socket with its other end in that process.
     ///
     /// - Parameters:
-    ///   - family: of the marks on what is to be ended.
-    ///   - groups: the folder in which the control groups of that family are, if there are any.
+    ///   - family: the family of the marks on the processes to end.
+    ///   - isPatient: whether the processes get time to end by themselves.
+    ///   - groups: the folder of the family's control groups, if it has any.
     static func run(_ family: UInt32, isPatient: Bool, groups: String?) -> Never {
         if dcf_fork() != 0 { _exit(0) }
         setsid()
@@ -34,7 +37,7 @@ enum Sweeper {
             var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
             if poll(&entry, 1, -1) > 0 { break }
         }
-        // Where that is allowed: there may be many to be faster than.
+        // A high priority, where that is allowed: many processes may be forking.
         setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -20)
         let belongs = { (mark: ProcessMark) in mark.family == family }
         let all = { groups.map { ControlGroup.all(in: $0, family: family) } ?? [] }
@@ -46,7 +49,7 @@ enum Sweeper {
         _exit(0)
     }
 
-    /// It can be removed when the last process in it has gone, a moment after that was killed.
+    /// Removes a group. That fails until the last process in it is gone, a moment after it was killed.
     private static func removeSoon(_ group: ControlGroup) {
         for _ in 0..<100 where access(group.path, F_OK) == 0 {
             group.remove()

@@ -1,7 +1,8 @@
 import Glibc
 import ProcessTree
+import WatcherLink
 
-/// Writes with `write`: nothing may be left in a buffer.
+/// Logs a line with `write`, so that no buffer has to be flushed.
 private func complain(_ message: String) {
     let bytes = Array("dcf-watcher: \(message)\n".utf8)
     _ = write(2, bytes, bytes.count)
@@ -13,7 +14,7 @@ if commandLine.elementsEqual(["--help"]) {
     exit(0)
 }
 do throws(LaunchError) {
-    let arguments = try Arguments(commandLine, isOnce: Environment["DCF_ONCE"] == "1")
+    let arguments = try Arguments(commandLine, isOnce: Environment[WatcherVariables.once] == "1")
     if arguments.isAlone { try ContainerInit.run(arguments) }
     try Launcher.run(arguments)
 } catch {

@@ -2,13 +2,14 @@ internal import CGRPC
 internal import CLinux
 internal import CSockets
 internal import Glibc
-internal import Locks
+internal import Platform
 internal import Synchronization
 
-/// All connections of a server's clients: what they may do, and what they hold together.
+/// All connections of a server's clients: which of them may come, what each may do, and how much memory they hold
+/// together.
 ///
-/// The core reads and writes its sockets itself. The program's own recvmsg, sendmsg and close stand before it (`CSockets`)
-/// and tell the ``Connection``.
+/// The core reads and writes its sockets itself. The program replaces recvmsg, sendmsg and close (`CSockets`), and its
+/// versions report to the ``Connection``. Any thread may use it.
 package final class Connections: Sendable {
     private struct State {
         var book: AddressBook
@@ -16,20 +17,20 @@ package final class Connections: Sendable {
     }
 
     package let limits: ConnectionLimits
-    /// Replies that clients have not taken.
+    /// The bytes of replies that clients have not read.
     package let replies: ByteBudget
-    /// Messages that have begun to come and are not here yet.
+    /// The bytes of messages that have begun to come and are not complete.
     package let inputs: ByteBudget
     private let state: Lock<State>
     private let report: BreachReport
     private let onFreed: @Sendable () -> Void
-    /// Readable when `look` is to be called.
-    let attention: Int32
-    private let wantsLook = Atomic<Bool>(false)
+    /// Signalled when `endStalled` must be called.
+    let attention = Wakeup()
+    private let isStallCheckRequested = Atomic<Bool>(false)
 
     /// - Parameters:
-    ///   - report: told of connections that are closed and why, in words, once a second at most. Must not block.
-    ///   - onFreed: called when a connection has ended that held much. Must not block.
+    ///   - report: gets a sentence about connections that are closed and why, at most once a second. It must not block.
+    ///   - onFreed: called when a connection that held much memory has ended. It must not block.
     package init(
         limits: ConnectionLimits = ConnectionLimits(), report: @escaping @Sendable (String) -> Void = { _ in },
         onFreed: @escaping @Sendable () -> Void = {}
@@ -41,11 +42,6 @@ package final class Connections: Sendable {
         state = Lock(State(book: AddressBook(connectionsMax: limits.perAddress)))
         self.report = BreachReport(report)
         self.onFreed = onFreed
-        attention = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
-    }
-
-    deinit {
-        close(attention)
     }
 
     private static let hooksAreSet: Void = dcf_sockets_start(
@@ -71,7 +67,7 @@ package final class Connections: Sendable {
     /// The highest descriptor number that a connection may have.
     static let descriptorMax = Int32(DCF_SOCKETS_MAX) - 1
 
-    /// Takes a new connection's socket into account; false when its address is refused.
+    /// Counts a new connection; false when it is refused, and its caller must close the socket.
     func open(_ descriptor: Int32) -> Bool {
         let connection = Connection(descriptor: descriptor, address: PeerAddress(of: descriptor), owner: self)
         let admission = state.withLock { state in
@@ -83,18 +79,20 @@ package final class Connections: Sendable {
         case .admitted: dcf_sockets_watch(descriptor, Unmanaged.passRetained(connection).toOpaque())
         case .tooMany:
             report.add("its address has \(limits.perAddress) (connections-per-address)", of: connection.address)
-        // That was said when it was refused.
+        // This was reported when the refusal began.
         case .refused: break
         }
         return admission == .admitted
     }
 
-    /// The connection of a descriptor, which the core has not closed.
+    /// The connection of a descriptor that the core has not closed.
     func connection(of descriptor: Int32) -> Connection? {
         state.withLock { $0.open[descriptor] }
     }
 
-    /// - Parameter freed: bytes that it held.
+    /// Stops counting a connection that the core has closed.
+    ///
+    /// - Parameter freed: how many bytes it held.
     func closed(_ connection: Connection, freed: Int) {
         state.withLock { state in
             state.book.leave(connection.address)
@@ -105,7 +103,7 @@ package final class Connections: Sendable {
         onFreed()
     }
 
-    /// A client has broken a limit: its connection is closed, and its address refused for a while.
+    /// A client has broken a limit: closes its connection, and refuses its address for a while.
     func broken(_ breach: FrameBreach, by connection: Connection) {
         connection.end()
         state.withLock { $0.book.refuse(connection.address, at: .now) }
@@ -114,77 +112,195 @@ package final class Connections: Sendable {
 
     // MARK: Messages that wait
 
-    /// Takes room for a message of a call that was received and has to wait; nil when there is none.
-    func takeRoom(_ bytes: Int, of call: OpaquePointer?) -> InputRoom? {
+    /// Reserves room for a message of a call that was received and must wait; nil when there is none.
+    func reserveRoom(_ bytes: Int, of call: OpaquePointer?) -> InputRoom? {
         guard let connection = connection(of: dcf_call_descriptor(call)) else {
             return InputRoom(bytes: 0, connection: nil)
         }
-        return connection.takeRoom(bytes) ? InputRoom(bytes: bytes, connection: connection) : nil
+        return connection.reserveRoom(bytes) ? InputRoom(bytes: bytes, connection: connection) : nil
     }
 
     // MARK: Replies
 
-    /// Counts a message that is to be sent on a call; nil when there is no room for it.
+    /// Counts a message that will be sent on a call; nil when there is no room for it.
     ///
-    /// The connection is looked up for what counts there only: the smallest messages are counted in all, unless that is
-    /// much already.
+    /// Small messages count only in the total, unless that is high already: this saves the look-up of the connection.
     func begin(reply bytes: Int, on call: OpaquePointer?) -> SentBytes? {
         guard bytes > 0 else { return SentBytes(bytes: 0, place: nil) }
         if bytes < Self.unattributedBytes, !replies.isShort {
-            return replies.take(bytes, held: 0) ? SentBytes(bytes: bytes, place: nil) : nil
+            return replies.reserve(bytes, held: 0) ? SentBytes(bytes: bytes, place: nil) : nil
         }
         guard let connection = connection(of: dcf_call_descriptor(call)) else {
-            // It is closed: what is sent goes nowhere.
+            // The connection is closed: the message is lost.
             return SentBytes(bytes: 0, place: nil)
         }
         return connection.begin(reply: bytes).map { SentBytes(bytes: bytes, place: (connection, $0)) }
     }
 
-    /// The core says that it is sent, or that its call has ended.
+    /// Ends the count of a message: the core has sent it, or its call has ended.
     func end(_ sent: SentBytes, isSent: Bool) {
         if let (connection, mark) = sent.place {
             connection.end(reply: mark, isSent: isSent)
         } else {
-            replies.give(back: sent.bytes)
+            replies.release(sent.bytes)
         }
     }
 
-    /// Why a message is not sent.
+    /// The text of the failure where a reply has no room.
     package var repliesNotTaken: String {
         "replies that were not read yet fill the memory for them: \(limits.replyBytesPerConnection) bytes a connection "
             + "(reply-bytes-per-connection), \(limits.replyBytes) in all (reply-bytes), and the less of it is left the "
             + "less a connection may hold; read replies sooner, or make fewer calls at a time"
     }
 
+    /// A connection that held this many bytes held much.
     private static let muchBytes = 1 << 20
-    /// A call costs the core more than this.
+    /// Smaller messages are not counted for their connection: a call costs the core more than this.
     private static let unattributedBytes = 8 << 10
 
-    // MARK: Who is in the way
+    // MARK: Connections without progress
 
-    /// Bytes have become scarce.
-    func needsLook() {
-        guard !wantsLook.load(ordering: .relaxed), !wantsLook.exchange(true, ordering: .acquiringAndReleasing) else {
+    /// Asks the acceptor's thread for `endStalled`: memory for messages is short.
+    func requestStallCheck() {
+        guard !isStallCheckRequested.load(ordering: .relaxed),
+            !isStallCheckRequested.exchange(true, ordering: .acquiringAndReleasing)
+        else {
             return
         }
-        eventfd_write(attention, 1)
+        attention.signal()
     }
 
-    /// Whether `look` is to be called each second.
-    var isLookedFor: Bool { wantsLook.load(ordering: .acquiring) }
+    /// Whether `endStalled` must be called each second.
+    var needsStallCheck: Bool { isStallCheckRequested.load(ordering: .acquiring) }
 
-    /// Ends connections that hold what others need and make no progress.
-    func look(at now: MonotonicTime) {
+    /// Ends connections that hold memory which others need and make no progress.
+    func endStalled(at now: MonotonicTime) {
         let areReplies = replies.isShort
         let areInputs = inputs.isShort
-        if !areReplies, !areInputs { wantsLook.store(false, ordering: .releasing) }
+        if !areReplies, !areInputs { isStallCheckRequested.store(false, ordering: .releasing) }
         for connection in state.withLock({ Array($0.open.values) }) {
             guard
                 let reason = connection.stalled(
                     at: now, limit: limits.stall, replies: areReplies, inputs: areInputs)
             else { continue }
             connection.end()
-            report.add("\(reason), and bytes are short (stall)", of: connection.address)
+            report.add("\(reason), and memory for messages is short (stall)", of: connection.address)
         }
+    }
+}
+
+/// The limits for clients: for all together, and for one alone. A value.
+package struct ConnectionLimits: Sendable, Equatable {
+    package var frames = FrameGuardLimits()
+    /// The most connections of one address. Loopback has no such limit.
+    package var perAddress = 256
+    /// The most bytes of replies that clients have not read.
+    package var replyBytes = 512 << 20
+    /// The same of one connection.
+    package var replyBytesPerConnection = 256 << 20
+    /// The most bytes of messages that have begun to come and are not complete, by the sizes that they announce.
+    package var inputBytes = 512 << 20
+    /// The same of one connection.
+    package var inputBytesPerConnection = 256 << 20
+    /// How long a connection may make no progress while more than half of these bytes are in use.
+    package var stall = Duration.seconds(5)
+
+    package init() {}
+}
+
+/// A limited number of bytes that all connections share. Any thread may use it.
+///
+/// No connection may hold more than is left for the others: one that holds much leaves room for one that holds little,
+/// and many that hold much leave room too. Small messages are rarely refused: an additional quarter of the limit is
+/// kept for them.
+package final class ByteBudget: Sendable {
+    /// A message up to this size is small.
+    package static let smallBytes = 64 << 10
+
+    package let limit: Int
+    package let connectionLimit: Int
+    private let reserved = Atomic<Int>(0)
+
+    package init(limit: Int, connectionLimit: Int) {
+        self.limit = limit
+        self.connectionLimit = connectionLimit
+    }
+
+    /// How many bytes are reserved now.
+    package var count: Int { reserved.load(ordering: .relaxed) }
+
+    /// Whether more than half is reserved: connections without progress are then ended.
+    package var isShort: Bool { count > limit / 2 }
+
+    /// Reserves `bytes`. Returns false, and reserves nothing, when there is no room.
+    ///
+    /// - Parameter held: how many bytes the same connection has reserved.
+    package func reserve(_ bytes: Int, held: Int) -> Bool {
+        let before = reserved.add(bytes, ordering: .relaxed).oldValue
+        if bytes <= Self.smallBytes {
+            if before + bytes <= limit + limit / 4 { return true }
+        } else if before + bytes <= limit,
+            held == 0 || held + bytes <= min(connectionLimit, limit - before)
+        {
+            return true
+        }
+        release(bytes)
+        return false
+    }
+
+    /// Ends a reservation.
+    package func release(_ bytes: Int) {
+        reserved.subtract(bytes, ordering: .relaxed)
+    }
+}
+
+/// The count of a message that is being sent. It must be ended once, by `Connections.end`.
+package struct SentBytes: Sendable {
+    let bytes: Int
+    /// Nil when the message counts only in the total.
+    let place: (connection: Connection, mark: ReplyMark)?
+}
+
+/// The room that was reserved for a message that waits. It must be given back once.
+package struct InputRoom: Sendable {
+    let bytes: Int
+    /// Nil when the connection was closed already: then nothing was reserved.
+    let connection: Connection?
+
+    package func giveBack() {
+        connection?.giveBack(room: bytes)
+    }
+}
+
+/// Reports which connections are closed and why: at most one line a second. Any thread may use it.
+final class BreachReport: Sendable {
+    private struct State {
+        var next = MonotonicTime(nanoseconds: .min)
+        var suppressed = 0
+    }
+
+    private static let interval = Duration.seconds(1)
+
+    private let say: @Sendable (String) -> Void
+    private let state = Lock(State())
+
+    init(_ say: @escaping @Sendable (String) -> Void) {
+        self.say = say
+    }
+
+    func add(_ reason: String, of address: PeerAddress, at now: MonotonicTime = .now) {
+        let suppressed = state.withLock { state -> Int? in
+            guard now >= state.next else {
+                state.suppressed += 1
+                return nil
+            }
+            state.next = now.advanced(by: Self.interval)
+            defer { state.suppressed = 0 }
+            return state.suppressed
+        }
+        guard let suppressed else { return }
+        assertNoLockIsHeld()
+        let others = suppressed > 0 ? "; before it \(suppressed) more were closed" : ""
+        say("a connection of \(address) is closed: \(reason)\(others)")
     }
 }

@@ -1,18 +1,20 @@
-/// Reads what a client sends, as it comes, and says when the client does what only an attacker does. A value that knows
-/// one connection and nothing else: bytes in, a verdict out.
+package import Platform
+
+/// Reads the bytes of one client as they come, and tells when the client does what only an attacker does. A value that
+/// knows nothing but its connection: bytes go in, a verdict comes out.
 ///
-/// It reads the heads of the frames (RFC 9113) and, in DATA, the five bytes before each gRPC message, and copies nothing.
-/// The one thing it changes: a message that must not reach the core becomes a short one that says why, see
-/// ``MessageRefusal``; the core, the stream and its flow control see DATA of the same length.
+/// It reads the heads of the frames (RFC 9113) and, in DATA, the five bytes before each gRPC message, and copies
+/// nothing. It changes only one thing: a message that must not reach the core becomes a short message that says why,
+/// see ``MessageRefusal``. The core, the stream and its flow control see DATA of the same length.
 package struct FrameGuard {
-    /// A DATA frame of fewer bytes than this, in the midst of a message, carries next to nothing.
+    /// A DATA frame with fewer bytes than this, in the middle of a message, carries next to nothing.
     private static let tinyBytes = 128
     /// A WINDOW_UPDATE of fewer bytes than this is small.
     private static let smallWindow: UInt32 = 4 << 10
-    /// Small WINDOW_UPDATE frames that each stream allows.
+    /// How many small WINDOW_UPDATE frames each stream allows.
     private static let windowUpdatesPerStream = 8
     private static let prefaceBytes = 24
-    /// Streams that may be open here: the core keeps those that have acknowledged its settings to far fewer.
+    /// How many streams may be open here. The core allows far fewer once the client has acknowledged its settings.
     private static let openStreamsMax = 16 << 10
 
     private let limits: FrameGuardLimits
@@ -22,9 +24,9 @@ package struct FrameGuard {
     // The frame that is being read.
     private var frame = FrameHead(0, 0)
     private var payloadLeft = 0
-    /// What a WINDOW_UPDATE says, as far as it has come.
+    /// The value of a WINDOW_UPDATE, as far as it has come.
     private var value: UInt32 = 0
-    /// Where in `streams` the frame's stream is; -1 when it is not open.
+    /// The index of the frame's stream in `streams`; -1 when the stream is not open.
     private var current = -1
     private var wasWithinMessage = false
 
@@ -44,8 +46,8 @@ package struct FrameGuard {
     private var settings: FrameRate
     private var others: FrameRate
 
-    /// DATA frames that were sent to the client: each may be answered by two small WINDOW_UPDATE, the stream's and the
-    /// connection's.
+    /// How many DATA frames were sent to the client. The client may answer each with two small WINDOW_UPDATE frames,
+    /// one for the stream and one for the connection.
     package var sentDataFrames = 0
 
     package init(_ limits: FrameGuardLimits) {
@@ -58,19 +60,19 @@ package struct FrameGuard {
         others = FrameRate(burst: limits.control, perSecond: control / 10)
     }
 
-    /// Bytes of unfinished messages that were admitted.
+    /// The bytes of unfinished messages that were admitted.
     package var unfinishedBytes: Int { streams.admittedBytes }
 
-    /// Streams that the client may still send something on.
+    /// How many streams the client has not ended.
     package var openStreams: Int { streams.count }
 
     /// Reads the next bytes that the client has sent.
     ///
     /// - Parameters:
-    ///   - hasSent: whether the client can have heard from us.
-    ///   - now: the time; asked for when it matters.
-    ///   - admit: whether there is room for a message of so many bytes, which has begun and is not here yet.
-    /// - Returns: what the client has broken; then nothing more is to be read.
+    ///   - hasSent: whether the server has sent anything to the client.
+    ///   - now: the time; called only where it matters.
+    ///   - admit: reserves room for a message of this many bytes that has begun to come; false when there is none.
+    /// - Returns: the limit that the client has broken; then nothing more may be read.
     package mutating func receive(
         _ bytes: UnsafeMutableRawBufferPointer, hasSent: Bool, now: () -> MonotonicTime, admit: (Int) -> Bool
     ) -> FrameBreach? {
@@ -79,7 +81,7 @@ package struct FrameGuard {
             offset = min(prefaceLeft, bytes.count)
             prefaceLeft -= offset
         }
-        // Streams may have ended in between.
+        // The stream may have ended since the last bytes.
         if payloadLeft > 0, frame.kind == FrameHead.Kind.data { current = streams.index(of: frame.stream) }
         while offset < bytes.count {
             if payloadLeft == 0 {
@@ -92,7 +94,7 @@ package struct FrameGuard {
             if count > 0 {
                 switch frame.kind {
                 case FrameHead.Kind.data:
-                    if !take(bytes, offset..<offset + count, admit: admit) { return .inputBytes }
+                    if !readMessages(bytes, offset..<offset + count, admit: admit) { return .inputBytes }
                 case FrameHead.Kind.windowUpdate:
                     for index in offset..<offset + count { value = value << 8 | UInt32(bytes[index]) }
                 default: break
@@ -105,9 +107,9 @@ package struct FrameGuard {
         return nil
     }
 
-    /// The server has ended the stream, or reset it: nothing that comes on it counts any more.
+    /// The server has ended the stream, or reset it: what still comes on it does not count any more.
     ///
-    /// - Parameter isFault: it was reset for what the client did on it.
+    /// - Parameter isFault: whether it was reset because of what the client did on it.
     package mutating func ended(_ stream: UInt32, isFault: Bool, now: () -> MonotonicTime) -> FrameBreach? {
         streams.remove(stream)
         return isFault && !resets.allows(at: now()) ? .resets : nil
@@ -198,14 +200,14 @@ package struct FrameGuard {
     /// Reads a part of a DATA frame's payload.
     ///
     /// - Returns: false when a message neither fits nor can be refused.
-    private mutating func take(
+    private mutating func readMessages(
         _ bytes: UnsafeMutableRawBufferPointer, _ range: Range<Int>, admit: (Int) -> Bool
     ) -> Bool {
-        // The core knows no padding: it resets such a stream.
+        // The core does not support padding: it resets such a stream.
         guard current >= 0, frame.flags & FrameHead.Flags.padded == 0 else { return true }
         var offset = range.lowerBound
         while let begun = streams.read(current, bytes, &offset, range.upperBound) {
-            // Of the message's bytes, the frame has so many, and the memory.
+            // How many of the message's bytes are in this frame, and how many of them are in memory.
             let inFrame = payloadLeft - (offset - range.lowerBound)
             let inHand = range.upperBound - offset
             let refusal: MessageRefusal
@@ -222,7 +224,8 @@ package struct FrameGuard {
                 refusal = .noRoom(bytes: begun.length)
             }
             guard begun.isPrefixInHand, inHand >= MessageRefusal.encodedBytes else {
-                // It is cut up where it begins. What is compressed is refused by whoever gets it, then.
+                // The message is cut up where it begins and cannot be replaced. A compressed one is refused by its
+                // receiver.
                 guard begun.length > inHand else { continue }
                 guard begun.length <= limits.messageBytes, admit(begun.length) else { return false }
                 streams.admit(begun.length, current)
@@ -237,5 +240,77 @@ package struct FrameGuard {
             return true
         }
         return true
+    }
+}
+
+/// The limits that a ``FrameGuard`` sets for one connection. A value.
+package struct FrameGuardLimits: Sendable, Equatable {
+    /// How many streams a client may open before it has acknowledged the server's settings: only after that does the
+    /// core enforce the number of streams in them.
+    package var unackedStreams = 100
+    /// How many streams may be reset at once, and how many a second afterwards (CVE-2023-44487).
+    package var resets = 500
+    /// The most CONTINUATION frames of one header block (CVE-2024-27316).
+    package var continuations = 16
+    /// The most bytes of one header block as it is sent (CVE-2023-33953).
+    package var headerBytes = 64 << 10
+    /// How many DATA frames that carry next to nothing may come at once; a tenth of them a second afterwards
+    /// (CVE-2019-9518).
+    package var emptyData = 100
+    /// How many PING frames, and how many PRIORITY frames, may come at once; a tenth of them a second afterwards. For
+    /// SETTINGS it is a tenth at once, and a fiftieth of that a second. For small WINDOW_UPDATE frames it is ten times
+    /// as many (CVE-2019-9512, 9515).
+    package var control = 1_000
+    /// The largest message that the core is given, in bytes.
+    package var messageBytes = Int(UInt32.max)
+
+    package init() {}
+}
+
+/// The limit that a client has broken, so that its connection is closed. The raw value is the limit's name.
+package enum FrameBreach: String, Sendable, CaseIterable {
+    case unackedStreams = "h2-unacked-streams"
+    case resets = "h2-resets"
+    case continuations = "h2-continuations"
+    case headerBytes = "h2-header-bytes"
+    case emptyData = "h2-empty-data"
+    case control = "h2-control"
+    /// Its unfinished messages have no room, and are cut up so that they cannot be refused one by one.
+    case inputBytes = "input-bytes"
+
+    /// What the client did, in words.
+    package var description: String {
+        switch self {
+        case .unackedStreams:
+            "more streams than it may open before it acknowledges the settings, or an early acknowledgement"
+        case .resets: "too many streams reset"
+        case .continuations: "a header block in too many frames, or one that is interrupted"
+        case .headerBytes: "a header block of too many bytes"
+        case .emptyData: "too many DATA frames that carry next to nothing"
+        case .control: "too many PING, SETTINGS, PRIORITY or WINDOW_UPDATE frames"
+        case .inputBytes: "unfinished messages of too many bytes"
+        }
+    }
+}
+
+/// Limits how often something may happen: a number of times at once, and then a number of times a second. A value: the
+/// caller passes times.
+struct FrameRate {
+    /// How many nanoseconds one time costs.
+    private let cost: Int64
+    /// How far `spent` may be ahead of the clock.
+    private let ahead: Int64
+    /// The moment up to which all time is spent.
+    private var spent: Int64 = .min
+
+    init(burst: Int, perSecond: Double) {
+        cost = Int64(1e9 / perSecond)
+        ahead = cost.multipliedReportingOverflow(by: Int64(burst)).partialValue
+    }
+
+    /// - Returns: whether it may happen once more now.
+    mutating func allows(at now: MonotonicTime) -> Bool {
+        spent = max(spent, now.nanoseconds) + cost
+        return spent - now.nanoseconds <= ahead
     }
 }

@@ -1,4 +1,4 @@
-/// The nine bytes before each HTTP/2 frame (RFC 9113, 4.1).
+/// The nine bytes before each HTTP/2 frame (RFC 9113, 4.1). A value.
 struct FrameHead {
     enum Kind {
         static let data: UInt8 = 0
@@ -21,15 +21,15 @@ struct FrameHead {
 
     static let bytes = 9
 
-    /// Bytes that follow.
+    /// How many bytes follow.
     let length: Int
     let kind: UInt8
     let flags: UInt8
     let stream: UInt32
 
     /// - Parameters:
-    ///   - first: the first eight bytes, as a number.
-    ///   - last: the ninth.
+    ///   - first: the first eight bytes as a number.
+    ///   - last: the ninth byte.
     init(_ first: UInt64, _ last: UInt8) {
         length = Int(first >> 40)
         kind = UInt8(truncatingIfNeeded: first >> 32)
@@ -39,4 +39,31 @@ struct FrameHead {
 
     var endsStream: Bool { flags & Flags.endStream != 0 }
     var endsHeaders: Bool { flags & Flags.endHeaders != 0 }
+}
+
+/// Reads the heads of frames from bytes that may be cut up anywhere. A value.
+struct FrameHeadReader {
+    private var first: UInt64 = 0
+    private var count = 0
+
+    /// Reads on from `offset` and advances it; nil when the bytes end before the head does.
+    @inline(__always)
+    mutating func next(in bytes: UnsafeRawBufferPointer, at offset: inout Int) -> FrameHead? {
+        if count == 0, bytes.count - offset >= FrameHead.bytes {
+            let first = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            offset += FrameHead.bytes
+            return FrameHead(first, bytes[offset - 1])
+        }
+        while offset < bytes.count {
+            let byte = bytes[offset]
+            offset += 1
+            count += 1
+            if count == FrameHead.bytes {
+                defer { (first, count) = (0, 0) }
+                return FrameHead(first, byte)
+            }
+            first = first << 8 | UInt64(byte)
+        }
+        return nil
+    }
 }

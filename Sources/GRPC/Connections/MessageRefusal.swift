@@ -1,17 +1,17 @@
-/// Why a message was kept from the core. A refused message is replaced by a short one that says so and that is no message
-/// of protobuf: whoever gets bytes that do not parse looks whether they are that.
+/// Why a message was kept from the core. A refused message is replaced by a short one that carries the reason and is
+/// not valid protobuf: a receiver whose bytes do not parse checks whether they are such a message.
 package enum MessageRefusal: Error, Equatable, Sendable {
-    /// It is compressed, and would have to be unpacked before its size is known.
+    /// The message is compressed: its size would be known only after unpacking.
     case compressed
-    /// It has so many bytes, more than a message may have.
+    /// The message is larger than a message may be.
     case tooLarge(bytes: Int)
-    /// It has so many bytes, and there is no room for it beside the others that are on their way.
+    /// There is no room for the message beside the others that are on their way.
     case noRoom(bytes: Int)
 
-    /// Key 0 with wire type 7: no message begins so.
+    /// The first byte is key 0 with wire type 7: no protobuf message begins so.
     private static let mark: [UInt8] = [0x07, 0x64, 0x63, 0x66]
     static let firstByte = mark[0]
-    /// Bytes of the short message, at the least: the mark, the reason, the size.
+    /// The least size of the short message: the mark, the reason, the size.
     package static let encodedBytes = 9
 
     private var code: UInt8 {
@@ -41,7 +41,7 @@ package enum MessageRefusal: Error, Equatable, Sendable {
         ByteBuffer(count: Self.encodedBytes) { encode(to: $0) }
     }
 
-    /// - Returns: nil when `message` is none that was refused.
+    /// Reads a short message; nil when `message` is not one.
     package init?(_ message: UnsafeRawBufferPointer) {
         guard message.count >= Self.encodedBytes, message.prefix(4).elementsEqual(Self.mark) else { return nil }
         let bytes = Int(UInt32(bigEndian: message.loadUnaligned(fromByteOffset: 5, as: UInt32.self)))

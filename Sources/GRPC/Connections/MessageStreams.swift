@@ -1,7 +1,7 @@
-/// The streams of a connection that the client has not ended, and how far each is with the gRPC message that it is at: a
-/// byte that says whether it is compressed, four bytes of its length, and the message.
+/// The streams of a connection that the client has not ended, and how far each has come with its current gRPC message.
+/// A message is a byte that says whether it is compressed, four bytes for its length, and its bytes. A value.
 struct MessageStreams {
-    /// A message whose prefix was read.
+    /// A message that has begun: its prefix was read.
     struct Begun {
         let isCompressed: Bool
         let length: Int
@@ -13,17 +13,17 @@ struct MessageStreams {
         let id: UInt32
         var prefix: UInt64 = 0
         var prefixCount = 0
-        /// Bytes of the message that are to come.
+        /// How many bytes of the message are still to come.
         var messageLeft = 0
-        /// Bytes that were admitted for it.
+        /// How many bytes were admitted for it.
         var admitted = 0
-        /// What comes on it is not looked at any more.
+        /// Whether its bytes are not read any more.
         var isRefused = false
     }
 
     private static let prefixBytes = 5
 
-    /// The newest last: it is the one that is looked for, nearly always.
+    /// The newest is last: it is nearly always the one that is looked for.
     private var streams: [Stream] = []
     private(set) var admittedBytes = 0
 
@@ -33,7 +33,7 @@ struct MessageStreams {
         streams.append(Stream(id: id))
     }
 
-    /// -1 when it is not open.
+    /// The index of a stream; -1 when it is not open.
     func index(of id: UInt32) -> Int {
         var index = streams.count - 1
         while index >= 0, streams[index].id != id { index -= 1 }

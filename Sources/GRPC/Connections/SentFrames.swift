@@ -1,6 +1,6 @@
-/// Reads what is sent to a client: which streams end, and how many bytes of messages have gone.
+/// Reads the bytes that are sent to a client: which streams end, and how many bytes of messages were sent. A value.
 struct SentFrames {
-    /// What a part of it held.
+    /// What some of the bytes held.
     struct Part {
         var dataFrames = 0
         var dataBytes = 0
@@ -9,10 +9,10 @@ struct SentFrames {
     private var heads = FrameHeadReader()
     private var frame = FrameHead(0, 0)
     private var payloadLeft = 0
-    /// What a RST_STREAM says, as far as it has gone.
+    /// The code of a RST_STREAM, as far as it was sent.
     private var code: UInt32 = 0
 
-    /// - Parameter ended: told of each stream that ends, and whether it was reset for what the client did.
+    /// - Parameter ended: called for each stream that ends, with whether it was reset because of what the client did.
     mutating func read(
         _ bytes: UnsafeRawBufferPointer, into part: inout Part, ended: (_ stream: UInt32, _ isFault: Bool) -> Void
     ) {

@@ -8,8 +8,8 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
-/// The gateway's protocol. Numbers below 100 are those of the original Digital Companion Framework and never
-/// change; everything added since begins at 100.
+/// The gateway's protocol. In the messages of the original Digital Companion Framework, field numbers below 100 are the
+/// original's and never change. Fields added to those messages have numbers from 100 on.
 
 #if canImport(FoundationEssentials)
 package import FoundationEssentials
@@ -28,17 +28,17 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-/// What the replicas of a function are.
+/// How the replicas of a function run.
 package nonisolated enum Pb_DeployKind: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
 
-  /// What its config says, then what the gateway was started for.
+  /// As the function's config says, else as the gateway's --engine says.
   case asConfigured // = 0
 
-  /// Processes on the gateway's machine, of a Bundle.
+  /// As processes on the gateway's machine, from a Bundle.
   case asProcess // = 1
 
-  /// Containers of the Image, which the gateway gets from its registry where the engine does not have it.
+  /// As containers of the Image. The gateway pulls the image from its registry if the engine does not have it.
   case asImage // = 2
   case UNRECOGNIZED(Int)
 
@@ -73,11 +73,11 @@ package nonisolated enum Pb_DeployKind: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
-/// What a deploy does with a function that is there already.
+/// What a deploy does if the function exists.
 package nonisolated enum Pb_Existing: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
 
-  /// ALREADY_EXISTS.
+  /// Fails with ALREADY_EXISTS.
   case refuse // = 0
 
   /// The new version starts beside the old one, then takes over.
@@ -135,7 +135,7 @@ package nonisolated struct Pb_Message: Sendable {
 
   package var msg: String = String()
 
-  /// Of Info: what functions are whose config does not say.
+  /// In the reply of Info: how functions without "deploy" in their config run.
   package var deploy: Pb_DeployKind = .asConfigured
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -150,10 +150,10 @@ package nonisolated struct Pb_Messages: Sendable {
 
   package var output: Data = Data()
 
-  /// Which request of an Invokes stream this answers, from 0.
+  /// The number of the request in an Invokes stream that this answers, from 0.
   package var request: UInt64 = 0
 
-  /// Whether this is the last reply to that request.
+  /// Whether this is the last message that answers the request.
   package var last: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -166,7 +166,7 @@ package nonisolated struct Pb_InvokeServiceRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// A function's name, or one of its versions: "echo", "echo@3".
+  /// The name of a function, or of one of its versions: "echo", "echo@3".
   package var service: String = String()
 
   package var input: Data = Data()
@@ -249,25 +249,25 @@ package nonisolated struct Pb_CreateFunctionRequest: @unchecked Sendable {
     set {_uniqueStorage()._maxReplicas = newValue}
   }
 
-  /// SHA-256 of an uploaded bundle, 64 hexadecimal digits.
+  /// The SHA-256 of an uploaded bundle, as 64 hexadecimal digits.
   package var bundle: String {
     get {_storage._bundle}
     set {_uniqueStorage()._bundle = newValue}
   }
 
-  /// This function's part of config.yaml, as YAML.
+  /// The function's part of config.yaml, as YAML.
   package var config: String {
     get {_storage._config}
     set {_uniqueStorage()._config = newValue}
   }
 
-  /// What to do when the name is taken.
+  /// What to do if the function exists.
   package var ifExists: Pb_Existing {
     get {_storage._ifExists}
     set {_uniqueStorage()._ifExists = newValue}
   }
 
-  /// What its replicas are to be.
+  /// How the replicas run.
   package var deploy: Pb_DeployKind {
     get {_storage._deploy}
     set {_uniqueStorage()._deploy = newValue}
@@ -315,7 +315,7 @@ package nonisolated struct Pb_FunctionRequest: Sendable {
 
   package var functionName: String = String()
 
-  /// For GetLog: only what was written for this request.
+  /// For GetLog: return only lines that were written for this request.
   package var requestID: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -328,12 +328,12 @@ package nonisolated struct Pb_ScaleServiceRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// A function, for all its versions that get calls, or one version of it.
+  /// The name of a function, for all its versions that get calls, or the name of one version.
   package var serviceName: String = String()
 
   package var replicas: UInt64 = 0
 
-  /// Where it is given, the gateway follows the load: this many at least, Replicas at most.
+  /// If set, the number of replicas follows the load: at least this many, at most Replicas.
   package var minReplicas: UInt64 {
     get {_minReplicas ?? 0}
     set {_minReplicas = newValue}
@@ -402,13 +402,13 @@ package nonisolated struct Pb_Function: @unchecked Sendable {
     set {_uniqueStorage()._labels = newValue}
   }
 
-  /// Starting, Ready, Degraded, Failed, or Idle: stopped until the next call.
+  /// Starting, Ready, Degraded, Failed or Idle. An Idle function is stopped until its next call.
   package var status: String {
     get {_storage._status}
     set {_uniqueStorage()._status = newValue}
   }
 
-  /// Why it is not Ready.
+  /// Why the function is not Ready.
   package var reason: String {
     get {_storage._reason}
     set {_uniqueStorage()._reason = newValue}
@@ -429,13 +429,13 @@ package nonisolated struct Pb_Function: @unchecked Sendable {
     set {_uniqueStorage()._version = newValue}
   }
 
-  /// The interpreter that runs it, and its version.
+  /// The interpreter that runs the function, and its version.
   package var python: String {
     get {_storage._python}
     set {_uniqueStorage()._python = newValue}
   }
 
-  /// This function's part of config.yaml, as it was deployed.
+  /// The function's part of config.yaml, as deployed.
   package var config: String {
     get {_storage._config}
     set {_uniqueStorage()._config = newValue}
@@ -446,13 +446,13 @@ package nonisolated struct Pb_Function: @unchecked Sendable {
     set {_uniqueStorage()._instances = newValue}
   }
 
-  /// Who gets its calls: the weights of its versions, which add up to 100.
+  /// Which versions get the calls. The weights add up to 100.
   package var traffic: [Pb_TrafficShare] {
     get {_storage._traffic}
     set {_uniqueStorage()._traffic = newValue}
   }
 
-  /// Between these the number of replicas follows the load; alike when it is fixed. Of Version.
+  /// The number of replicas of Version follows the load between these two. Both are equal for a fixed number.
   package var minReplicas: UInt64 {
     get {_storage._minReplicas}
     set {_uniqueStorage()._minReplicas = newValue}
@@ -463,19 +463,19 @@ package nonisolated struct Pb_Function: @unchecked Sendable {
     set {_uniqueStorage()._maxReplicas = newValue}
   }
 
-  /// What its replicas are.
+  /// How the replicas run.
   package var deploy: Pb_DeployKind {
     get {_storage._deploy}
     set {_uniqueStorage()._deploy = newValue}
   }
 
-  /// Names the very image that runs; empty where it is not deployed as one.
+  /// Identifies exactly the image that runs. Empty if the function is not deployed as an image.
   package var imageID: String {
     get {_storage._imageID}
     set {_uniqueStorage()._imageID = newValue}
   }
 
-  /// The devices that its replicas hold, each once.
+  /// The GPUs that the replicas hold, each listed once.
   package var gpus: [Pb_GPU] {
     get {_storage._gpus}
     set {_uniqueStorage()._gpus = newValue}
@@ -488,21 +488,21 @@ package nonisolated struct Pb_Function: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-/// A device of the gateway's host, or a part of one.
+/// A GPU of the gateway's machine, or a part of one.
 package nonisolated struct Pb_GPU: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// As CUDA_VISIBLE_DEVICES takes it.
+  /// In the form of CUDA_VISIBLE_DEVICES.
   package var uuid: String = String()
 
-  /// As nvidia-smi counts: "0"; "0:1" is a part (MIG) of it.
+  /// The number that nvidia-smi shows, such as "0". "0:1" is a part (MIG) of GPU 0.
   package var number: String = String()
 
   package var name: String = String()
 
-  /// 0 where it is not known.
+  /// 0 if unknown.
   package var memoryBytes: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -517,7 +517,7 @@ package nonisolated struct Pb_TrafficShare: Sendable {
 
   package var version: UInt64 = 0
 
-  /// In per cent.
+  /// In percent.
   package var weight: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -547,27 +547,27 @@ package nonisolated struct Pb_FunctionVersion: Sendable {
   /// Milliseconds since 1970.
   package var created: Int64 = 0
 
-  /// Its share of the calls, in per cent.
+  /// The version's share of the calls, in percent.
   package var weight: UInt64 = 0
 
   package var replicas: UInt64 = 0
 
   package var availableReplicas: UInt64 = 0
 
-  /// As a function's.
+  /// The same values as Status of a Function.
   package var status: String = String()
 
   package var reason: String = String()
 
-  /// Whether it is the one that the function shows as its own.
+  /// Whether this is the version that Function describes.
   package var current: Bool = false
 
   package var image: String = String()
 
-  /// SHA-256 of its bundle.
+  /// The SHA-256 of the version's bundle.
   package var bundle: String = String()
 
-  /// Names its very image.
+  /// Identifies exactly the version's image.
   package var imageID: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -582,7 +582,7 @@ package nonisolated struct Pb_RollbackRequest: Sendable {
 
   package var functionName: String = String()
 
-  /// To this version; 0: to the one before.
+  /// The version to return to. 0 means the one before the current version.
   package var version: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -597,7 +597,7 @@ package nonisolated struct Pb_TrafficRequest: Sendable {
 
   package var functionName: String = String()
 
-  /// Each version at most once; versions that are not here get none.
+  /// Each version at most once. Versions that are not listed get no calls.
   package var traffic: [Pb_TrafficShare] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -614,21 +614,21 @@ package nonisolated struct Pb_Replica: Sendable {
 
   package var pid: Int64 = 0
 
-  /// Starting, Ready, Stopping or Waiting (for its next start).
+  /// Starting, Ready, Stopping, or Waiting (for the next start).
   package var state: String = String()
 
   package var restarts: UInt64 = 0
 
-  /// Seconds since it became Ready.
+  /// Seconds since the replica turned Ready.
   package var readySeconds: Double = 0
 
-  /// Microseconds the constructor took.
+  /// How long the constructor took, in microseconds.
   package var constructorMicros: UInt64 = 0
 
-  /// The version of the function that it runs.
+  /// The version of the function that the replica runs.
   package var version: UInt64 = 0
 
-  /// The devices that it holds.
+  /// The GPUs that the replica holds.
   package var gpus: [Pb_GPU] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -641,10 +641,10 @@ package nonisolated struct Pb_UploadPiece: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// SHA-256 of the whole bundle; in the first piece.
+  /// The SHA-256 of the whole bundle. Only in the first piece.
   package var sha256: String = String()
 
-  /// Size of the whole bundle in bytes; in the first piece.
+  /// The size of the whole bundle in bytes. Only in the first piece.
   package var size: UInt64 = 0
 
   package var data: Data = Data()
@@ -659,10 +659,10 @@ package nonisolated struct Pb_UploadReply: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// The gateway has this bundle already; nothing more need be sent.
+  /// The gateway already has this bundle. The rest need not be sent.
   package var known: Bool = false
 
-  /// The bundle is whole and stored.
+  /// The bundle is complete and stored.
   package var stored: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -677,7 +677,7 @@ package nonisolated struct Pb_DeployEvent: Sendable {
 
   package var event: Pb_DeployEvent.OneOf_Event? = nil
 
-  /// A step that began: "preparing the environment", "starting 2 replicas".
+  /// A step that has begun: "preparing the environment", "starting 2 replicas".
   package var progress: String {
     get {
       if case .progress(let v)? = event {return v}
@@ -686,7 +686,7 @@ package nonisolated struct Pb_DeployEvent: Sendable {
     set {event = .progress(newValue)}
   }
 
-  /// A line of pip's own output.
+  /// A line of pip's output.
   package var output: String {
     get {
       if case .output(let v)? = event {return v}
@@ -695,7 +695,7 @@ package nonisolated struct Pb_DeployEvent: Sendable {
     set {event = .output(newValue)}
   }
 
-  /// The whole traceback of a constructor that raised; the status follows.
+  /// The whole traceback of a constructor that raised. The status follows.
   package var traceback: String {
     get {
       if case .traceback(let v)? = event {return v}
@@ -716,11 +716,11 @@ package nonisolated struct Pb_DeployEvent: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Event: Equatable, Sendable {
-    /// A step that began: "preparing the environment", "starting 2 replicas".
+    /// A step that has begun: "preparing the environment", "starting 2 replicas".
     case progress(String)
-    /// A line of pip's own output.
+    /// A line of pip's output.
     case output(String)
-    /// The whole traceback of a constructor that raised; the status follows.
+    /// The whole traceback of a constructor that raised. The status follows.
     case traceback(String)
     /// The function is Ready.
     case done(Pb_Function)
@@ -737,13 +737,13 @@ package nonisolated struct Pb_LogRequest: Sendable {
 
   package var functionName: String = String()
 
-  /// How many lines of the past to begin with; 0 means all that is kept, at most the last 1 MiB.
+  /// How many past lines to start with. 0 means all kept lines, at most the last 1 MiB.
   package var tail: UInt64 = 0
 
-  /// Go on with new lines until the caller leaves.
+  /// Whether to continue with new lines until the caller leaves.
   package var follow: Bool = false
 
-  /// Only what was written for this request; empty: everything.
+  /// Return only lines that were written for this request. Empty returns all lines.
   package var requestID: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()

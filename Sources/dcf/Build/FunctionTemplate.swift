@@ -1,14 +1,14 @@
 import FunctionConfig
 
-/// What `dcf function init` begins a function with.
+/// The files and the config of a new function: what `dcf function init` writes.
 struct FunctionTemplate {
-    /// Where the watcher's image is, as `make images` calls it.
+    /// The place of the watcher's image, as `make images` names it.
     static let watcherRegistry = "dcf"
 
     let name: FunctionName
     let runtime: String
 
-    /// The lines of its part of the config.
+    /// The lines of the function's config.
     var config: [String] {
         [
             "runtime: \(runtime)",
@@ -22,44 +22,44 @@ struct FunctionTemplate {
         ]
     }
 
-    /// The files of its folder, by name.
+    /// The files of the function's folder, by name.
     var files: [(name: String, text: String)] {
         [("handler.py", Self.handler), ("requirements.txt", Self.requirements), ("Dockerfile", Self.dockerfile)]
     }
 
     private static let handler = #"""
         class Handler:
-            """One is made per replica; after that it is called once per request."""
+            """Each replica makes one instance, then calls it once for each request."""
 
             def __init__(self, parameters):
                 # Load the model here: this runs once, before the first call.
-                # `parameters` is what config.yaml says under `parameters`, {} without it.
+                # `parameters` has the value of `parameters` in config.yaml, or {} without that key.
                 self.parameters = parameters
 
             def __call__(self, req):
-                # req.input is exactly the bytes that the caller sent; req.info tells name, version and limits.
+                # req.input has exactly the bytes that the caller sent; req.info has name, version and limits.
                 # Return text or bytes.
                 return req.input
 
         """#
 
     private static let requirements = """
-        # One package a line, as pip reads it; installed for this function alone.
+        # One package on each line, as pip reads it. The packages are installed for this function only.
 
         """
 
     private static let dockerfile = """
-        # The function as an image; where it runs as a process this is not looked at.
+        # Builds the function's image. A function that runs as a process does not use this file.
         ARG REGISTRY=\(watcherRegistry)
         ARG WATCHER_VERSION=\(Release.version)
         ARG PYTHON_VERSION=3.12
 
         FROM ${REGISTRY}/watcher:${WATCHER_VERSION} as watcher
 
-        # Any base will do that has Python 3.9 or later, and glibc 2.34 or later: not Alpine.
+        # Any base with Python 3.9 or later and glibc 2.34 or later works. Alpine does not.
         FROM python:${PYTHON_VERSION}-slim-bookworm
 
-        # What the config says under build_packages.
+        # The value of build_packages in the config.
         ARG BUILD_PACKAGES
         RUN if [ -n "${BUILD_PACKAGES}" ]; then \\
                 apt-get update && apt-get install -y --no-install-recommends ${BUILD_PACKAGES} \\

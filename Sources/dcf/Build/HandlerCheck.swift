@@ -2,14 +2,14 @@ import FunctionConfig
 import Subprocess
 import SystemPackage
 
-/// Looks at a function's folder before it is deployed: the handler file is there, is Python, and defines the handler.
+/// Checks a function's folder before a deploy: the handler file exists, is Python, and defines the handler.
 struct HandlerCheck {
     let function: FunctionConfig
     let directory: FilePath
 
     private var file: FilePath { directory.appending(function.handler.file) }
 
-    /// Throws when the folder or the handler file is not there. Costs nothing.
+    /// Throws if the folder or the handler file is missing.
     func requireFiles() throws(CommandFailure) {
         guard let folder = FileKind(at: directory) else {
             throw failure("handler.dir", "functions.\(function.name).handler.dir: there is no folder \(directory)")
@@ -23,13 +23,13 @@ struct HandlerCheck {
         }
     }
 
-    /// A file that nothing can import, as `dcf` is always the framework's module; nil where there is none.
+    /// A file that cannot be imported, because `dcf` is always the framework's module. Nil if there is none.
     static func hidden(in directory: FilePath) -> FilePath? {
         let names: [String] = ["dcf.py", "dcf/__init__.py"]
         return names.map { (name: String) -> FilePath in directory.appending(name) }.first { FileKind(at: $0) == .file }
     }
 
-    /// Has the interpreter read the handler file, without running it. An error shows the file's line.
+    /// Lets the interpreter compile the handler file, without running it. An error shows the line.
     func requireSyntax(python: FilePath) async throws(CommandFailure) {
         let arguments = ["-I", "-S", "-c", Self.script, file.string, function.handler.name]
         let outcome: (isExit: Bool, status: Int32, output: String)
@@ -47,7 +47,7 @@ struct HandlerCheck {
         case (true, 0): return
         case (true, Self.statusSyntax): throw CommandFailure(outcome.output.trimmedAtEnd)
         case (true, Self.statusMissing): throw missing(among: outcome.output.split(separator: "\n").map(String.init))
-        default: throw CommandFailure("\(python) ended while it read \(file)")
+        default: throw CommandFailure("\(python) ended unexpectedly while it read \(file)")
         }
     }
 
@@ -57,7 +57,7 @@ struct HandlerCheck {
         if let near = Suggestion.nearest(to: name, among: defined) {
             message += "; did you mean \(near.quoted)? Set handler.name to it, or rename it"
         } else {
-            message += "; set handler.name to one that it defines"
+            message += "; set handler.name to a class or function in this file"
         }
         return failure("handler.name", message)
     }
@@ -69,7 +69,7 @@ struct HandlerCheck {
     private static let statusSyntax: Int32 = 3
     private static let statusMissing: Int32 = 4
 
-    /// Arguments: the file, the handler's name. A name counts as defined however the module binds it.
+    /// Arguments: the file, and the handler's name. Every way to bind a name counts as a definition.
     private static let script = #"""
         import ast, sys
         path, name = sys.argv[1:]

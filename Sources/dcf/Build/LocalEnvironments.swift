@@ -1,8 +1,9 @@
 import Environments
 import FunctionConfig
+import Platform
 import SystemPackage
 
-/// This machine's interpreters, and the environments that `build` and `run` prepare: `$XDG_CACHE_HOME/dcf`.
+/// The interpreters of this machine, and the environments that `build` and `run` prepare in `$XDG_CACHE_HOME/dcf`.
 struct LocalEnvironments {
     private let finder: InterpreterFinder
     private let cache: EnvironmentCache
@@ -11,21 +12,21 @@ struct LocalEnvironments {
     init() throws(CommandFailure) {
         let folder = try Self.folder(cacheHome: ProcessEnvironment["XDG_CACHE_HOME"], home: ProcessEnvironment.home)
         root = folder.appending("environments")
-        // Without the launcher everything works, but what pip started may outlive us when we are killed.
+        // Everything works without the launcher, but children of pip may outlive this process if it is killed.
         let launcher = try? WatcherProgram.find().string
         finder = InterpreterFinder(cacheFolder: folder.string, launcher: launcher)
         cache = EnvironmentCache(root: root.string, launcher: launcher)
     }
 
-    /// The folder for what can be made again.
+    /// The folder for caches.
     static func folder(cacheHome: String?, home: String?) throws(CommandFailure) -> FilePath {
-        // The XDG rules: a relative path there does not count.
+        // By the XDG rules a relative path does not count.
         if let cacheHome, cacheHome.hasPrefix("/") { return FilePath(cacheHome).appending("dcf") }
-        guard let home else { throw CommandFailure("set HOME or XDG_CACHE_HOME: there is no place for environments") }
+        guard let home else { throw CommandFailure("there is no folder for environments; set HOME or XDG_CACHE_HOME") }
         return FilePath(home).appending(".cache").appending("dcf")
     }
 
-    /// - Parameter folder: what a relative `python` is relative to.
+    /// - Parameter folder: the folder at which a relative `python` starts.
     func interpreter(for function: FunctionConfig, relativeTo folder: FilePath) async throws(CommandFailure)
         -> Interpreter
     {
@@ -37,10 +38,10 @@ struct LocalEnvironments {
     }
 
     /// - Parameters:
-    ///   - isAnew: an environment that is there is removed first.
-    ///   - onLine: gets the lines of pip.
+    ///   - isFresh: whether to remove an existing environment first.
+    ///   - onLine: called with each line of pip's output.
     func prepare(
-        _ interpreter: Interpreter, for function: FunctionConfig, in directory: FilePath, isAnew: Bool,
+        _ interpreter: Interpreter, for function: FunctionConfig, in directory: FilePath, isFresh: Bool,
         onLine: @escaping @Sendable (String) -> Void
     ) async throws(CommandFailure) -> PythonEnvironment {
         let directory = directory.real
@@ -51,7 +52,7 @@ struct LocalEnvironments {
         }
         do throws(EnvironmentError) {
             let environment = try await prepare()
-            guard isAnew, !environment.wasBuilt, let key = environment.key else { return environment }
+            guard isFresh, !environment.wasBuilt, let key = environment.key else { return environment }
             do throws(FileError) {
                 try Folder.remove(root.appending(key).string)
             } catch {

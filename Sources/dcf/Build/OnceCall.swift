@@ -3,15 +3,15 @@ import FunctionConfig
 import Glibc
 import SystemPackage
 
-/// A single call of a function in the watcher, without a gateway: standard input to standard output.
+/// One call of a function in a watcher, without a gateway, from standard input to standard output.
 struct OnceCall {
     let function: FunctionConfig
     let directory: FilePath
     /// The path of the interpreter to run on.
     let python: String
 
-    /// Replaces this process by the watcher. Returns only by throwing.
-    func become(_ watcher: FilePath) throws(CommandFailure) {
+    /// Replaces this process with the watcher. Throws if that fails, and never returns otherwise.
+    func replaceThisProcess(by watcher: FilePath) throws(CommandFailure) {
         let folder = directory.real.string
         guard chdir(folder) == 0 else {
             throw CommandFailure("cannot enter \(directory): \(Errno(rawValue: errno))")
@@ -26,7 +26,7 @@ struct OnceCall {
         throw CommandFailure("cannot start \(watcher): \(Errno(rawValue: errno))")
     }
 
-    /// What a watcher gets from a gateway as well, so that a trial tells how the function will fare there.
+    /// The variables for the watcher: the same as a gateway sets, so that a trial behaves like a deployed function.
     func variables(inherited: [String: String], folder: String) -> [String: String] {
         var variables = inherited.filter { EnvironmentVariables.passToFunctions($0.key) }
         if let cpus = function.limits.wholeCPUs { variables["OMP_NUM_THREADS"] = "\(cpus)" }
@@ -38,7 +38,7 @@ struct OnceCall {
         return variables
     }
 
-    /// What a gateway says in its welcome, as JSON.
+    /// The settings of the function as JSON, as a gateway sends them in its Welcome.
     static func configuration(of function: FunctionConfig) -> String {
         let memory = function.limits.memory.map { String($0) } ?? "null"
         let cpu = function.limits.cpu.map { String($0) } ?? "null"
@@ -59,7 +59,7 @@ struct OnceCall {
         }
     }
 
-    /// Lends an array of C strings, ended by NULL, that lives during `body`.
+    /// Runs `body` with a NULL-terminated array of C strings, valid only during `body`.
     private func withCStrings(_ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Void) {
         let pointers = strings.map { strdup($0) }
         defer { for pointer in pointers { free(pointer) } }

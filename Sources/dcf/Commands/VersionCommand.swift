@@ -3,7 +3,7 @@ import FunctionConfig
 import GRPC
 import GatewayProtocol
 
-/// `dcf version`: of this program, and of the gateway where one answers.
+/// `dcf version`: the versions of this program and of the gateway.
 struct VersionCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "version",
@@ -20,9 +20,9 @@ struct VersionCommand: AsyncParsableCommand {
         let client = try connection.client()
         let info: Pb_Message
         do throws(Status) {
-            info = try await client.unary(GatewayMethod.info, Pb_Empty(), timeout: GatewayClient.timeoutShort)
+            info = try await client.unary(GatewayMethod.info.path, Pb_Empty(), timeout: GatewayClient.timeoutShort)
         } catch {
-            // This program's own version was the question too, and is answered.
+            // This program's own version is already printed.
             throw client.failure(error)
         }
         try Console.write("gateway at \(client.location.address): \(info.msg)\n")

@@ -3,7 +3,7 @@ import SystemPackage
 
 /// The three standard streams. Data goes to standard output, everything else to standard error.
 enum Console {
-    /// More than any call may carry.
+    /// The most bytes of standard input. No call may carry more.
     static let inputBytesMax = 1 << 30
 
     /// Writes bytes to standard output as they are.
@@ -19,7 +19,7 @@ enum Console {
         try write(text.utf8)
     }
 
-    /// Writes a line to standard error. That it cannot be written is not worth an error.
+    /// Writes a line to standard error. Ignores errors.
     static func note(_ text: String) {
         noteRaw(text + "\n")
     }
@@ -29,7 +29,7 @@ enum Console {
         _ = try? FileDescriptor.standardError.writeAll(text.utf8)
     }
 
-    /// Everything from standard input, to its end.
+    /// Reads standard input to its end.
     static func readAll() throws(CommandFailure) -> [UInt8] {
         if isTerminal(.standardInput) {
             note("Reading the call's input from the terminal; end it with Ctrl-D.")
@@ -39,7 +39,7 @@ enum Console {
         } catch let error as Errno {
             throw CommandFailure("cannot read standard input: \(error)")
         } catch {
-            throw CommandFailure("standard input has more than \(inputBytesMax) bytes; no call can carry that")
+            throw CommandFailure("standard input has more than \(inputBytesMax) bytes, the most that a call can carry")
         }
     }
 

@@ -1,8 +1,8 @@
 import Synchronization
 import SystemPackage
 
-/// What a long command is doing now, on standard error: one line that is written over on a terminal, a line a step
-/// elsewhere.
+/// Shows on standard error what a long command is doing. On a terminal this is one line that changes. Elsewhere each
+/// step has a line of its own.
 final class ProgressLine: Sendable {
     private let isTerminal: Bool
     private let write: @Sendable (String) -> Void
@@ -16,7 +16,7 @@ final class ProgressLine: Sendable {
         self.write = write
     }
 
-    /// A step that began.
+    /// Shows a step that began.
     func step(_ text: String) {
         isShown.withLock { isShown in
             isShown = isTerminal
@@ -24,9 +24,9 @@ final class ProgressLine: Sendable {
         }
     }
 
-    /// A line that stays, such as one of pip's.
+    /// Shows a line that stays, such as one of pip's.
     func line(_ text: String) {
-        // A file is no place for colours.
+        // A file should not contain colour codes.
         let text = isTerminal ? text : text.withoutTerminalCodes
         isShown.withLock { isShown in
             write(isShown ? "\(Self.erase)\(text)\n" : text + "\n")
@@ -34,7 +34,7 @@ final class ProgressLine: Sendable {
         }
     }
 
-    /// Takes the progress line away.
+    /// Removes the progress line.
     func clear() {
         isShown.withLock { isShown in
             if isShown { write(Self.erase) }

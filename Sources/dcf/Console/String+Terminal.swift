@@ -1,10 +1,10 @@
 extension String {
-    /// The text on one line without anything a terminal would obey: control characters become `?`.
+    /// The text on one line, without anything that a terminal acts on: each control character is replaced by `?`.
     var printable: String {
         String(String.UnicodeScalarView(unicodeScalars.map { $0.isControlCharacter ? "?" : $0 }))
     }
 
-    /// Without the sequences that colour a terminal's text or move its cursor: `ESC [ 91 m`.
+    /// The text without the sequences that colour a terminal's text or move its cursor, such as `ESC [ 91 m`.
     var withoutTerminalCodes: String {
         guard unicodeScalars.contains("\u{1B}") else { return self }
         var result = String.UnicodeScalarView()
@@ -20,7 +20,7 @@ extension String {
         return String(result)
     }
 
-    /// How many columns a terminal gives the text.
+    /// How many columns the text takes on a terminal.
     var width: Int {
         unicodeScalars.reduce(0) { $0 + $1.width }
     }
@@ -32,7 +32,7 @@ extension Unicode.Scalar {
             || (0x2066...0x2069).contains(value)
     }
 
-    /// 2 for the wide scripts of East Asia and emoji, 0 for marks that combine with the letter before, else 1.
+    /// 2 for the wide scripts of East Asia and for emoji, 0 for marks that combine with the letter before, else 1.
     fileprivate var width: Int {
         switch value {
         case 0x0300...0x036F, 0x200B...0x200F, 0xFE00...0xFE0F: 0
@@ -45,7 +45,7 @@ extension Unicode.Scalar {
 }
 
 extension String {
-    /// Without the blanks and line feeds at its end.
+    /// The text without the blanks and line feeds at its end.
     var trimmedAtEnd: String {
         var text = Substring(self)
         while let last = text.last, last.isWhitespace { text.removeLast() }

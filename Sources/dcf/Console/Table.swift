@@ -1,4 +1,5 @@
-/// Rows under a header, columns aligned to the left, two blanks between them. Every row has as many cells as the header.
+/// Rows under a header, with columns aligned to the left and two blanks between them. Every row has as many cells as
+/// the header.
 struct Table {
     private var rows: [[String]]
 
@@ -10,7 +11,7 @@ struct Table {
         rows.append(row.map(\.printable))
     }
 
-    /// The rows as lines, each ended by a line feed and without blanks at its end.
+    /// The rows as lines. Each line ends with a line feed, without blanks before it.
     var text: String {
         let columns = rows[0].indices
         let widths = columns.map { column in rows.map { $0[column].width }.max() ?? 0 }

@@ -1,10 +1,11 @@
 import FoundationEssentials
 import GRPC
 import GatewayProtocol
+import Platform
 import Synchronization
 import SystemPackage
 
-/// Sends a packed folder to a gateway in pieces, and stops when the gateway says that it has it already.
+/// Sends a packed folder to a gateway in pieces. Stops when the gateway reports that it already has the bundle.
 struct BundleUpload {
     static let pieceBytes = 1 << 20
 
@@ -12,7 +13,7 @@ struct BundleUpload {
     let client: GatewayClient
 
     func send(progress: (String) -> Void) async throws(Status) {
-        let call = try client.channel.call(GatewayMethod.upload)
+        let call = try client.channel.call(GatewayMethod.upload.path)
         let isAnswered = Flag()
         async let answer = Self.answer(to: call, isAnswered)
         let sent: Status?
@@ -20,7 +21,7 @@ struct BundleUpload {
             try await sendPieces(over: call, until: isAnswered, progress)
             sent = nil
         } catch {
-            // The gateway ended the call before it had everything; its answer says why.
+            // The gateway ended the call early. Its answer says why.
             if error.code == .internal { call.cancel() }
             sent = error
         }

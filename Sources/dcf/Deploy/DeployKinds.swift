@@ -1,41 +1,41 @@
 import FunctionConfig
-import GRPC
 import GatewayProtocol
 
-/// What functions are deployed as: as their config says, else as the gateway was started for.
+/// How functions are deployed: as their config says, else as the gateway says.
 struct DeployKinds {
-    /// How long the gateway may take to say; without one functions are processes.
+    /// How long the gateway may take to answer. Without an answer functions are processes.
     private static let timeout = Duration.seconds(2)
 
     private let standard: DeployKind
-    /// Whether no gateway has said so.
+    /// Whether the kind is a guess because no gateway answered.
     private var isGuess = false
 
-    /// - Parameter standard: what functions are whose config does not say.
+    /// - Parameter standard: the kind of functions whose config has no `deploy`.
     init(standard: DeployKind) {
         self.standard = standard
     }
 
-    /// Asks the gateway where a function's config does not say.
+    /// Asks the gateway if the config of a function has no `deploy`.
     init(of functions: [FunctionConfig], _ client: GatewayClient) async {
-        guard functions.contains(where: { $0.deploy == nil }) else {
+        guard functions.contains(where: { $0.kind == nil }) else {
             standard = .process
             return
         }
-        let info: Pb_Message? = try? await client.unary(GatewayMethod.info, Pb_Empty(), timeout: Self.timeout)
+        let info: Pb_Message? = try? await client.unary(GatewayMethod.info.path, Pb_Empty(), timeout: Self.timeout)
         standard = info?.deploy == .asImage ? .image : .process
         isGuess = info == nil
     }
 
-    /// Says what is taken for a process because nobody said what it is: for commands that do without a gateway.
+    /// Names the functions that count as processes only because no gateway answered. For commands that work without a
+    /// gateway.
     func noteGuesses(of functions: [FunctionConfig], _ client: GatewayClient) {
         guard isGuess else { return }
-        for function in functions where function.deploy == nil {
+        for function in functions where function.kind == nil {
             Console.note(
-                "\(function.name): no gateway at \(client.location.address) says whether functions are processes or images, so "
-                    + "this is a process; \"deploy: image\" in the config makes it an image")
+                "\(function.name): there is no \"deploy\" in the config and no gateway at \(client.location.address) "
+                    + "to ask, so it counts as a process; write \"deploy: image\" in the config for an image")
         }
     }
 
-    subscript(function: FunctionConfig) -> DeployKind { function.deploy ?? standard }
+    subscript(function: FunctionConfig) -> DeployKind { function.kind ?? standard }
 }

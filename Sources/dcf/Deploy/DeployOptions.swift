@@ -1,26 +1,26 @@
 import ArgumentParser
 import GatewayProtocol
 
-/// Which functions of a config are deployed and how, for `create` and `deploy` alike: what happens to one that is there
-/// already, and flags of the original that are accepted.
+/// The flags of `create` and `deploy`: which functions are deployed, and what happens to existing ones. Flags of the
+/// original are accepted too.
 struct DeployOptions: ParsableArguments {
-    @Flag(help: "Change a function that is there: the new starts beside the old, then takes over.")
+    @Flag(help: "Update a function that exists: the new version starts beside the old one, then takes over.")
     var update = false
 
-    @Flag(help: "Remove a function that is there first.")
+    @Flag(help: "Remove a function that exists, then deploy it again.")
     var replace = false
 
     @Option(
         help: ArgumentHelp(
-            "The registry that images are sent to, instead of the config's docker_registry.", valueName: "host"))
+            "The registry that images are pushed to (default: docker_registry in the config).", valueName: "host"))
     var registry: String?
 
     @Flag(
         name: [.customShort("v"), .customLong("deployverbose"), .customLong("buildverbose"), .customLong("verbose")],
-        help: "Show the lines of pip, and of the Docker engine.")
+        help: "Show the output of pip and of the Docker engine.")
     var isVerbose = false
 
-    @Argument(help: "The functions (default: all of the config).")
+    @Argument(help: "The functions (default: all functions of the config).")
     var names: [String] = []
 
     var existing: Pb_Existing {
@@ -29,13 +29,13 @@ struct DeployOptions: ParsableArguments {
 
     func validate() throws {
         if update, replace {
-            throw ValidationError("--update and --replace exclude each other.")
+            throw ValidationError("Give --update or --replace, not both.")
         }
     }
 
     /// Deploys the functions and returns when they are Ready.
     ///
-    /// - Parameter builds: whether images are built before.
+    /// - Parameter builds: whether images are built first.
     func run(_ connection: ConnectionOptions, builds: Bool) async throws {
         let config = try LoadedConfig(path: connection.configPath)
         let client = try connection.client(of: config)

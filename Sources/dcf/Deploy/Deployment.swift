@@ -2,21 +2,22 @@ import Engine
 import FunctionConfig
 import GRPC
 import GatewayProtocol
+import Platform
 import SystemPackage
 
-/// Deploys functions one after another, each until it is Ready: packs a folder and uploads it, or sends an image to its
-/// registry.
+/// Deploys functions one after another, and waits for each until it is Ready. Packs and uploads a folder, or pushes an
+/// image to its registry.
 struct Deployment {
     let client: GatewayClient
     let existing: Pb_Existing
     let isVerbose: Bool
     let kinds: DeployKinds
-    /// The registry of images, instead of the config's.
+    /// Replaces the config's `docker_registry`.
     let registry: String?
-    /// Whether images are built before.
+    /// Whether images are built first.
     let builds: Bool
 
-    /// Throws at the first function that cannot be deployed; those before it stay.
+    /// Throws at the first function that cannot be deployed. The functions before it stay deployed.
     func deploy(_ functions: [FunctionConfig], of config: LoadedConfig) async throws(CommandFailure) {
         let line = ProgressLine()
         for function in functions {
@@ -35,7 +36,8 @@ struct Deployment {
     ) async throws(CommandFailure) {
         line.step("\(function.name): packing \(directory)")
         if let file = HandlerCheck.hidden(in: directory) {
-            line.line("\(function.name): \(file) is never imported, as dcf is the framework's module; rename it")
+            line.line(
+                "\(function.name): \(file) can never be imported, because dcf is the framework's module; rename it")
         }
         let bundle = try PackedFolder(directory)
         var request = request(for: function)
@@ -55,20 +57,20 @@ struct Deployment {
         request.image = "\(image.isPushed ? image.reference : image.local)"
         let credentials =
             image.isPushed ? try await RegistryLogin.credentials(for: image.reference.registry) : nil
-        // Who only names an image that a registry has needs no engine here.
+        // An image that is already in a registry needs no engine here.
         let isSent = image.isPushed && !function.skipBuild
         if isSent || (builds && !function.skipBuild) {
             let pinned = try await DockerEngine.use { engine throws(CommandFailure) -> ImageReference? in
                 if builds {
                     try await ImageBuild(
                         function: function, directory: directory, image: image, engine: engine, isVerbose: isVerbose
-                    ).run(isAnew: false)
+                    ).run(isFresh: false)
                 }
                 guard isSent else { return nil }
                 let pinned = try await ImagePush(
                     image: image, engine: engine, credentials: credentials, isVerbose: isVerbose
                 ).run(line, function: function.name)
-                // What had the registry's name before has none any more.
+                // The push has taken the registry's name from the image that had it before.
                 if builds { await ImageBuild.removeReplaced(of: function.name, on: engine) }
                 return pinned
             }
@@ -78,17 +80,17 @@ struct Deployment {
         try await finish(request, function, directory, line) { () throws(Status) in }
     }
 
-    /// Has the gateway do it, after `prepare`.
+    /// Runs `prepare`, sends the request, and waits for the result.
     private func finish(
         _ request: Pb_CreateFunctionRequest, _ function: FunctionConfig, _ directory: FilePath, _ line: ProgressLine,
         after prepare: () async throws(Status) -> Void
     ) async throws(CommandFailure) {
-        var progress = DeployProgress(
+        var printer = DeployEventPrinter(
             function: request.service, directory: directory, isVerbose: isVerbose, line: line)
         let done: Pb_Function
         do throws(Status) {
             try await prepare()
-            done = try await watch(request, &progress)
+            done = try await watch(request, &printer)
         } catch {
             line.clear()
             throw client.failure(error, deploying: function)
@@ -98,21 +100,21 @@ struct Deployment {
     }
 
     private func watch(
-        _ request: Pb_CreateFunctionRequest, _ progress: inout DeployProgress
+        _ request: Pb_CreateFunctionRequest, _ printer: inout DeployEventPrinter
     ) async throws(Status) -> Pb_Function {
-        let call = try client.channel.call(GatewayMethod.deployWatch)
+        let call = try client.channel.call(GatewayMethod.deployWatch.path)
         try await call.send(try GatewayClient.bytes(of: request))
         try await call.closeSend()
         var done: Pb_Function?
         do throws(Status) {
             while let bytes = try await call.receive() {
-                done = progress.show(try GatewayClient.message(from: bytes)) ?? done
+                done = printer.show(try GatewayClient.message(from: bytes)) ?? done
             }
         } catch {
-            throw Status(error.code, progress.untold(error.message), metadata: error.metadata)
+            throw Status(error.code, printer.withoutShownTracebacks(error.message), metadata: error.metadata)
         }
         guard let done else {
-            throw Status(.internal, "the gateway ended the deploy without saying how it went")
+            throw Status(.internal, "the gateway ended the deploy without a result; see dcf function info")
         }
         return done
     }
@@ -131,9 +133,9 @@ struct Deployment {
 }
 
 extension GatewayClient {
-    /// As `failure`, for a deploy.
+    /// The error text for a status of a deploy.
     fileprivate func failure(_ status: Status, deploying function: FunctionConfig) -> CommandFailure {
         guard status.code == .alreadyExists, !status.message.contains("--update") else { return failure(status) }
-        return CommandFailure("\(status); deploy with --update to change it, or with --replace to begin anew")
+        return CommandFailure("\(status); deploy with --update to change it, or with --replace to remove it first")
     }
 }

@@ -1,16 +1,17 @@
 import Environments
 import GRPC
 import Glibc
+import Platform
 import SystemPackage
 
-/// A function's folder as one archive, in a temporary file that has no name any more: it is gone with this value.
+/// A function's folder as one archive, in a temporary file without a name. The file disappears with this value.
 final class PackedFolder: Sendable {
     let sha256: String
-    /// In bytes.
+    /// The size of the archive in bytes.
     let size: Int
     private let file: FileDescriptor
 
-    /// - Parameter forImage: whether `.dockerignore` counts, too.
+    /// - Parameter forImage: whether `.dockerignore` applies too.
     init(_ directory: FilePath, forImage: Bool = false) throws(CommandFailure) {
         let temporary = FilePath(ProcessEnvironment["TMPDIR"] ?? "/var/tmp").appending("dcf-\(getpid()).tar")
         do throws(BundleError) {
@@ -32,7 +33,7 @@ final class PackedFolder: Sendable {
         try? file.close()
     }
 
-    /// The bytes from an offset on, as many as there are up to `count`.
+    /// The bytes from an offset on: `count` bytes, or fewer at the end.
     func bytes(at offset: Int, count: Int) throws(Status) -> [UInt8] {
         do {
             return try [UInt8](unsafeUninitializedCapacity: min(count, size - offset)) { buffer, filled in

@@ -2,12 +2,12 @@ import ArgumentParser
 import FunctionConfig
 import Glibc
 
-/// The flags that say which gateway and which config: `-g` and `-f`.
+/// The flags for the gateway and the config: `-g` and `-f`.
 struct ConnectionOptions: ParsableArguments {
     @Option(
         name: [.customShort("g"), .long],
         help: ArgumentHelp(
-            "The gateway; else dcf.gateway of the config, else $DCF_GATEWAY, else 127.0.0.1:32222.",
+            "The gateway's address (default: dcf.gateway in the config, else $DCF_GATEWAY, else 127.0.0.1:32222).",
             valueName: "host:port"))
     var gateway: String?
 
@@ -21,7 +21,7 @@ struct ConnectionOptions: ParsableArguments {
 
     var configPath: String { config ?? Self.configDefault }
 
-    /// The gateway for a command that needs no functions of the config: reads nothing but `dcf.gateway` of it.
+    /// The gateway for a command that does not need the config's functions. Reads only `dcf.gateway` from the config.
     func location() throws(CommandFailure) -> GatewayLocation {
         try location(config: gateway == nil ? try configGateway() : nil)
     }
@@ -45,7 +45,7 @@ struct ConnectionOptions: ParsableArguments {
             environment: ProcessEnvironment[GatewayLocation.variable])
     }
 
-    /// A missing file matters only when it was named.
+    /// `dcf.gateway` in the config. A missing file is an error only if the user named it.
     private func configGateway() throws(CommandFailure) -> String? {
         if config == nil, access(configPath, F_OK) != 0 { return nil }
         let text = try LoadedConfig.text(at: configPath)

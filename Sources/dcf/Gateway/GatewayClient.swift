@@ -1,9 +1,10 @@
 import FunctionConfig
 import GRPC
 import GatewayProtocol
+import Platform
 import SwiftProtobuf
 
-/// A connection to one gateway. Statuses become `CommandFailure`s that say what to do.
+/// A connection to one gateway. Turns statuses into `CommandFailure`s that say what to do.
 struct GatewayClient {
     let location: GatewayLocation
     let channel: Channel
@@ -13,10 +14,10 @@ struct GatewayClient {
         channel = Channel(target: location.address)
     }
 
-    /// Requests that the gateway answers from what it knows.
+    /// The time limit of requests that the gateway answers at once.
     static let timeoutShort = Duration.seconds(30)
 
-    /// One request, one reply. Throws `Status`.
+    /// Sends one request and returns the reply. Throws `Status`.
     func unary<Reply: SwiftProtobuf.Message>(
         _ method: String, _ request: some SwiftProtobuf.Message, timeout: Duration? = nil
     ) async throws(Status) -> Reply {
@@ -24,7 +25,8 @@ struct GatewayClient {
         return try Self.message(from: bytes)
     }
 
-    /// As `unary`, for a request about a function: an unknown one gets the nearest name as a suggestion.
+    /// Sends one request about a function and returns the reply. The error for an unknown function suggests the nearest
+    /// name.
     func unary<Reply: SwiftProtobuf.Message>(
         _ method: String, _ request: some SwiftProtobuf.Message, about function: String, timeout: Duration? = nil
     ) async throws(CommandFailure) -> Reply {
@@ -36,7 +38,7 @@ struct GatewayClient {
     }
 
     func list() async throws(Status) -> [Pb_Function] {
-        let reply: Pb_Functions = try await unary(GatewayMethod.list, Pb_Empty(), timeout: Self.timeoutShort)
+        let reply: Pb_Functions = try await unary(GatewayMethod.list.path, Pb_Empty(), timeout: Self.timeoutShort)
         return reply.functions
     }
 
@@ -58,7 +60,7 @@ struct GatewayClient {
 }
 
 extension GatewayClient {
-    /// What a status means to the person at the terminal.
+    /// The error text for a status.
     func failure(_ status: Status) -> CommandFailure {
         guard status.code == .unavailable, status.metadata["dcf-executed"] == nil else {
             return CommandFailure(status.description)
@@ -71,12 +73,28 @@ extension GatewayClient {
         return CommandFailure("the connection to the gateway at \(place) was lost: \(status.message)")
     }
 
-    /// As `failure`, with the nearest name that is deployed when the function is not.
+    /// The error text for a status of a request about a function. If the function is not deployed, suggests the nearest
+    /// name.
     func failure(_ status: Status, about function: String) async -> CommandFailure {
         guard status.code == .notFound, let functions = try? await list() else { return failure(status) }
         let names = functions.map(\.name)
         let function = String(function.prefix { $0 != "@" })
         guard !names.contains(function) else { return failure(status) }
         return CommandFailure("\(status)\(Suggestion.clause(for: function, among: names))")
+    }
+}
+
+extension ClientCall {
+    /// Writes the output of each message to standard output as it arrives, until the call ends.
+    func copyOutput() async throws(Status) {
+        while let bytes = try await receive() {
+            let message: Pb_Messages = try GatewayClient.message(from: bytes)
+            do throws(CommandFailure) {
+                try Console.write(message.output)
+            } catch {
+                cancel()
+                throw Status(.cancelled, error.description)
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 import FunctionConfig
 
-/// Which gateway a command talks to, and what said so.
+/// The address of the gateway that a command uses, and where that address comes from.
 struct GatewayLocation: Equatable {
     enum Source: Equatable {
         case flag
@@ -14,7 +14,8 @@ struct GatewayLocation: Equatable {
     let address: String
     let source: Source
 
-    /// The flag, else the config's `dcf.gateway`, else the environment's variable, else this machine's standard port.
+    /// Chooses the flag, else `dcf.gateway` in the config, else the environment variable, else the standard port of
+    /// this machine.
     static func resolve(
         flag: String?, config: String?, configFile: String, environment: String?
     ) throws(CommandFailure) -> GatewayLocation {
@@ -26,13 +27,13 @@ struct GatewayLocation: Equatable {
 
     private init(_ text: String, _ source: Source, _ what: String) throws(CommandFailure) {
         guard let address = GatewayAddress(text) else {
-            throw CommandFailure("\(what) must be HOST:PORT, as 127.0.0.1:32222, not \(text.quoted)")
+            throw CommandFailure("\(what) must be HOST:PORT, such as 127.0.0.1:32222, not \(text.quoted)")
         }
         self.address = address.description
         self.source = source
     }
 
-    /// ` (from ...)`, for messages; empty where the caller gave the address or nobody did.
+    /// The source of the address for messages, as ` (DCF_GATEWAY)`. Empty for the flag and the default.
     var origin: String {
         switch source {
         case .flag, .standard: ""

@@ -1,17 +1,16 @@
 import Environments
 import FunctionConfig
-import GRPC
 import SystemPackage
 
-/// What the engine builds a function's image from: its folder as an archive, less what `.dcfignore` and `.dockerignore`
-/// name, with the template's files where it has none of its own.
+/// The input of an image's build: the function's folder as an archive, without the files that `.dcfignore` and
+/// `.dockerignore` exclude. Files of the template complete a folder that lacks them.
 struct BuildContext: AsyncSequence, Sendable {
     private static let pieceBytes = 1 << 18
 
     private let first: [UInt8]
     private let folder: PackedFolder
 
-    /// - Throws: when the folder cannot be packed.
+    /// - Throws: if the folder cannot be packed.
     init(_ directory: FilePath, _ template: FunctionTemplate) throws(CommandFailure) {
         folder = try PackedFolder(directory, forImage: true)
         first = template.files
@@ -19,7 +18,7 @@ struct BuildContext: AsyncSequence, Sendable {
             .flatMap { Bundle.entry(path: $0.name, content: Array($0.text.utf8)) }
     }
 
-    /// In bytes.
+    /// The size of the archive in bytes.
     var size: Int64 { Int64(first.count + folder.size) }
 
     func makeAsyncIterator() -> Iterator { Iterator(first: first, folder: folder) }

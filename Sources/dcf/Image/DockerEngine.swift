@@ -3,7 +3,7 @@ import Environments
 
 /// The Docker engine of this machine, for one command.
 enum DockerEngine {
-    /// Lends the engine to `body`.
+    /// Runs `body` with the engine, and closes the connections afterwards.
     static func use<Result: Sendable>(
         _ body: (Engine) async throws(CommandFailure) -> Result
     ) async throws(CommandFailure) -> Result {

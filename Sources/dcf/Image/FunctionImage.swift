@@ -1,16 +1,16 @@
 import Engine
 import FunctionConfig
 
-/// The image of a function: what it is called here, and where it goes to a registry, what it is called there.
+/// The names of a function's image: the one on this machine, and the one in a registry.
 struct FunctionImage: Equatable {
-    /// What a build calls it, and what a trial runs.
+    /// The name that a build gives the image, and that a trial runs.
     let local: ImageReference
-    /// With its registry, where one is named, in the image's name or apart; else the same.
+    /// The name with the registry, if the image's name or the config names one. Else the same as `local`.
     let reference: ImageReference
-    /// Whether a deploy pushes it: a registry is named.
+    /// Whether a deploy pushes the image, because a registry is named.
     let isPushed: Bool
 
-    /// - Parameter registry: instead of the config's.
+    /// - Parameter registry: replaces the config's `docker_registry`.
     init(_ function: FunctionConfig, registry: String? = nil) throws(CommandFailure) {
         let name = function.image.isEmpty ? function.name.text : function.image
         let registry = registry ?? (function.dockerRegistry.isEmpty ? nil : function.dockerRegistry)

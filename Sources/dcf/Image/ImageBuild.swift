@@ -4,7 +4,7 @@ import SystemPackage
 
 /// Builds the image of one function on the Docker engine of this machine.
 struct ImageBuild {
-    /// Lines of output that are shown where a build fails and not all are shown.
+    /// How many lines of output a failed build shows when not all lines are shown anyway.
     private static let linesShown = 40
 
     let function: FunctionConfig
@@ -12,11 +12,11 @@ struct ImageBuild {
     let image: FunctionImage
     let engine: Engine
     let isVerbose: Bool
-    /// What the steps of the build have for a network; nil is the engine's own.
+    /// The network of the build steps. Nil selects the engine's default.
     var network = ProcessEnvironment["DOCKER_BUILD_NETWORK"]
 
-    /// - Parameter isAnew: takes no step that was made before.
-    func run(isAnew: Bool) async throws(CommandFailure) {
+    /// - Parameter isFresh: whether to ignore the results of earlier builds.
+    func run(isFresh: Bool) async throws(CommandFailure) {
         guard !function.skipBuild else { return }
         try HandlerCheck(function: function, directory: directory).requireFiles()
         let line = ProgressLine()
@@ -26,7 +26,7 @@ struct ImageBuild {
         var output: [String] = []
         var step = ""
         do throws(EngineError) {
-            _ = try await engine.build(context, bytes: context.size, options(isAnew: isAnew)) { event in
+            _ = try await engine.build(context, bytes: context.size, options(isFresh: isFresh)) { event in
                 if event.text.hasPrefix("Step ") { step = event.text }
                 if isVerbose { return line.line(event.line) }
                 output.append(event.line)
@@ -40,21 +40,23 @@ struct ImageBuild {
         await Self.removeReplaced(of: function.name, on: engine)
     }
 
-    /// What was called so before has no name any more, unless a gateway keeps it for a version.
+    /// Removes the function's images without a name: a new build has taken their names. An image that a gateway keeps
+    /// for a version still has a name.
     static func removeReplaced(of function: FunctionName, on engine: Engine) async {
-        let replaced = (try? await engine.unnamedImages(labels: [ImageLabel.function: function.text])) ?? []
+        let replaced = (try? await engine.unnamedImages(labels: [EngineLabel.function: function.text])) ?? []
         for id in replaced { try? await engine.removeImage(id) }
     }
 
-    /// An engine does not say which image it lacks; most often it is the watcher's.
+    /// What to do if the engine lacks the watcher's image, the usual reason for a failure at a step with `FROM`. The
+    /// engine itself does not name the missing image.
     private func hint(after step: String) async -> String {
-        guard let image = Self.watcherImage(in: step, options(isAnew: false).arguments), await isMissing(image) else {
+        guard let image = Self.watcherImage(in: step, options(isFresh: false).arguments), await isMissing(image) else {
             return ""
         }
         return """
-            ; this engine has no image \(image), the watcher's, which every image of a function is built with: in DCF's own \
-            folder "make images" makes it, once for each engine; where a registry has it, build_args of the config names that \
-            (REGISTRY=registry.example/dcf)
+            ; this engine lacks \(image), the watcher's image, which every function's image needs: run "make images" \
+            in DCF's own folder, once for each engine; if a registry has the image, name the registry in build_args \
+            of the config (REGISTRY=registry.example/dcf)
             """
     }
 
@@ -62,7 +64,8 @@ struct ImageBuild {
         do throws(EngineError) { return try await engine.image(image) == nil } catch { return false }
     }
 
-    /// The watcher's image, where a step begins with it: `Step 4/20 : FROM ${REGISTRY}/watcher:${WATCHER_VERSION} as watcher`.
+    /// The watcher's image in a step such as `Step 4/20 : FROM ${REGISTRY}/watcher:${WATCHER_VERSION} as watcher`. Nil
+    /// for other steps.
     static func watcherImage(in step: String, _ arguments: [String: String]) -> String? {
         let words = step.split(separator: " ")
         guard let from = words.firstIndex(where: { $0.uppercased() == "FROM" }),
@@ -77,16 +80,16 @@ struct ImageBuild {
         return name == "watcher" && !image.contains("$") ? image : nil
     }
 
-    func options(isAnew: Bool) -> BuildOptions {
+    func options(isFresh: Bool) -> BuildOptions {
         var options = BuildOptions(tag: "\(image.local)")
-        options.usesCache = !isAnew
+        options.usesCache = !isFresh
         options.labels = [
-            ImageLabel.function: function.name.text,
-            ImageLabel.name: image.local.tag == nil ? "\(image.local):latest" : "\(image.local)",
+            EngineLabel.function: function.name.text,
+            EngineLabel.image: image.local.tag == nil ? "\(image.local):latest" : "\(image.local)",
         ]
         options.network = network.flatMap { $0.isEmpty ? nil : $0 }
         options.arguments = [
-            // Where the watcher's image is; build_args may name another place.
+            // The place of the watcher's image. build_args may name another one.
             "REGISTRY": FunctionTemplate.watcherRegistry, "WATCHER_VERSION": Release.version,
             "handler_file": function.handler.file, "handler_name": function.handler.name,
         ]

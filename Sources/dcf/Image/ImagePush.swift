@@ -1,14 +1,14 @@
 import Engine
 import FunctionConfig
 
-/// Sends a function's image to its registry.
+/// Pushes a function's image to its registry.
 struct ImagePush {
     let image: FunctionImage
     let engine: Engine
     let credentials: RegistryCredentials?
     let isVerbose: Bool
 
-    /// - Returns: the very image, by its digest.
+    /// - Returns: the name of the pushed image with its digest.
     func run(_ line: ProgressLine, function: FunctionName) async throws(CommandFailure) -> ImageReference {
         line.step("\(function): pushing \(image.reference)")
         do throws(EngineError) {
@@ -20,11 +20,13 @@ struct ImagePush {
         } catch {
             guard error.kind == .notFound else { throw CommandFailure("\(function): \(error)") }
             throw CommandFailure(
-                "\(function): there is no image \(image.local) to push; \"dcf function build \(function)\" makes it")
+                "\(function): there is no image \(image.local) to push; "
+                    + "build it with \"dcf function build \(function)\""
+            )
         }
     }
 
-    /// A build knows nothing of the registry. One that was made by other means may have its name already.
+    /// Gives the image its name for the registry. An image that was not built by `dcf` may have only that name.
     private func name() async throws(EngineError) {
         guard image.local != image.reference else { return }
         do throws(EngineError) { try await engine.tag("\(image.local)", as: image.reference) } catch {

@@ -1,22 +1,23 @@
 import Engine
-import Environments
 import FunctionConfig
 import Glibc
 import SystemPackage
 
-/// A single call of a function in a container of its image, without a gateway: standard input to standard output.
+/// One call of a function in a container of its image, without a gateway, from standard input to standard output.
 struct ImageTrial {
     let function: FunctionConfig
     let image: FunctionImage
     let engine: Engine
 
-    /// - Returns: the status that the container ended with; what it wrote has been written here.
+    /// Runs the container and copies its output to the standard streams.
+    ///
+    /// - Returns: the exit status of the container.
     func run(input: [UInt8]) async throws(CommandFailure) -> Int32 {
         do throws(EngineError) {
             let spec = try await spec()
             let id = try await engine.createContainer(spec)
             let result = await attempt(id, input)
-            // Also where the call was cancelled.
+            // In a task of its own, so that cancelling the call does not stop the removal.
             await Task { try? await engine.remove(id) }.value
             return try result.get()
         } catch { throw CommandFailure("\(function.name): \(error)") }
@@ -34,12 +35,12 @@ struct ImageTrial {
         return spec
     }
 
-    /// What the last build made; else what has the name that it has in its registry.
+    /// The image of the last build. Else the image with the name for the registry.
     private func newest() async throws(EngineError) -> EngineImage {
         if let found = try await engine.image("\(image.local)") { return found }
         if image.reference != image.local, let found = try await engine.image("\(image.reference)") { return found }
         throw EngineError(
-            .notFound, "there is no image \(image.local); \"dcf function build \(function.name)\" makes it")
+            .notFound, "there is no image \(image.local); build it with \"dcf function build \(function.name)\"")
     }
 
     private func attempt(_ id: String, _ input: [UInt8]) async -> Result<Int32, EngineError> {
@@ -79,7 +80,7 @@ struct ImageTrial {
             }
             var status: Result<Int32, EngineError>?
             for await each in group { status = each ?? status }
-            return status ?? .failure(EngineError(.failed, "it did not say how it ended"))
+            return status ?? .failure(EngineError(.failed, "the engine did not report how the container ended"))
         }
     }
 

@@ -3,11 +3,11 @@ import Environments
 import Subprocess
 import SystemPackage
 
-/// The credentials for a registry, from where `docker login` keeps them.
+/// Reads the credentials for a registry from the place where `docker login` keeps them.
 enum RegistryLogin {
     private static let outputBytesMax = 1 << 20
 
-    /// Nil where nobody has logged in there.
+    /// The credentials for a registry. Nil if there is no login.
     static func credentials(for registry: String) async throws(CommandFailure) -> RegistryCredentials? {
         do throws(EngineError) {
             switch try DockerConfig(variables: EnvironmentVariables.ours()).source(for: registry) {
@@ -18,7 +18,7 @@ enum RegistryLogin {
         } catch { throw CommandFailure("\(error)") }
     }
 
-    /// A helper has `get` on its command line and the server's name on its standard input; what it answers is never shown.
+    /// Runs a helper with the argument `get` and the server's name on standard input. Its answer is never shown.
     private static func ask(_ program: String, _ server: String) async throws(EngineError) -> RegistryCredentials? {
         let answer: (isSuccess: Bool, output: String)
         do {
@@ -29,13 +29,13 @@ enum RegistryLogin {
         } catch {
             throw EngineError(
                 .registry,
-                "Docker's config has \(program) keep the credentials of \(server), and it cannot be run; "
-                    + "install it, or log in anew (docker login)")
+                "Docker's config leaves the credentials for \(server) to \(program), which cannot be run; "
+                    + "install it, or log in again (docker login)")
         }
-        // A helper that knows none fails.
+        // A helper without credentials for the server fails.
         guard answer.isSuccess else { return nil }
         guard let credentials = DockerConfig.credentials(fromHelper: Array(answer.output.utf8), registry: server) else {
-            throw EngineError(.registry, "\(program) gave no credentials for \(server); log in anew (docker login)")
+            throw EngineError(.registry, "\(program) gave no credentials for \(server); log in again (docker login)")
         }
         return credentials
     }

@@ -1,6 +1,7 @@
+import Platform
 @testable import GRPC
 
-/// What a client sends, put together frame by frame.
+/// The bytes that a client sends, put together frame by frame.
 struct ClientBytes {
     static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
     static let acknowledgement = frame(FrameHead.Kind.settings, FrameHead.Flags.acknowledges, 0)
@@ -18,7 +19,7 @@ struct ClientBytes {
         frame(FrameHead.Kind.data, ends ? FrameHead.Flags.endStream : 0, stream, payload)
     }
 
-    /// The first `count` bytes of a gRPC message that says that it has `length`; all of it by default.
+    /// The first `count` bytes of a gRPC message that announces `length` bytes; by default the whole message.
     static func message(_ length: Int, isCompressed: Bool = false, first count: Int? = nil) -> [UInt8] {
         [isCompressed ? 1 : 0] + number(length, bytes: 4) + [UInt8](repeating: 0x0A, count: count ?? length)
     }
@@ -39,7 +40,7 @@ struct ClientBytes {
 extension FrameGuard {
     /// Reads `bytes`, which it may change, in pieces of at most `piece`.
     ///
-    /// - Parameter room: bytes that there is room for; what is unfinished counts.
+    /// - Parameter room: how many bytes of unfinished messages there is room for.
     mutating func read(
         _ bytes: inout [UInt8], piece: (Int) -> Int = { $0 }, hasSent: Bool = true, seconds: Double = 0,
         room: Int = .max

@@ -1,6 +1,6 @@
 import Testing
 
-/// Expects what a mutating call returns, which `#expect` itself cannot make.
+/// Checks the result of a mutating call, which `#expect` itself cannot contain.
 func expect<Value: Equatable>(
     _ got: Value, _ wanted: Value, _ comment: Comment? = nil, at location: SourceLocation = #_sourceLocation
 ) {

@@ -1,13 +1,14 @@
 @testable import GRPC
+import Platform
 import Testing
 
 @Suite struct FrameGuardTests {
-    /// A flood: what comes before it, and what is repeated.
+    /// A flood: the bytes before it, and the bytes that are repeated.
     struct Flood: CustomTestStringConvertible, Sendable {
         let name: String
         var before: [UInt8] = []
         let each: @Sendable (UInt32) -> [UInt8]
-        /// So often it is let pass at one moment.
+        /// How often it may come at one moment.
         let allowed: Int
         let breach: FrameBreach
 
@@ -120,7 +121,7 @@ import Testing
         #expect(frames.unfinishedBytes == 1_000)
         expect(frames.ended(5, isFault: false, now: { .now }), nil)
         #expect(frames.unfinishedBytes == 0)
-        // What was on its way when it ended.
+        // These bytes were on their way when the stream ended.
         expect(frames.read(Bytes.data(5, [UInt8](repeating: 0, count: 500))), nil)
         #expect(frames.unfinishedBytes == 0 && frames.openStreams == 1)
     }
@@ -150,12 +151,12 @@ import Testing
         #expect(bytes.count == count && frames.unfinishedBytes == 0)
         #expect(Array(bytes.prefix(before.count + 9)) == before + Array(ClientBytes.data(1, message).prefix(9)))
         let payload = Array(bytes.dropFirst(before.count + 9))
-        // A plain message that takes the rest of the frame.
+        // A plain message takes the rest of the frame.
         #expect(payload.prefix(5) == [0, 0, 0, UInt8((payload.count - 5) >> 8), UInt8((payload.count - 5) & 0xFF)])
         #expect(
             payload.dropFirst(5).withUnsafeBytes { MessageRefusal(UnsafeRawBufferPointer(rebasing: $0[...])) }
                 == refusal)
-        // What follows on the stream is let pass, and other streams are not touched.
+        // Later bytes of the stream pass, and other streams are not affected.
         var more =
             ClientBytes.data(1, [1, 0, 0, 0, 200, 1, 2, 3]) + ClientBytes.headers(3)
             + ClientBytes.data(3, ClientBytes.message(50))

@@ -1,4 +1,5 @@
 @testable import GRPC
+import Platform
 import Testing
 
 @Suite struct ProgressTests {

@@ -1,6 +1,7 @@
 @testable import GRPC
 
-/// What a ``FrameGuard`` says, found the slow way: all bytes at hand, each frame copied out, all of them at one moment.
+/// Finds the verdict of a ``FrameGuard`` in a slow way: it has all bytes, copies each frame, and takes all at one
+/// moment.
 struct SlowFrameGuard {
     private struct Frame {
         var kind: UInt8

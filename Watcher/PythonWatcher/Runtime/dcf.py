@@ -1,8 +1,8 @@
-"""What a handler may import of the framework; none of it is needed to write one.
+"""What a handler can import from the framework. A handler needs none of it.
 
-`Request` is the type of what a handler gets: `input` (bytes), `info` (a mapping, and attributes), `metadata` (dict),
+`Request` is the type of a handler's argument: `input` (bytes), `info` (a mapping, and attributes), `metadata` (dict),
 `request_id`, `traceparent` (or None), `cancelled`, `deadline` (on time.monotonic's clock, or None), `remaining()`
-(seconds, or None) and `set_metadata(key, value)`, which tells the caller something beside the reply.
+(seconds, or None) and `set_metadata(key, value)`, which sends metadata to the caller with the reply.
 
 `raise Error(code, message)` chooses the status that the caller gets. `call(name, data)` and
 `await call_async(name, data)` call another function; they raise Error when it fails.

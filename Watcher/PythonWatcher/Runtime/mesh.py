@@ -1,4 +1,4 @@
-"""Calls between functions, as in the original framework's template."""
+"""Calls between functions, with the names of the original framework's template."""
 
 from _dcf_chains import call
 
@@ -6,9 +6,9 @@ __all__ = ["mesh_call"]
 
 
 def mesh_call(name, data=b"", timeout=None):
-    """Calls the function of that name (`name`, or `name@version`) with str or bytes; its reply, as bytes.
+    """Calls a function, named `name` or `name@version`, with str or bytes; returns its reply as bytes.
 
-    `timeout` is in seconds; the time that this handler's own caller waits is the limit in any case. Raises dcf.Error
-    when the other function fails.
+    `timeout` is in seconds; the call never lasts longer than this handler's own caller waits. Raises dcf.Error when the
+    other function fails.
     """
     return call(name, data, timeout)

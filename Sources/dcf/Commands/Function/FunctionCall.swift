@@ -4,7 +4,7 @@ import FunctionConfig
 import GRPC
 import GatewayProtocol
 
-/// `dcf function call NAME`: standard input is the call, the reply goes to standard output byte for byte.
+/// `dcf function call NAME`: sends standard input as one call, and writes the reply to standard output byte for byte.
 struct FunctionCall: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "call",
@@ -15,7 +15,7 @@ struct FunctionCall: AsyncParsableCommand {
               base64 page.png | dcf function call ocr > lines.json
               echo hello | dcf function call echo@3
 
-            The pieces of a handler that streams are written as they come.
+            If the handler streams its reply, each piece is written as it arrives.
             """,
         aliases: ["invoke"])
 
@@ -23,10 +23,10 @@ struct FunctionCall: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How long to wait, as 500ms, 30s, 5m (default: the function's timeout.call).", valueName: "time"))
+            "How long to wait, such as 500ms, 30s or 5m (default: the function's timeout.call).", valueName: "time"))
     var timeout: String?
 
-    @Argument(help: "The function.")
+    @Argument(help: "The function, or one version of it, such as echo@3.")
     var name: String
 
     func run() async throws {
@@ -36,7 +36,7 @@ struct FunctionCall: AsyncParsableCommand {
         request.service = name
         request.input = Data(try Console.readAll())
         do throws(Status) {
-            let call = try client.channel.call(GatewayMethod.invokes, timeout: timeout)
+            let call = try client.channel.call(GatewayMethod.invokes.path, timeout: timeout)
             try await call.send(try GatewayClient.bytes(of: request))
             try await call.closeSend()
             try await call.copyOutput()
@@ -48,7 +48,8 @@ struct FunctionCall: AsyncParsableCommand {
     private func duration() throws(CommandFailure) -> Duration? {
         guard let timeout else { return nil }
         guard let duration = Duration(text: timeout), duration > .zero else {
-            throw CommandFailure("--timeout must be a duration above 0, as 500ms, 30s, 5m, not \(timeout.quoted)")
+            throw CommandFailure(
+                "--timeout must be a duration above 0, such as 500ms, 30s or 5m, not \(timeout.quoted)")
         }
         return duration
     }

@@ -1,10 +1,10 @@
 import ArgumentParser
 
-/// `dcf function`: the group.
+/// The command group `dcf function`.
 struct FunctionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "function",
-        abstract: "Makes, deploys, calls and looks after functions.",
+        abstract: "Creates, deploys, calls and manages functions.",
         discussion: """
             Example:
               dcf function list

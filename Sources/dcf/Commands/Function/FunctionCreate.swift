@@ -1,14 +1,14 @@
 import ArgumentParser
 
-/// `dcf function create`: build and deploy in one.
+/// `dcf function create`: builds and deploys functions.
 ///
-/// Config and files are checked here, and images are built here. The rest of the build of a process, the environment and the
-/// handler's syntax, is the gateway's work in this deploy: it has the interpreter that counts, and its errors come back with
-/// the author's file and line.
+/// Checks the config and the files, and builds images, on this machine. For a function that runs as a process, the
+/// gateway prepares the environment and checks the handler's syntax during the deploy, because the gateway has the
+/// interpreter that the function runs on. Its errors name the author's file and line.
 struct FunctionCreate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create",
-        abstract: "Checks and deploys the functions of a config, or those named, and waits until they are ready.",
+        abstract: "Builds and deploys the functions of a config, and waits until they are ready.",
         discussion: """
             Example:
               dcf function create -f config.yaml -v

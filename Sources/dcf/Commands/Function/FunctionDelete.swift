@@ -1,13 +1,12 @@
 import ArgumentParser
 import FunctionConfig
-import GRPC
 import GatewayProtocol
 
-/// `dcf function delete NAME... | -f FILE`: removes functions.
+/// `dcf function delete NAME... | -f FILE`: removes functions from the gateway.
 struct FunctionDelete: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "delete",
-        abstract: "Removes functions from the gateway: those named, or all of a config file that is named.",
+        abstract: "Removes functions from the gateway: the named ones, or all functions of a config file.",
         discussion: """
             Example:
               dcf function delete echo ocr
@@ -17,7 +16,7 @@ struct FunctionDelete: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
 
-    @Argument(help: "The functions.")
+    @Argument(help: "The functions (default: all functions of the file that -f names).")
     var names: [String] = []
 
     func validate() throws {
@@ -35,14 +34,14 @@ struct FunctionDelete: AsyncParsableCommand {
         try await delete(names, with: try connection.client(of: config))
     }
 
-    /// Removes as many as can be removed, then fails when some could not.
+    /// Removes all functions that can be removed. Then throws if one could not be removed.
     private func delete(_ names: [String], with client: GatewayClient) async throws(CommandFailure) {
         var failures: [CommandFailure] = []
         for name in names {
             var request = Pb_DeleteFunctionRequest()
             request.functionName = name
             do throws(CommandFailure) {
-                let _: Pb_Message = try await client.unary(GatewayMethod.delete, request, about: name)
+                let _: Pb_Message = try await client.unary(GatewayMethod.delete.path, request, about: name)
                 Console.note("\(name): deleted")
             } catch {
                 failures.append(error)

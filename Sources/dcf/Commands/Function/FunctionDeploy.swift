@@ -1,10 +1,11 @@
 import ArgumentParser
 
-/// `dcf function deploy`: ships the functions of a config to the gateway: the folders of processes, the images that were built.
+/// `dcf function deploy`: sends the functions of a config to the gateway: the folders of functions that run as
+/// processes, or the images that were built.
 struct FunctionDeploy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deploy",
-        abstract: "Deploys the functions of a config, or those named, and waits until they are ready.",
+        abstract: "Deploys the functions of a config without building images, and waits until they are ready.",
         discussion: """
             Example:
               dcf function deploy -f config.yaml echo --update

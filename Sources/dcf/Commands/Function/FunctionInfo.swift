@@ -1,12 +1,11 @@
 import ArgumentParser
-import GRPC
 import GatewayProtocol
 
-/// `dcf function info NAME`: everything known of one function.
+/// `dcf function info NAME`: everything that the gateway knows about a function.
 struct FunctionInfo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info",
-        abstract: "Shows everything known of a function.",
+        abstract: "Shows everything about a function.",
         discussion: """
             Example:
               dcf function info echo
@@ -22,7 +21,7 @@ struct FunctionInfo: AsyncParsableCommand {
         var request = Pb_FunctionRequest()
         request.functionName = name
         let function: Pb_Function = try await client.unary(
-            GatewayMethod.getMeta, request, about: name, timeout: GatewayClient.timeoutShort)
+            GatewayMethod.getMeta.path, request, about: name, timeout: GatewayClient.timeoutShort)
         try Console.write(FunctionSheet(function).text)
     }
 }

@@ -3,11 +3,11 @@ import FunctionConfig
 import Glibc
 import SystemPackage
 
-/// `dcf function init NAME`: makes the folder of a new function and adds it to the config.
+/// `dcf function init NAME`: creates the folder of a new function and adds the function to the config.
 struct FunctionInit: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "init",
-        abstract: "Begins a function: a folder with a handler that works, and its part of the config.",
+        abstract: "Creates a function: a folder with a working handler, and an entry in the config.",
         discussion: """
             Example:
               dcf function init echo --runtime python3
@@ -17,25 +17,25 @@ struct FunctionInit: ParsableCommand {
 
     @Option(
         name: [.customShort("r"), .long],
-        help: ArgumentHelp("What it is written in; \"dcf runtime list\" shows what there is.", valueName: "runtime"),
+        help: ArgumentHelp("The function's language; \"dcf runtime list\" lists all.", valueName: "runtime"),
         completion: .list(FunctionRuntime.names))
     var runtime = FunctionRuntime.python3.name
 
-    @Argument(help: "The function.")
+    @Argument(help: "The name of the function.")
     var name: String
 
     func run() throws {
         let name = try functionName()
         guard FunctionRuntime.named(runtime) != nil else {
             let near = Suggestion.clause(for: runtime, among: FunctionRuntime.names)
-            throw CommandFailure("unknown runtime \(runtime.quoted)\(near) (\"dcf runtime list\" shows what there is)")
+            throw CommandFailure("unknown runtime \(runtime.quoted)\(near) (\"dcf runtime list\" lists all runtimes)")
         }
         let directory = LoadedConfig.directory(of: connection.configPath).appending(name.text)
-        // First what can be refused, then what is written.
+        // Check everything before anything is written.
         let config = try editedConfig(name)
         try makeFolder(directory, FunctionTemplate(name: name, runtime: runtime))
         try AtomicFile.write(config, to: FilePath(connection.configPath))
-        Console.note("Made \(directory)/ and added \(name) to \(connection.configPath).")
+        Console.note("Created \(directory)/ and added \(name) to \(connection.configPath).")
         Console.note("Try it: echo hello | dcf function run \(name)")
     }
 
@@ -65,9 +65,9 @@ struct FunctionInit: ParsableCommand {
         guard mkdir(directory.string, 0o777) == 0 else {
             let error = Errno(rawValue: errno)
             if error == .fileExists {
-                throw CommandFailure("\(directory) is there already; choose another name, or move it away")
+                throw CommandFailure("\(directory) exists already; choose another name, or move it away")
             }
-            throw CommandFailure("cannot make \(directory): \(error)")
+            throw CommandFailure("cannot create \(directory): \(error)")
         }
         for (name, text) in template.files {
             try AtomicFile.write(text, to: directory.appending(name))

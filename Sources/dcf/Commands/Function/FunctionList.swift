@@ -2,7 +2,7 @@ import ArgumentParser
 import GRPC
 import GatewayProtocol
 
-/// `dcf function list`: a table of what is deployed.
+/// `dcf function list`: a table of the deployed functions.
 struct FunctionList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
@@ -26,21 +26,22 @@ struct FunctionList: AsyncParsableCommand {
         try Console.write(Self.text(of: functions))
     }
 
-    /// The table, and below it why those that are not Ready are not.
+    /// The table, and below it the reasons of functions that are not Ready.
     static func text(of functions: [Pb_Function]) -> String {
-        let reasons = functions.filter { !$0.reason.isEmpty }.map { "\($0.name): \(inOneLine($0.reason))\n" }
+        let reasons = functions.filter { !$0.reason.isEmpty }.map { "\($0.name): \(oneLine($0.reason))\n" }
         return table(of: functions).text + (reasons.isEmpty ? "" : "\n" + reasons.joined())
     }
 
-    /// The first line of a reason, and when the next try is; all of it is what `info` shows.
-    private static func inOneLine(_ reason: String) -> String {
+    /// The first line of a reason, and the time of the next try. `info` shows the whole reason.
+    private static func oneLine(_ reason: String) -> String {
         let lines = reason.split(separator: "\n")
         guard lines.count > 1, let first = lines.first, let last = lines.last else { return reason }
         let next = last.split(separator: ";").last.map(String.init) ?? ""
         return "\(first) ..." + (next.hasPrefix(" next try") ? ";\(next)" : "")
     }
 
-    /// A digest is as long as all the rest: its beginning tells images apart, and "info" shows the whole.
+    /// An image's name with a short digest. The beginning is enough to tell images apart, and `info` shows the whole
+    /// digest.
     private static func short(_ image: String) -> String {
         let mark = "@sha256:"
         guard let at = image.firstRange(of: mark)?.upperBound, image[at...].count > 12 else { return image }
@@ -48,7 +49,7 @@ struct FunctionList: AsyncParsableCommand {
     }
 
     static func table(of functions: [Pb_Function]) -> Table {
-        // Shown where there is something to show.
+        // The column appears only if a function has GPUs.
         let hasGPUs = functions.contains { !$0.gpus.isEmpty }
         var table = Table(
             header: ["Function", "Image", "Maintainer", "Invocations", "Replicas"] + (hasGPUs ? ["GPU"] : [])

@@ -2,7 +2,7 @@ import ArgumentParser
 import GRPC
 import GatewayProtocol
 
-/// `dcf function log NAME`: what its replicas wrote.
+/// `dcf function log NAME`: the output of a function's replicas.
 struct FunctionLog: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "log",
@@ -16,14 +16,14 @@ struct FunctionLog: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
 
-    @Flag(help: "Go on with new lines until Ctrl-C.")
+    @Flag(help: "Keep showing new lines until Ctrl-C.")
     var follow = false
 
-    @Option(help: ArgumentHelp("The last N lines alone.", valueName: "n"))
+    @Option(help: ArgumentHelp("Start with the last N lines only.", valueName: "n"))
     var tail: UInt64?
 
     @Option(
-        help: ArgumentHelp("Only what was written for this request: its x-request-id.", valueName: "id"))
+        help: ArgumentHelp("Only lines that were written for the request with this x-request-id.", valueName: "id"))
     var request: String?
 
     @Argument(help: "The function.")
@@ -38,7 +38,7 @@ struct FunctionLog: AsyncParsableCommand {
         message.follow = follow
         message.requestID = request ?? ""
         do throws(Status) {
-            let call = try client.channel.call(GatewayMethod.followLog)
+            let call = try client.channel.call(GatewayMethod.followLog.path)
             try await call.send(try GatewayClient.bytes(of: message))
             try await call.closeSend()
             try await call.copyOutput()

@@ -1,11 +1,11 @@
 import ArgumentParser
 import GatewayProtocol
 
-/// `dcf function restart NAME`: starts its replicas anew, also those of a function that is Failed.
+/// `dcf function restart NAME`: restarts all replicas of a function. Works for a Failed function too.
 struct FunctionRestart: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "restart",
-        abstract: "Starts the replicas of a function anew.",
+        abstract: "Restarts the replicas of a function.",
         discussion: """
             Example:
               dcf function restart echo
@@ -19,7 +19,7 @@ struct FunctionRestart: AsyncParsableCommand {
     func run() async throws {
         var request = Pb_FunctionRequest()
         request.functionName = name
-        let _: Pb_Message = try await connection.client().unary(GatewayMethod.restart, request, about: name)
+        let _: Pb_Message = try await connection.client().unary(GatewayMethod.restart.path, request, about: name)
         Console.note("\(name): restarted")
     }
 }

@@ -1,7 +1,7 @@
 import FunctionConfig
 import GatewayProtocol
 
-/// A function as `dcf function info` shows it: a line a fact, then the replicas, then its part of the config.
+/// The output of `dcf function info`: one fact on each line, then the replicas, then the function's config.
 struct FunctionSheet {
     private(set) var text = ""
 
@@ -32,7 +32,7 @@ struct FunctionSheet {
         }
     }
 
-    /// Nothing for an empty value. Further lines of a value (a traceback) are indented below the first.
+    /// Adds a fact. Skips an empty value. Indents further lines of a value, such as a traceback, below the first.
     private mutating func add(_ key: String, _ value: String) {
         guard !value.isEmpty else { return }
         let column = 14
@@ -52,7 +52,7 @@ struct FunctionSheet {
     }
 
     private static func table(of replicas: [Pb_Replica]) -> Table {
-        // Shown where there is something to show.
+        // The column appears only if a replica has GPUs.
         let hasGPUs = replicas.contains { !$0.gpus.isEmpty }
         var table = Table(
             header: ["Version", "Replica", "Process", "State", "Restarts", "Ready for", "Constructor"]

@@ -2,17 +2,18 @@ import ArgumentParser
 import FunctionConfig
 import GatewayProtocol
 
-/// `dcf function traffic NAME 3=90 4=10`: divides calls between versions.
+/// `dcf function traffic NAME 3=90 4=10`: splits calls between versions.
 struct FunctionTraffic: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "traffic",
-        abstract: "Divides the calls of a function between its versions, by weights that add up to 100.",
+        abstract: "Splits the calls of a function between its versions, by weights that add up to 100.",
         discussion: """
             Example:
               dcf function traffic echo 3=90 4=10
               dcf function traffic echo 4=100
 
-            Versions that are not named get none. Calls with the same metadata key dcf-key go to the same version.
+            Versions that are not named get no calls. Calls with the same value of the metadata key dcf-key go to the
+            same version.
             """)
 
     @OptionGroup var connection: ConnectionOptions
@@ -21,7 +22,7 @@ struct FunctionTraffic: AsyncParsableCommand {
     var name: String
 
     @Argument(
-        help: ArgumentHelp("A version and its share of the calls in per cent.", valueName: "version=weight"),
+        help: ArgumentHelp("A version and its share of the calls in percent.", valueName: "version=weight"),
         transform: Self.share)
     var shares: [Pb_TrafficShare]
 
@@ -29,7 +30,7 @@ struct FunctionTraffic: AsyncParsableCommand {
         var request = Pb_TrafficRequest()
         request.functionName = name
         request.traffic = shares
-        let _: Pb_Message = try await connection.client().unary(GatewayMethod.setTraffic, request, about: name)
+        let _: Pb_Message = try await connection.client().unary(GatewayMethod.setTraffic.path, request, about: name)
         Console.note("\(name): \(Self.text(of: shares))")
     }
 
@@ -39,7 +40,7 @@ struct FunctionTraffic: AsyncParsableCommand {
         guard parts.count == 2, let version = UInt64(parts[0]), version > 0, let weight = UInt64(parts[1]),
             weight <= 100
         else {
-            throw ValidationError("\(text.quoted) is not VERSION=WEIGHT with a weight from 0 to 100, as 3=90.")
+            throw ValidationError("\(text.quoted) is not VERSION=WEIGHT with a weight from 0 to 100, such as 3=90.")
         }
         var share = Pb_TrafficShare()
         share.version = version

@@ -3,17 +3,17 @@ import FoundationEssentials
 import GRPC
 import GatewayProtocol
 
-/// `dcf function versions NAME`: a table of the versions that are kept.
+/// `dcf function versions NAME`: a table of a function's kept versions.
 struct FunctionVersions: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "versions",
-        abstract: "Lists the versions of a function that are kept, and who gets its calls.",
+        abstract: "Lists the kept versions of a function, and which of them get its calls.",
         discussion: """
             Example:
               dcf function versions echo
               echo hello | dcf function call echo@3
 
-            A caller can name one: echo@3.
+            A call can name a version: echo@3.
             """)
 
     @OptionGroup var connection: ConnectionOptions
@@ -25,7 +25,7 @@ struct FunctionVersions: AsyncParsableCommand {
         var request = Pb_FunctionRequest()
         request.functionName = name
         let reply: Pb_FunctionVersions = try await connection.client().unary(
-            GatewayMethod.versions, request, about: name, timeout: GatewayClient.timeoutShort)
+            GatewayMethod.versions.path, request, about: name, timeout: GatewayClient.timeoutShort)
         try Console.write(Self.table(of: reply.versions).text)
     }
 

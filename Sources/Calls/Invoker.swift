@@ -1,0 +1,112 @@
+internal import Platform
+
+/// The one way in for a call, from any front and from handlers: checks the call, finds its function, and admits it
+/// there.
+///
+/// It knows nothing of the protocol that carried the call. Any thread may use it, and it never blocks.
+package final class Invoker: Sendable {
+    private let routes: RouteTable
+    private let sweeper: Sweeper
+    private let gate: CallGate
+    private let maxInputBytes: Int
+    private let maxMetadataBytes: Int
+    private let chainDepth: Int
+
+    /// - Parameters:
+    ///   - gate: counts the calls, and refuses them once the gateway drains.
+    ///   - maxInputBytes: the most bytes of an input.
+    ///   - maxMetadataBytes: the most bytes of a call's metadata.
+    ///   - chainDepth: how many functions may wait for one another.
+    package init(
+        routes: RouteTable, sweeper: Sweeper, gate: CallGate, maxInputBytes: Int, maxMetadataBytes: Int, chainDepth: Int
+    ) {
+        self.routes = routes
+        self.sweeper = sweeper
+        self.gate = gate
+        self.maxInputBytes = maxInputBytes
+        self.maxMetadataBytes = maxMetadataBytes
+        self.chainDepth = chainDepth
+    }
+
+    /// Begins a call. Its answer goes to `responder`, perhaps before this returns.
+    ///
+    /// - Parameter function: the function's name, or `name@version`.
+    /// - Returns: the call; nil where the invoker itself refused it. A call that its route refuses, for example because
+    ///   the queue is full, has a handle, too. In both cases `responder.fail` was called before this returns.
+    @discardableResult
+    package func invoke(
+        _ function: String, _ input: InvocationInput, _ context: InvocationContext, _ responder: any InvocationResponder
+    ) -> CallHandle? {
+        sweeper.wake()
+        guard gate.enter() else {
+            end(function, .draining, context, responder, bytes: input.count)
+            return nil
+        }
+        switch admission(of: function, input, context) {
+        case .failure(let failure):
+            end(function, failure, context, responder, bytes: input.count)
+            gate.leave()
+            return nil
+        case .success(let target):
+            let invocation = Invocation(
+                of: target.route, input, context, responder, gate: gate, namesVersion: target.namesVersion)
+            target.route.admit(invocation)
+            return CallHandle(route: target.route, invocation: invocation)
+        }
+    }
+
+    /// Ends a call whose request the front cannot read.
+    ///
+    /// - Parameter function: the function's name, where it is known.
+    package func refuse(
+        _ failure: CallFailure, function: String = "", _ context: InvocationContext,
+        _ responder: any InvocationResponder
+    ) {
+        sweeper.wake()
+        end(function, gate.isOpen ? failure : .draining, context, responder, bytes: 0)
+    }
+
+    /// Ends a call that was not admitted.
+    private func end(
+        _ function: String, _ failure: CallFailure, _ context: InvocationContext, _ responder: any InvocationResponder,
+        bytes: Int
+    ) {
+        gate.ended(
+            CallOutcome(
+                function: function, route: nil, isAdmitted: false, code: failure.code, executed: failure.executed,
+                context: context, sent: nil, ended: .now, bytesIn: bytes, bytesOut: 0))
+        responder.fail(failure)
+    }
+
+    /// Where the call goes, or why it is refused.
+    private func admission(
+        of function: String, _ input: InvocationInput, _ context: InvocationContext
+    ) -> Result<RouteTable.Destination, CallFailure> {
+        guard input.count <= maxInputBytes else {
+            return .failure(.inputTooLarge(input.count, limit: maxInputBytes))
+        }
+        guard context.metadata.callerBytes <= maxMetadataBytes else {
+            return .failure(.metadataTooLarge(context.metadata.callerBytes, limit: maxMetadataBytes))
+        }
+        guard let target = routes.destination(of: function, key: context.metadata.key) else {
+            return .failure(routes.unknown(function))
+        }
+        if !context.path.isEmpty, let failure = refusal(of: target.route, after: context.path) {
+            return .failure(failure)
+        }
+        return .success(target)
+    }
+
+    /// Why a chain of calls may not go on to `route`; nil where it may.
+    private func refusal(of route: FunctionRoute, after path: [FunctionRoute]) -> CallFailure? {
+        let names = path.map(\.name) + [route.name]
+        guard names.count <= chainDepth else { return .chainTooDeep(names, limit: chainDepth) }
+        // Each of these calls keeps its place until this call is answered. If they hold all places, it would never be.
+        let held = path.count { $0 === route }
+        if held > 0 {
+            let capacity = route.capacityMax
+            if capacity > 0, held >= capacity { return .chainWaitsForItself(names, capacity: capacity) }
+        }
+        return nil
+    }
+}

@@ -1,4 +1,0 @@
-internal import GRPC
-internal import GatewayProtocol
-
-extension ByteBuffer: SegmentedBytes {}

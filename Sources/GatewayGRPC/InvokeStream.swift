@@ -1,0 +1,361 @@
+internal import Calls
+internal import GatewayProtocol
+internal import GRPC
+internal import Platform
+
+/// One stream of `Invokes`: its requests run one after another. While one runs, the next is read ahead and not begun.
+///
+/// Each request is answered by one message with `Last`. Where the handler yields, each piece is one message, followed
+/// by a message without output and with `Last`. A request that fails ends the stream with its status.
+///
+/// It uses no task. Events come on threads of the queue, of the links and of the sweeper. Each changes the state under
+/// the lock, and then the same thread does the next step.
+final class InvokeStream: StreamingCallHandler, InvocationResponder {
+    /// How many pieces of a reply may wait for a caller that reads slowly. The watcher's credit bounds their bytes;
+    /// this bounds pieces that are almost empty.
+    private static let waitingMax = 1 << 17
+
+    private struct State {
+        /// The next request, read ahead.
+        var next: HeldMessage?
+        /// The room that was reserved for it.
+        var nextRoom: InputRoom?
+        var isReading = false
+        /// Whether the client has sent all its requests.
+        var isHalfClosed = false
+        /// How many requests were begun.
+        var begun: UInt64 = 0
+        /// Whether a request was begun and its reply has not ended.
+        var isRunning = false
+        /// The handle of that request, once there is one.
+        var handle: CallHandle?
+        /// Whether the gate is held for the request, until its reply is sent.
+        var isHeld = false
+        var waiting = MessageQueue()
+        var isSending = false
+        /// The credit for the message that is being sent, in bytes.
+        var credit = 0
+        /// The count of that message.
+        var counted: SentBytes?
+        var source: (any PieceSource)?
+        /// How the stream ends once all waiting messages are sent.
+        var status: Status?
+        /// The handler's metadata of the last reply.
+        var metadata = ReplyMetadata()
+        var isDraining = false
+        var hasCallerLeft = false
+        var isFinished = false
+    }
+
+    /// The next step, which is done without the lock.
+    private enum Step {
+        case nothing
+        case send(HeldMessage, more: Bool)
+        case begin(HeldMessage, InputRoom?)
+        case finish(Status, ReplyMetadata, unsent: [SentBytes], InputRoom?)
+    }
+
+    private let call: StreamingCall
+    private let metadata: RequestMetadata
+    private let invoker: Invoker
+    private let gate: CallGate
+    private let onEnd: @Sendable (InvokeStream) -> Void
+    private let state = Lock(State())
+
+    /// - Parameter onEnd: called when the stream has ended.
+    init(
+        _ call: StreamingCall, invoker: Invoker, gate: CallGate, onEnd: @escaping @Sendable (InvokeStream) -> Void
+    ) {
+        self.call = call
+        self.invoker = invoker
+        self.gate = gate
+        self.onEnd = onEnd
+        metadata = RequestMetadata(call)
+    }
+
+    /// Ends the stream after its current request, or at once where there is none.
+    func drain() {
+        perform { $0.isDraining = true }
+    }
+
+    // MARK: StreamingCallHandler
+
+    func begin() {
+        var requestID = metadata.requestID
+        requestID.withUTF8 { call.addInitial(RequestMetadata.requestIDKey, UnsafeRawBufferPointer($0)) }
+        metadata.withTraceParent { call.addInitial(RequestMetadata.traceParentKey, $0) }
+        perform { $0.isDraining = !gate.isOpen }
+        read()
+    }
+
+    func received(_ message: consuming ByteBuffer?) {
+        var request: HeldMessage?
+        var room: InputRoom?
+        if let message {
+            // A request that is read ahead waits here, whatever its size.
+            if message.count > ByteBudget.smallBytes { room = call.reserveRoom(message.count) }
+            if message.count <= ByteBudget.smallBytes || room != nil {
+                request = HeldMessage(message)
+            } else {
+                request = HeldMessage(MessageRefusal.noRoom(bytes: message.count).message)
+            }
+        }
+        perform { state in
+            state.isReading = false
+            guard !state.isFinished else { return }
+            swap(&room, &state.nextRoom)
+            if let request { state.next = request } else { state.isHalfClosed = true }
+        }
+        room?.giveBack()
+    }
+
+    func sent(success: Bool) {
+        var credit = 0
+        var source: (any PieceSource)?
+        var left: CallHandle?
+        var counted: SentBytes?
+        perform { state in
+            state.isSending = false
+            swap(&counted, &state.counted)
+            credit = state.credit
+            state.credit = 0
+            if success {
+                source = state.source
+            } else {
+                state.hasCallerLeft = true
+                left = state.handle
+            }
+        }
+        if let counted { call.uncount(counted, isSent: success) }
+        if credit > 0 { source?.taken(credit) }
+        left?.cancel()
+    }
+
+    func closed(cancelled: Bool) {
+        guard cancelled else { return }
+        var left: CallHandle?
+        perform { state in
+            state.hasCallerLeft = true
+            left = state.handle
+        }
+        left?.cancel()
+    }
+
+    // MARK: InvocationResponder
+
+    func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata) {
+        send(output, isLast: true, metadata: metadata)
+    }
+
+    func piece(_ output: consuming InvocationOutput, from source: any PieceSource) {
+        send(output, isLast: false, from: source)
+    }
+
+    func end(_ metadata: ReplyMetadata) {
+        send(.empty, isLast: true, metadata: metadata)
+    }
+
+    func fail(_ failure: CallFailure) {
+        perform { state in end(with: failure, &state) }
+    }
+
+    private func end(with failure: CallFailure, _ state: inout State) {
+        guard state.isRunning else { return }
+        state.isRunning = false
+        state.handle = nil
+        state.status = Status(failure)
+        state.metadata = failure.metadata
+    }
+
+    // MARK: The next step
+
+    /// Sends a message of the reply, now or after those before it.
+    private func send(
+        _ output: consuming InvocationOutput, isLast: Bool, from source: (any PieceSource)? = nil,
+        metadata: ReplyMetadata = ReplyMetadata()
+    ) {
+        enum Outcome {
+            case now(ReplySuffix)
+            case later
+            case dropped
+            case tooMany(CallHandle?)
+        }
+        guard let counted = call.count(output.count) else {
+            refuse(isLast: isLast, from: source)
+            return
+        }
+        let credit = source == nil ? 0 : output.count
+        var slot: InvocationOutput? = output
+        let outcome = state.withLock { state -> Outcome in
+            guard state.isRunning else { return .dropped }
+            let suffix = ReplySuffix(request: state.begun - 1, isLast: isLast)
+            if isLast {
+                state.isRunning = false
+                state.handle = nil
+                state.metadata = metadata
+            } else {
+                state.source = source
+            }
+            guard state.isSending else {
+                state.isSending = true
+                state.credit = credit
+                state.counted = counted
+                return .now(suffix)
+            }
+            guard isLast || state.waiting.count < Self.waitingMax else { return .tooMany(state.handle) }
+            if let output = slot.take() { state.waiting.append(output, suffix, credit: credit, counted: counted) }
+            return .later
+        }
+        switch outcome {
+        case .now(let suffix):
+            if let output = slot.take(), !call.send(output.message(suffix)) { sent(success: false) }
+        case .later: break
+        case .dropped: call.uncount(counted, isSent: false)
+        case .tooMany(let handle):
+            call.uncount(counted, isSent: false)
+            handle?.fail(.tooManyPieces(limit: Self.waitingMax))
+            source?.cancel()
+        }
+    }
+
+    /// Ends the stream: a message of the reply has no room.
+    private func refuse(isLast: Bool, from source: (any PieceSource)?) {
+        let failure = CallFailure.repliesNotTaken(call.repliesNotTaken)
+        if isLast {
+            perform { state in end(with: failure, &state) }
+        } else {
+            state.withLock { $0.handle }?.fail(failure)
+            source?.cancel()
+        }
+    }
+
+    /// Changes the state, and then does the next step.
+    private func perform(_ change: (inout State) -> Void) {
+        let step = state.withLock { state in
+            change(&state)
+            return next(&state)
+        }
+        switch step {
+        case .nothing: break
+        case .send(let message, let more):
+            if let message = message.take(), !call.send(message, more: more) { sent(success: false) }
+        case .begin(let message, let room):
+            room?.giveBack()
+            begin(message)
+        case .finish(let status, let metadata, let unsent, let room):
+            for counted in unsent { call.uncount(counted, isSent: false) }
+            room?.giveBack()
+            call.addTrailers(self.metadata)
+            call.addTrailers(metadata)
+            call.finish(status)
+            onEnd(self)
+        }
+    }
+
+    private func next(_ state: inout State) -> Step {
+        guard !state.isFinished, !state.isSending else { return .nothing }
+        if state.hasCallerLeft { return finish(Status(.cancelled, "the caller has left"), &state) }
+        if let (message, credit, counted) = state.waiting.popFirst() {
+            state.isSending = true
+            state.credit = credit
+            state.counted = counted
+            return .send(message, more: !state.waiting.isEmpty)
+        }
+        if let status = state.status { return finish(status, &state) }
+        guard !state.isRunning else { return .nothing }
+        leaveGate(&state)
+        guard let request = state.next else {
+            if state.isHalfClosed { return finish(.ok, &state) }
+            return state.isDraining ? finish(Status(.draining), &state) : .nothing
+        }
+        guard gate.isOpen else { return finish(Status(.draining), &state) }
+        gate.hold()
+        state.isHeld = true
+        state.next = nil
+        state.source = nil
+        state.isRunning = true
+        state.begun += 1
+        defer { state.nextRoom = nil }
+        return .begin(request, state.nextRoom)
+    }
+
+    private func finish(_ status: Status, _ state: inout State) -> Step {
+        leaveGate(&state)
+        state.isFinished = true
+        state.isRunning = false
+        state.handle = nil
+        state.source = nil
+        state.next = nil
+        defer { state.nextRoom = nil }
+        return .finish(status, state.metadata, unsent: state.waiting.removeAll(), state.nextRoom)
+    }
+
+    private func leaveGate(_ state: inout State) {
+        if state.isHeld { gate.leave() }
+        state.isHeld = false
+    }
+
+    private func begin(_ request: HeldMessage) {
+        let context = InvocationContext(
+            metadata: metadata, arrived: .now, deadline: call.deadline, wantsPieces: true)
+        guard let message = request.take() else {
+            return invoker.refuse(.malformedRequest(.invokes), context, self)
+        }
+        guard !message.isCompressed, let scan = InvokeRequestScan(message) else {
+            return invoker.refuse(
+                message.refusal.map { .refused($0) } ?? .malformedRequest(.invokes), context, self)
+        }
+        let handle = invoker.invoke(
+            scan.service, InvocationInput(RequestMessage(message), offset: scan.inputOffset, count: scan.inputCount),
+            context, self)
+        let hasLeft = state.withLock { state in
+            // It is still the same request: the next one is not begun before its end.
+            if state.isRunning { state.handle = handle }
+            return state.hasCallerLeft
+        }
+        if hasLeft { handle?.cancel() }
+        read()
+    }
+
+    /// Asks for the next request.
+    private func read() {
+        let mayRead = state.withLock { state in
+            guard !state.isReading, !state.isHalfClosed, !state.isFinished else { return false }
+            state.isReading = true
+            return true
+        }
+        if mayRead { call.receive() }
+    }
+}
+
+/// Serves `Invokes`: streams of calls that run one after another. Any thread may use it.
+final class StreamInvokeService: Sendable {
+    private let invoker: Invoker
+    private let gate: CallGate
+    /// The streams that have not ended.
+    private let streams = Lock<[ObjectIdentifier: InvokeStream]>([:])
+
+    init(invoker: Invoker, gate: CallGate) {
+        self.invoker = invoker
+        self.gate = gate
+    }
+
+    func register(on server: Server) {
+        server.registerStreaming(GatewayMethod.invokes.path) { [self] call in
+            let stream = InvokeStream(call, invoker: invoker, gate: gate) { [self] in
+                forget($0)
+            }
+            streams.withLock { $0[ObjectIdentifier(stream)] = stream }
+            return stream
+        }
+    }
+
+    private func forget(_ stream: InvokeStream) {
+        _ = streams.withLock { $0.removeValue(forKey: ObjectIdentifier(stream)) }
+    }
+
+    /// Ends each stream after its current request. The gate is closed before this.
+    func drain() {
+        for stream in streams.withLock({ Array($0.values) }) { stream.drain() }
+    }
+}
