@@ -1,9 +1,9 @@
-# The folder that turns any image with a Python into a function's:
+# The folder that turns any image with a Python into the image of a function:
 #
 #     COPY --from=dcf/watcher:VERSION /dcf/watcher /dcf/watcher
 #
-# It needs nothing of the image but Python 3.9 or later and glibc 2.34 or later. `make images` builds it: the context is the
-# folder that scripts/watcher-folder.sh makes.
+# The image that copies it needs only Python 3.9 or later and glibc 2.34 or later. `make images` builds this image.
+# The context is the folder that scripts/watcher-folder.sh makes.
 FROM scratch
 ARG VERSION
 LABEL org.opencontainers.image.title="dcf watcher" org.opencontainers.image.version="${VERSION}"

@@ -13,4 +13,4 @@ class Handler:
         imageData = base64.decodebytes(base64Str)
         img = Image.open(io.BytesIO(imageData))
 
-        return "Image size : {}".format(img.size)
+        return f"Image size : {img.size}"

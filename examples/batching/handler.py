@@ -1,4 +1,7 @@
-"""Says where somebody speaks: sound in, a JSON object with one probability for each 32 ms out. Many sounds are looked at as one."""
+"""Finds speech. In: sound. Out: a JSON object with one probability for each 32 ms.
+
+One run of the model serves many sounds.
+"""
 import importlib.util
 import json
 import os
@@ -8,20 +11,20 @@ import onnxruntime
 
 RATE = 16_000
 WINDOW = 512
-#: What the model wants to hear again of the window before.
+#: How many samples of the previous window the model gets again.
 CONTEXT = 64
 
 
 def model_file():
-    """The model inside the package silero-vad. The package itself is not imported: it would load torch, and nothing needs it."""
+    """The model inside the package silero-vad. The package itself is not imported, because it would load torch."""
     folder = importlib.util.find_spec("silero_vad").submodule_search_locations[0]
     return os.path.join(folder, "data", "silero_vad.onnx")
 
 
 def samples(data):
-    """16-bit numbers, one channel, as float32 from -1 to 1, filled up to whole windows."""
+    """The 16-bit samples of one channel as float32 from -1 to 1, padded to whole windows."""
     if not data or len(data) % 2:
-        raise ValueError(f"{len(data)} bytes are no 16-bit samples")
+        raise ValueError(f"{len(data)} bytes are not 16-bit samples")
     sound = np.frombuffer(data, "<i2").astype(np.float32) / 32768
     return np.pad(sound, (0, -len(sound) % WINDOW))
 
@@ -38,14 +41,14 @@ class Handler:
             try:
                 sounds[n] = samples(req.input)
             except ValueError as error:
-                # Only this caller's.
+                # Only this caller gets the error.
                 replies[n] = error
         for n, speech in zip(sounds, self.listen(list(sounds.values()))):
             replies[n] = json.dumps({"seconds": round(len(reqs[n].input) / 2 / RATE, 3), "speech": speech})
         return replies
 
     def listen(self, sounds):
-        """The probabilities of each sound. One window of all of them is one run of the model."""
+        """The probabilities of each sound. One run of the model takes one window of all sounds."""
         count, rate = len(sounds), np.array(RATE, np.int64)
         windows = max((len(sound) // WINDOW for sound in sounds), default=0)
         heard = np.zeros((count, windows * WINDOW), np.float32)

@@ -1,4 +1,4 @@
-"""Says what kind of file the bytes are: any bytes in, a JSON object out."""
+"""Detects the file type of some bytes: any bytes in, a JSON object out."""
 import json
 
 from magika import Magika

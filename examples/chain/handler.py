@@ -1,4 +1,4 @@
-"""Counts the words of a text line by line; each line is another function's work."""
+"""Counts the words of a text, line by line. Another function counts each line."""
 import json
 
 import mesh

@@ -1,4 +1,4 @@
-"""Reads the text in a picture: base64 in, a JSON list of one object a line of text out."""
+"""Reads the text in a picture: base64 in, a JSON list with one object for each line of text out."""
 import base64
 import io
 import json
@@ -22,7 +22,7 @@ class Handler:
 
     @staticmethod
     def line(corners, text, confidence):
-        """One line of text. Its four corners may be turned, so the box is what holds them all."""
+        """One line of text. Its four corners may be rotated, so the result is the box around them."""
         xs = [x for x, _ in corners]
         ys = [y for _, y in corners]
         return {

@@ -1,8 +1,8 @@
-"""Sends pictures and animations through one Invokes stream, and writes each frame down as it comes.
+"""Sends pictures and animations through one Invokes stream, and writes each frame to a file as it arrives.
 
     python3 client.py HOST:PORT FOLDER FILE...
 
-Needs grpcio and grpcio-tools. The messages are made from the gateway's own proto."""
+Needs grpcio and grpcio-tools. It makes the messages from the gateway's own proto."""
 import pathlib
 import sys
 import time
@@ -23,7 +23,7 @@ def main(address, folder, *files):
     folder.mkdir(parents=True, exist_ok=True)
     began, number = time.monotonic(), 0
     with grpc.insecure_channel(address) as channel:
-        # A reader that is slow slows the function down: nothing piles up between them.
+        # A slow reader slows the function down, so nothing piles up between the two.
         for reply in services.GatewayStub(channel).Invokes(requests(files)):
             if reply.Output:
                 number += 1
