@@ -7,8 +7,8 @@ SOURCES := Package.swift Sources Tests Watcher
 
 # Named one by one: a plain `swift build` also builds the tools of every dependency, protoc among them.
 PRODUCTS := dcf-gateway dcf dcf-watcher PythonWatcher
-# The modules with C or threads of their own.
-SANITIZED := '^(GRPCTests|WatcherLinkTests|EnvironmentsTests|GatewayTests)\.'
+# The tests of the modules with C, raw memory or threads of their own.
+SANITIZED := '^(CallsTests|ControlPlaneTests|EnvironmentsTests|GRPCTests|GatewayGRPCTests|LinkTests|PlatformTests|WatcherLinkTests)\.'
 RUN_SANITIZED := dcfPackageTests.xctest --testing-library swift-testing --filter $(SANITIZED)
 # It knows Swift's calling convention, and comes with Swift.
 CLANG ?= clang
@@ -81,16 +81,22 @@ check-generated: ## Fail when the committed generated code is stale
 	scripts/generate.sh --check
 
 .PHONY: format
-format: ## Format the Swift code
+format: ## Format the Swift code, and sort the imports of the Python code
 	$(SWIFT) format --in-place --recursive $(SOURCES)
+	@scripts/ruff.sh check --select I --fix
 
 .PHONY: lint
-lint: ## Fail when the Swift code is not formatted
+lint: ## Fail when the Swift code is not formatted, or the Python code breaks a rule of ruff.toml
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
+	@scripts/ruff.sh check --output-format concise
+
+.PHONY: nightly
+nightly: deps ## Run what is too long for each change: asan, tsan, test-long, soak (ARGS="asan tsan" runs some)
+	@scripts/nightly.sh $(ARGS)
 
 # The test program alone is built: what it runs beside itself needs no sanitizer.
 .PHONY: asan
-asan: ## Run the tests of the modules with C or threads of their own under AddressSanitizer
+asan: ## Run the tests of the modules with C, raw memory or threads of their own under AddressSanitizer
 	$(SWIFT) build --sanitize=address --scratch-path .build-asan --product dcfPackageTests
 	ASAN_OPTIONS=detect_leaks=0 .build-asan/debug/$(RUN_SANITIZED)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Deploys examples/ocr on a gateway in a scratch folder, lets it read a scanned page, and takes everything away again.
-# DCF_BIN: programs that are built already.
+# Deploys examples/ocr on a gateway in a scratch folder, lets it read a scanned page, and removes everything again.
+# DCF_BIN: the folder of programs that are already built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ for candidate in python3 python3.12 python3.11 python3.10 python3.9; do
     fi
 done
 [[ -n $python ]] || {
-    echo "the demo's model needs a Python from 3.9 to 3.12 with venv, and none is on the PATH" >&2
+    echo "the demo's model needs a Python from 3.9 to 3.12 with venv, and the PATH has none" >&2
     exit 69
 }
 
@@ -38,10 +38,10 @@ trap 'exit 130' INT TERM
 step() { printf '\n\033[1m%s\033[0m\n' "$*" >&2; }
 seconds_since() { awk -v from="$1" -v to="$(date +%s.%N)" 'BEGIN { printf "%.2f s", to - from }'; }
 
-# A scanned page that comes with scikit-image; the picture is not ours to hand on.
+# The scanned page comes from the package scikit-image. DCF may not distribute the picture.
 page=${XDG_CACHE_HOME:-$HOME/.cache}/dcf-test/page.png
 if [[ ! -s $page ]]; then
-    step "fetching a scanned page (from the package scikit-image)"
+    step "fetching a scanned page from the package scikit-image"
     "$python" -m venv "$scratch/pip"
     "$scratch/pip/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary :all: \
         -d "$scratch/wheel" scikit-image
@@ -86,7 +86,7 @@ again=$(seconds_since "$began")
 cmp "$scratch/reply.json" "$scratch/again.json"
 
 step "how long it took"
-# The last column of the replica's row.
+# The time is in the last column of the replica's row.
 constructed=$(dcf function info ocr | awk '/ Constructor$/ { getline; print $(NF - 1), $NF }')
 printf '%-36s %s\n' "deploy, pip and the constructor" "$deployed" "the constructor, with its imports" "$constructed" \
     "the first call" "$called" "the second call" "$again"

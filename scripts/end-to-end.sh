@@ -1,49 +1,26 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests: scripts/end-to-end.sh [pytest's arguments], as in
-# scripts/end-to-end.sh test_faults.py -k full_queue
+# Runs the end-to-end tests: scripts/end-to-end.sh [arguments of pytest]
+# Example: scripts/end-to-end.sh test_faults.py -k full_queue
+#
+# Without arguments all of them run, those of Tests/Watcher too, in several lanes at the same time (scripts/lanes.py).
+# With arguments one pytest runs in Tests/EndToEnd.
 #
 # DCF_BIN        the folder of the programs under test (default .build/debug)
-# DCF_TEST_FULL  1: the faults at full length
+# DCF_TEST_FULL  1 runs the faults at full length
 #
-# What the tests need from PyPI lives in the cache, outside the tree: two venvs, as the real client's generated code
-# and ours declare the same messages and cannot meet in one process.
+# The packages that the tests need from PyPI are in the cache, outside the tree. There are two venvs: the generated
+# code of the original client declares the same messages as ours, and one process cannot load both.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export DCF_BIN=${DCF_BIN:-$PWD/.build/debug}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/dcf-test
+venv=$(scripts/python-venv.sh venv Tests/EndToEnd/requirements.txt)
+python=$venv/bin/python
+dcfgrpc=$(scripts/python-venv.sh dcfgrpc Tests/EndToEnd/requirements-dcfgrpc.txt)
+export DCF_TEST_DCFGRPC=$dcfgrpc/bin/python
 
-# Makes the venv $1 of the requirements file $2, again when that has changed.
-venv() {
-    local home=$cache/$1 wanted
-    wanted=$(sha256sum <"$2")
-    [[ -f $home/made-from && $(<"$home/made-from") == "$wanted" ]] && return
-    echo "making $home" >&2
-    rm -rf "$home"
-    python3 -m venv "$home"
-    "$home/bin/pip" install -q --disable-pip-version-check -r "$2"
-    echo "$wanted" >"$home/made-from"
-}
-
-mkdir -p "$cache"
-venv venv Tests/EndToEnd/requirements.txt
-venv dcfgrpc Tests/EndToEnd/requirements-dcfgrpc.txt
-export DCF_TEST_DCFGRPC=$cache/dcfgrpc/bin/python
-python=$cache/venv/bin/python
-
-# The watcher alone, driven as the gateway does it.
 if [[ $# == 0 ]]; then
-    (cd Tests/Watcher && "$python" -m pytest -p no:cacheprovider --timeout 180)
+    exec "$python" scripts/lanes.py
 fi
 cd Tests/EndToEnd
-status=0
-"$python" -m pytest -p no:cacheprovider "$@" || status=$?
-# And with functions that are images, as far as that can make a difference. Where no engine can be started they are
-# skipped, and say why.
-if [[ $# == 0 ]]; then
-    echo "once more, with functions that are images" >&2
-    "$python" -m pytest -p no:cacheprovider --engine docker -m "not process" \
-        test_{cancellation,chains,concurrency,context,deadlines,endings,handlers,health,invoke,supervision,updates}.py ||
-        status=$?
-fi
-exit "$status"
+exec "$python" -m pytest -p no:cacheprovider "$@"

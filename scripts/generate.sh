@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Generates, from Protos/, the Swift messages and the descriptor set that the gateway serves for reflection.
+# Generates two things from Protos/: the Swift messages, and the descriptor set that the gateway serves for reflection.
 #
 #   scripts/generate.sh          writes them into Sources/GatewayProtocol
-#   scripts/generate.sh --check  writes nothing; fails when what is committed is not what Protos/ says
+#   scripts/generate.sh --check  writes nothing; fails when the committed files do not match Protos/
 #
-# The plugin is built from the swift-protobuf that the package depends on, once for each of its versions, and kept
-# in the cache. PROTOC_GEN_SWIFT names a ready one instead.
+# The plugin is built from the swift-protobuf that the package depends on, once for each of its versions, and kept in
+# the cache. PROTOC_GEN_SWIFT names a ready plugin instead.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
@@ -40,7 +40,7 @@ generate() {
     local plugin
     plugin=$(plugin)
     mkdir -p "$1/Generated" "$1/Resources"
-    # Comments stay out of the descriptor set: the same protos then give the same bytes.
+    # The descriptor set has no comments, so the same protos always give the same bytes.
     protoc -IProtos --plugin="protoc-gen-swift=$plugin" --swift_out="$1/Generated" \
         --swift_opt=Visibility=Package,UseAccessLevelOnImports=true,FileNaming=PathToUnderscores \
         --include_imports --descriptor_set_out="$1/Resources/descriptors.binpb" "${protos[@]}"
@@ -56,7 +56,7 @@ trap 'rm -rf "$fresh"' EXIT
 generate "$fresh"
 for part in Generated Resources; do
     diff -r "$target/$part" "$fresh/$part" || {
-        echo "generated code is stale: $target/$part is not what Protos/ says; run make generate and commit" >&2
+        echo "generated code is stale: $target/$part does not match Protos/; run make generate and commit" >&2
         exit 1
     }
 done

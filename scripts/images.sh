@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# scripts/images.sh watcher|gateway...: builds the images of Dockerfiles/ from what is built, on the engine that DOCKER_HOST names.
+# scripts/images.sh watcher|gateway...: builds the images of Dockerfiles/ from the programs that are already built. It
+# uses the engine that DOCKER_HOST names.
 #
-# REGISTRY   what their names begin with (default dcf, as in the Dockerfile that `dcf function init` writes)
-# VERSION    their tag (default: the version of this tree)
-# BASE       another base for the gateway's image than debian:bookworm-slim; it must be a Debian 12
+# REGISTRY   the start of the images' names (default dcf, as in the Dockerfile that `dcf function init` writes)
+# VERSION    the tag (default: the version of this tree)
+# BASE       the base of the gateway's image; it must be a Debian 12 (default debian:bookworm-slim)
 # DCF_BIN    the folder of the programs (default .build/release)
 #
-# The watcher's image has the tags VERSION, VERSION-python3 and VERSION-tensorflow: they are one image.
+# The watcher's image has three tags: VERSION, VERSION-python3 and VERSION-tensorflow.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +25,7 @@ registry=${REGISTRY:-dcf}
 version=${VERSION:-$(sed -n 's/.*version = "\(.*\)".*/\1/p' Sources/FunctionConfig/Release.swift)}
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
-# What has no plugin for it builds with the engine's own builder.
+# A Docker client without the BuildKit plugin cannot use BuildKit, so the default is the engine's own builder.
 export DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0}
 network=(${DOCKER_BUILD_NETWORK:+--network "$DOCKER_BUILD_NETWORK"})
 
@@ -43,6 +44,6 @@ for image in "$@"; do
             docker build --quiet "${network[@]}" --file Dockerfiles/gateway.Dockerfile --build-arg VERSION="$version" \
                 ${BASE:+--build-arg BASE="$BASE"} --tag "$registry/gateway:$version" "$context"
             ;;
-        *) echo "no image is called $image; there are watcher and gateway" >&2 && exit 64 ;;
+        *) echo "there is no image \"$image\"; the images are watcher and gateway" >&2 && exit 64 ;;
     esac
 done

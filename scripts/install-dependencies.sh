@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing: scripts/install-dependencies.sh build|test|bench|demo...
-# Does nothing, and needs no rights, when all of them are there.
+# Installs the Debian packages that are missing: scripts/install-dependencies.sh build|test|bench|demo|lint...
+# When all of them are present, this script does nothing and needs no rights.
 set -euo pipefail
 
 build=(libgrpc-dev libsqlite3-dev pkg-config git)
+lint=(python3 python3-venv)
 demo=(python3 python3-venv python3-pip libgl1 libglib2.0-0)
 bench=(libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc nghttp2-client g++ python3-venv)
 test=("${bench[@]}" libpython3-dev strace unzip docker.io debootstrap docker-registry haproxy nginx-light)
@@ -11,12 +12,12 @@ test=("${bench[@]}" libpython3-dev strace unzip docker.io debootstrap docker-reg
 wanted=()
 for use in "$@"; do
     case $use in
-        build | demo | bench | test) declare -n list=$use && wanted+=("${list[@]}") ;;
-        *) echo "usage: ${0##*/} build|test|bench|demo..." >&2 && exit 64 ;;
+        build | demo | bench | lint | test) declare -n list=$use && wanted+=("${list[@]}") ;;
+        *) echo "usage: ${0##*/} build|test|bench|demo|lint..." >&2 && exit 64 ;;
     esac
 done
 
-# What stands in for a package when it was installed another way, so that nothing is asked for that works already.
+# Whether a package is present. Some packages may be installed another way, so their programs are looked for instead.
 present() {
     case $1 in
         git | strace | unzip | debootstrap | docker-registry | haproxy) command -v "$1" >/dev/null ;;
@@ -38,7 +39,7 @@ present() {
 
 PATH=$PATH:/sbin:/usr/sbin
 command -v swift >/dev/null || {
-    echo "no swift on the PATH: install the Swift 6.3 toolchain from https://www.swift.org/install/linux/" >&2
+    echo "swift is not on the PATH: install the Swift 6.3 toolchain from https://www.swift.org/install/linux/" >&2
     exit 69
 }
 missing=()
@@ -48,7 +49,7 @@ done
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
 command -v apt-get >/dev/null || {
-    echo "missing: ${missing[*]}; there is no apt-get here, so install what these are called on this system" >&2
+    echo "missing: ${missing[*]}; there is no apt-get here, so install their equivalents for this system" >&2
     exit 69
 }
 as_root=()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# scripts/install.sh install|uninstall DESTDIR PREFIX: puts what `make build` built in place, or takes it away.
+# scripts/install.sh install|uninstall DESTDIR PREFIX: installs the programs of `make build`, or removes them.
 #
 #   bin/                dcf, dcf-gateway, dcf-watcher
-#   lib/dcf/            libPythonWatcher.so; of debug builds also the libraries of the Swift runtime
+#   lib/dcf/            libPythonWatcher.so; for debug builds also the libraries of the Swift runtime
 #   lib/systemd/system  dcf-gateway.service
 #   share/              completions for bash, zsh and fish
 set -euo pipefail
@@ -27,7 +27,7 @@ for file in "${programs[@]}" libPythonWatcher.so; do
     }
 done
 
-# What a program needs of the Swift runtime: the libraries that the loader finds where it finds libswiftCore.so.
+# The Swift runtime libraries that a program needs: those that the loader finds in the folder of libswiftCore.so.
 runtime=$(ldd "$built/dcf" | awk '$1 == "libswiftCore.so" { sub("/[^/]*$", "", $3); print $3 }')
 runtime_of() {
     [[ -n $runtime ]] || return 0

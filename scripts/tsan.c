@@ -1,14 +1,14 @@
-/* Loaded before the tests that ThreadSanitizer watches (make tsan): tells it of the order that libraries without its
-   instrumentation keep between our threads, so that what is reported is ours.
+/* Loaded before the tests that run under ThreadSanitizer (make tsan). It tells ThreadSanitizer about the order that
+   libraries without instrumentation establish between our threads. Its reports are then about our own code only.
 
    - A contended Mutex of Swift is locked and unlocked in the Synchronization library, by futexes.
-   - What is handed to the gRPC core with a tag is handed back with it by a completion queue. */
+   - An operation that the gRPC core gets with a tag comes back with that tag from a completion queue. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <grpc/grpc.h>
 #include <stdint.h>
 
-/* Of the sanitizer's runtime; not there in a child process that only inherits LD_PRELOAD. */
+/* From the sanitizer's runtime. A child process that only inherits LD_PRELOAD does not have them. */
 extern void __tsan_acquire(void *address) __attribute__((weak));
 extern void __tsan_release(void *address) __attribute__((weak));
 

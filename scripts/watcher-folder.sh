@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# scripts/watcher-folder.sh FOLDER: makes the folder that an image of a function has as /dcf/watcher, from what is built.
+# scripts/watcher-folder.sh FOLDER: makes the folder that becomes /dcf/watcher in an image of a function. It uses the
+# programs that are already built.
 #
 #   dcf-watcher           the launcher: one static file
-#   libPythonWatcher.so   what the image's interpreter loads; Swift's runtime is in it
+#   libPythonWatcher.so   the library that the image's interpreter loads, with Swift's runtime in it
 #   server.py             for images whose command is `python3 server.py`
 #
-# DCF_BIN: the folder of the programs (default .build/release). Fails when the library would need more than every base has:
-# glibc 2.34 and libgcc_s.
+# DCF_BIN: the folder of the programs (default .build/release). The script fails when the library needs more than every
+# base has, which is glibc 2.34 and libgcc_s.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +33,6 @@ rm -rf "$folder"
 install -d "$folder"
 install -m 755 "$built/dcf-watcher" "$folder"
 install -m 644 "$library" Watcher/server.py "$folder"
-# .swift_ast is for debuggers, which strip does not know.
+# .swift_ast is for debuggers. strip does not remove it by itself.
 strip --strip-unneeded --remove-section=.swift_ast "$folder/dcf-watcher" "$folder/libPythonWatcher.so"
 echo "made $folder: $(du -sh --apparent-size "$folder" | cut -f1)"

@@ -132,7 +132,8 @@ def build_bare():
          f"--plugin=protoc-gen-grpc={shutil.which('grpc_cpp_plugin')}", "gateway.proto"], check=True)
     subprocess.run(
         ["g++", "-O2", "-std=c++17", f"-I{out}", str(sources[0]), f"{out}/gateway.pb.cc", f"{out}/gateway.grpc.pb.cc",
-         "-o", str(program), "-lgrpc++", "-lgrpc", "-lgpr", "-lprotobuf", "-labsl_synchronization", "-lpthread"], check=True)
+         "-o", str(program), "-lgrpc++", "-lgrpc", "-lgpr", "-lprotobuf", "-labsl_synchronization", "-lpthread"],
+         check=True)
     return program
 
 
@@ -233,7 +234,7 @@ class Bench:
         seen = {name: [] for name in work}
         for name in work:
             self.dcf("function", "create", "-f", self.folder(name, config, [model, weights]))
-        for n in range(max(3, self.rounds // 3)):
+        for _ in range(max(3, self.rounds // 3)):
             for name in work:
                 body = request(name, struct.pack("<784f", *[i / 784 for i in range(784)]))
                 seen[name].append(load(self.port, body, work[name], self.scratch, reply_size=1))
@@ -241,7 +242,8 @@ class Bench:
         print(f"{'the Handler is constructed':30}{'p50':>10}{'p99':>10}{'calls a second':>16}")
         result = {}
         for name, words in (("mlp-once", "once"), ("mlp-each", "for each call")):
-            row = {f.name: statistics.median(getattr(s, f.name) for s in seen[name]) for f in dataclasses.fields(Figures)}
+            row = {
+                f.name: statistics.median(getattr(s, f.name) for s in seen[name]) for f in dataclasses.fields(Figures)}
             print(f"{words:30}{row['p50_us'] / 1000:>7.2f} ms{row['p99_us'] / 1000:>7.2f} ms{row['rate']:>16.0f}")
             result[name] = row
         share = 1 - result["mlp-once"]["p50_us"] / result["mlp-each"]["p50_us"]
@@ -270,7 +272,8 @@ class Bench:
         """Must come before any call: a gateway with one function, 10 s after Ready."""
         self.dcf("function", "create", "-f", self.folder("echo"))
         python = shutil.which("python3")
-        real = subprocess.run([python, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True).stdout.strip()
+        real = subprocess.run([python, "-c", "import sys; print(sys.executable)"], capture_output=True,
+                              text=True).stdout.strip()
         plain = subprocess.Popen([real, "-c", "input()"], stdin=subprocess.PIPE)
         time.sleep(10)
         watcher = int(subprocess.run(
@@ -287,8 +290,10 @@ class Bench:
         """Seconds from the exec of a watcher until its Ready frame, as the gateway would read it."""
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.scratch))
         environment = {
-            "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "HANDLER_DIR": str(HERE / "functions/echo"),
-            "HANDLER_FILE": "handler.py", "HANDLER_NAME": "Handler", "DCF_LINK": str(folder / "link"), "DCF_TOKEN": "bench"}
+            "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"),
+            "HANDLER_DIR": str(HERE / "functions/echo"),
+            "HANDLER_FILE": "handler.py", "HANDLER_NAME": "Handler", "DCF_LINK": str(folder / "link"),
+            "DCF_TOKEN": "bench"}
         python = subprocess.run(
             ["python3", "-c", "import sys; print(sys.executable)"], capture_output=True, text=True).stdout.strip()
         with socket.socket(socket.AF_UNIX) as listener:
@@ -303,8 +308,9 @@ class Bench:
                 with link:
                     link.settimeout(20)
                     read_frame(link, 1)
-                    welcome = json.dumps({"name": "echo", "version": 1, "parameters": {}, "timeout": {"call": 60, "start": 60},
-                                          "limits": {"memory": None, "cpu": None}}).encode()
+                    welcome = json.dumps(
+                        {"name": "echo", "version": 1, "parameters": {}, "timeout": {"call": 60, "start": 60},
+                         "limits": {"memory": None, "cpu": None}}).encode()
                     head = struct.pack("<HQ", 1, 64 << 20)
                     link.sendall(struct.pack("<IBBHQ", len(head) + len(welcome), 2, 0, len(head), 0) + head + welcome)
                     read_frame(link, 3)

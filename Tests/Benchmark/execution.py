@@ -6,21 +6,23 @@
 
 batching   a perceptron of four layers of 2048 x 2048 in numpy, 64 in flight, one replica: with `batch` against without;
            and one call at a time, which must cost the same. silero-vad beside it
-cold       an echo of `min: 0` that is not running, 50 times: from the call to the reply; and a handler that imports numpy,
-           with `preload: [numpy]`
-scale      small calls of one echo: a gateway with 1,000 more functions of `min: 0` and 20 that run, against one with echo alone
+cold       an echo with `min: 0` that does not run, 50 times: from the call to the reply; and a handler that imports
+           numpy, with `preload: [numpy]`
+scale      small calls of one echo: a gateway with 1,000 more functions of `min: 0` and 20 that run, against one with
+           echo alone
 overrun    a handler that sleeps for ever: how late its caller is answered, and when the next one is
-stream     10,000 pieces of 1 KiB through Invokes, 20 streams one after another, against a bare C++ server that streams the
-           same; and how much memory grows while a reader takes ten pieces a second
+stream     10,000 pieces of 1 KiB through Invokes, 20 streams one after another, against a bare C++ server that streams
+           the same; and how much memory grows while a reader takes ten pieces a second
 chain      a function that calls another, against that other alone: median latency
 updates    200 updates with 64 calls in flight on a handler of 5 ms and 2 replicas: calls that fail
 
-Every reply is counted. Exits 1 when a goal is missed. Needs what `make bench` needs, and makes venvs with grpcio, numpy and the
-models' packages in the cache.
+Every reply is counted. The program exits with 1 when a goal is missed. It needs what `make bench` needs, and makes
+venvs with grpcio, numpy and the models' packages in the cache.
 """
 import argparse
 import array
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -100,7 +102,8 @@ class Execution:
         return made
 
     def in_turn(self, sides, run, rounds=None):
-        """Runs each side once to warm it, then all of them in turn; returns what `run` gave, by side, a list of rounds."""
+        """Runs each side once to warm it, then all of them in turn. Returns for each side what `run` gave in each
+        round."""
         for side in sides:
             run(side)
         seen = {side: [] for side in sides}
@@ -115,7 +118,7 @@ class Execution:
         def value(result):
             return getattr(result, figure)
 
-        ratios = [value(a) / value(b) for a, b in zip(seen[one], seen[other])]
+        ratios = [value(a) / value(b) for a, b in zip(seen[one], seen[other], strict=True)]
         return statistics.median(ratios), *(statistics.median(map(value, seen[side])) for side in (one, other))
 
     # The parts.
@@ -136,16 +139,21 @@ class Execution:
                 deploy_as(one, model, f"{model}-single", {"python": str(home), "handler": {"name": "Single"}}, more)
                 sides = [f"{model}-batch", f"{model}-single"]
 
-                def run(side, work):
-                    return load(one.port, request(side, data), work, one.scratch, reply_size=reply, path="/pb.Gateway/InvokeBytes")
+                def run(side, work, data=data, reply=reply):
+                    return load(one.port, request(side, data), work, one.scratch, reply_size=reply,
+                                path="/pb.Gateway/InvokeBytes")
 
-                rate, batched, plain = self.ratio(self.in_turn(sides, lambda s: run(s, many)), *sides, "rate")
-                p50, batched_us, plain_us = self.ratio(self.in_turn(sides, lambda s: run(s, single)), *sides, "p50_us")
+                loaded = self.in_turn(sides, functools.partial(run, work=many))
+                rate, batched, plain = self.ratio(loaded, *sides, "rate")
+                idle = self.in_turn(sides, functools.partial(run, work=single))
+                p50, batched_us, plain_us = self.ratio(idle, *sides, "p50_us")
                 goal = model == "perceptron"
-                self.note(f"{model}, 64 in flight: batched over plain", rate, f"{rate:.2f} x ({batched:.0f}/{plain:.0f} /s)",
+                self.note(f"{model}, 64 in flight: batched over plain", rate,
+                          f"{rate:.2f} x ({batched:.0f}/{plain:.0f} /s)",
                           "at least 4 x" if goal else "", rate >= 4 if goal else None)
                 # Two medians of the same work differ by some per cent from run to run.
-                self.note(f"{model}, one at a time: p50 batched over plain", p50, f"{p50:.2f} x ({batched_us:.0f}/{plain_us:.0f} us)",
+                self.note(f"{model}, one at a time: p50 batched over plain", p50,
+                          f"{p50:.2f} x ({batched_us:.0f}/{plain_us:.0f} us)",
                           "the same (1.05 x)" if goal else "", p50 <= 1.05 if goal else None)
 
     def cold(self, tries=50):
@@ -160,7 +168,9 @@ class Execution:
             client, took = Client(f"127.0.0.1:{one.port}"), {"echo": [], "preloaded": [], "imported": []}
             for n in range(tries + 1):
                 for name in took:
-                    wait_for(lambda: client.meta(name).Status == "Idle" and not client.meta(name).Instances, 30, f"{name} stops")
+                    wait_for(
+                        lambda name=name: client.meta(name).Status == "Idle" and not client.meta(name).Instances, 30,
+                        f"{name} stops")
                     began = time.monotonic()
                     if client.invoke_bytes(name, b"wake up", timeout=30) != b"wake up":
                         raise Failure(f"{name} answered something else")
@@ -168,10 +178,11 @@ class Execution:
                         took[name].append((time.monotonic() - began) * 1000)
             client.close()
         p50 = {name: statistics.median(all) for name, all in took.items()}
-        self.note(f"cold start of echo, {tries} times, p50", p50["echo"], f"{p50['echo']:.0f} ms", "at most 100 ms", p50["echo"] <= 100)
-        ratio = statistics.median(a / b for a, b in zip(took["preloaded"], took["echo"]))
-        self.note("cold start that imports numpy, preloaded, over echo's", ratio, f"{ratio:.2f} x ({p50['preloaded']:.0f} ms)",
-                  "at most 1.5 x", ratio <= 1.5)
+        self.note(f"cold start of echo, {tries} times, p50", p50["echo"], f"{p50['echo']:.0f} ms", "at most 100 ms",
+                  p50["echo"] <= 100)
+        ratio = statistics.median(a / b for a, b in zip(took["preloaded"], took["echo"], strict=True))
+        self.note("cold start that imports numpy, preloaded, over echo's", ratio,
+                  f"{ratio:.2f} x ({p50['preloaded']:.0f} ms)", "at most 1.5 x", ratio <= 1.5)
         self.note("the same without preload", p50["imported"], f"{p50['imported']:.0f} ms")
 
     def scale(self, registered=1000, running=20):
@@ -185,10 +196,11 @@ class Execution:
             client, began = Client(f"127.0.0.1:{many.port}"), time.monotonic()
             for n in range(registered + running):
                 least = "{min: 1, max: 1}" if n < running else "{min: 0, max: 1}"
-                client.deploy_watch(f"f{n}", data, config=f"runtime: python3\nreplicas: {least}\ntimeout: {{idle: 1s}}\n")
+                client.deploy_watch(f"f{n}", data,
+                                    config=f"runtime: python3\nreplicas: {least}\ntimeout: {{idle: 1s}}\n")
             took = time.monotonic() - began
-            wait_for(lambda: sum(f.Replicas > 0 for f in client.call("List", pb().Empty()).Functions) == running + 1, 60,
-                     f"{running} functions and echo run")
+            wait_for(lambda: sum(f.Replicas > 0 for f in client.call("List", pb().Empty()).Functions) == running + 1,
+                     60, f"{running} functions and echo run")
             client.close()
             sides = {"few": few, "many": many}
             work = bench.WORKS["small"]
@@ -199,7 +211,8 @@ class Execution:
         self.note(f"small calls with {registered} functions more, {running} running, over none", ratio,
                   f"{ratio:.2f} x ({with_many:.0f}/{with_few:.0f} /s)", "at least 0.95 x", ratio >= 0.95)
         self.note("that gateway's memory", held, f"{held / 1e6:.1f} MB", "below 80 MB", held < 80e6)
-        self.note("registering them, each", took / (registered + running), f"{took / (registered + running) * 1000:.0f} ms")
+        self.note("registering them, each", took / (registered + running),
+                  f"{took / (registered + running) * 1000:.0f} ms")
 
     def overrun(self, tries=21, timeout=0.5):
         from support.client import Client, Refused
@@ -215,10 +228,10 @@ class Execution:
                     raise Failure("a handler that sleeps for ever answered")
                 except Refused as error:
                     if error.name != "DEADLINE_EXCEEDED":
-                        raise Failure(f"a handler that overran was answered with {error}")
+                        raise Failure(f"a handler that overran was answered with {error}") from error
                 late.append((time.monotonic() - began - timeout) * 1000)
 
-                def another():
+                def another(pid=pid):
                     try:
                         return client.invoke("stuck", timeout=30) != pid
                     except Refused:
@@ -230,7 +243,8 @@ class Execution:
         self.note(f"deadline overrun, {tries} times: answered after the deadline, p50", statistics.median(late),
                   f"{statistics.median(late):.0f} ms ({max(late):.0f} at most)", "within 100 ms", max(late) <= 100)
         self.note("the replacement answers after the deadline, p50", statistics.median(replaced),
-                  f"{statistics.median(replaced):.0f} ms ({max(replaced):.0f} at most)", "within 1,000 ms", max(replaced) <= 1000)
+                  f"{statistics.median(replaced):.0f} ms ({max(replaced):.0f} at most)", "within 1,000 ms",
+                  max(replaced) <= 1000)
 
     def stream(self, reading_seconds=30):
         from support.client import Client
@@ -259,10 +273,10 @@ class Execution:
                 while time.monotonic() < end:
                     slow.piece()
                     time.sleep(0.1)
-                    grown = max(grown, *(resident(pid) - was for pid, was in zip(pids, before)))
+                    grown = max(grown, *(resident(pid) - was for pid, was in zip(pids, before, strict=True)))
             client.close()
-        self.note(f"memory with a reader of 10 pieces a second, {reading_seconds} s: growth", grown, f"{grown / 1e6:.2f} MB",
-                  "flat (1 MB)", grown <= 1e6)
+        self.note(f"memory with a reader of 10 pieces a second, {reading_seconds} s: growth", grown,
+                  f"{grown / 1e6:.2f} MB", "flat (1 MB)", grown <= 1e6)
 
     def chain(self):
         work = bench.WORKS["single"]
@@ -272,8 +286,8 @@ class Execution:
             seen = self.in_turn(["chained", "echo"], lambda s: load(
                 one.port, request(s, b"a" * work.size), work, one.scratch))
         ratio, chained, single = self.ratio(seen, "chained", "echo", "p50_us")
-        self.note("a chain of two functions, p50 over the single call's", ratio, f"{ratio:.2f} x ({chained:.0f}/{single:.0f} us)",
-                  "at most 2.2 x", ratio <= 2.2)
+        self.note("a chain of two functions, p50 over the single call's", ratio,
+                  f"{ratio:.2f} x ({chained:.0f}/{single:.0f} us)", "at most 2.2 x", ratio <= 2.2)
 
     def updates(self, count=200):
         from support.ledger import Ledger, Load
@@ -293,9 +307,10 @@ class Execution:
             try:
                 counts = ledger.check()
             except AssertionError as error:
-                raise Failure(f"updates: {error}")
+                raise Failure(f"updates: {error}") from error
         failed = sum(counts.values()) - counts["OK"]
-        self.note(f"{count} updates under load: calls that failed of {sum(counts.values())}", failed, str(failed), "0", failed == 0)
+        self.note(f"{count} updates under load: calls that failed of {sum(counts.values())}", failed, str(failed), "0",
+                  failed == 0)
         self.note("an update, from exec to exit", took / count, f"{took / count * 1000:.0f} ms")
 
 
@@ -339,7 +354,8 @@ def main():
                     print(f"{part}: {failure}", file=sys.stderr)
                     missed = True
     if chosen.json:
-        pathlib.Path(chosen.json).write_text(json.dumps([dataclasses.asdict(line) for line in execution.lines], indent=1) + "\n")
+        pathlib.Path(chosen.json).write_text(
+            json.dumps([dataclasses.asdict(line) for line in execution.lines], indent=1) + "\n")
     sys.exit(missed or any(line.good is False for line in execution.lines))
 
 

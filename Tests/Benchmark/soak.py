@@ -4,14 +4,16 @@
     make soak                                 30 minutes
     make soak ARGS="--seconds 60"
 
-Side by side: small and large unary calls, streams read to their end and left in between, batches, calls that are cancelled, calls
-whose deadline passes, chains, callers of a function whose watchers are killed, of one that is updated, of one that is scaled,
-followers of a log that come and go (gRPC, and `dcf function log --follow` with Ctrl-C) while the function prints, and somebody who
-asks for the list and for the gateway's health.
+These run side by side: small and large unary calls, streams that are read to their end and streams that are left in
+between, batches, calls that are cancelled, calls that pass their deadline, chains, callers of a function that loses its
+watchers, of one that is updated and of one that is scaled, followers of a log that come and go (gRPC, and
+`dcf function log --follow` with Ctrl-C) while the function prints, and a client that asks for the list and for the
+gateway's health.
 
-Each outcome is compared with those that its kind of work may have. Memory (RSS), descriptors and threads of the gateway are noted
-each second; after a warm-up a line is fitted to the medians of windows. Exits 1 when anything was unexpected, or when one of the
-three grew by more than its noise: three standard errors of the line's slope over the whole time, and a floor.
+Each outcome is compared with those that its kind of work may have. The gateway's memory (RSS), descriptors and threads
+are noted each second. After a warm-up a line is fitted to the medians of windows. The program exits with 1 when
+anything was unexpected, or when one of the three grew by more than its noise: three standard errors of the line's
+slope over the whole time, and a floor.
 
 Needs what `make bench-execution` needs: a venv with grpcio in the cache.
 """
@@ -43,12 +45,14 @@ FUNCTIONS = {
                 {"batch": {"max_size": 16, "max_wait": "5ms"}}),
     "pieces": ("def Handler(req):\n    for n in range(int(req.input)):\n        yield b'%08d' % n + b'.' * 4088\n",
                {"concurrency": 4}),
-    "sleeper": ("import time\n\ndef Handler(req):\n    time.sleep(float(req.input))\n    return b'awake'\n", {"concurrency": 8}),
+    "sleeper": ("import time\n\ndef Handler(req):\n    time.sleep(float(req.input))\n    return b'awake'\n",
+                {"concurrency": 8}),
     "chain": ("import dcf\n\ndef Handler(req):\n    return dcf.call('echo', req.input)\n", {"concurrency": 4}),
     "victim": ("import os\n\ndef Handler(req):\n    return b'%d' % os.getpid()\n", {"replicas": 3}),
     "updated": ("def Handler(req):\n    return b'version 0'\n", {"replicas": 2}),
     "scaled": ("class Handler:\n    def __call__(self, req):\n        return req.input\n", {}),
-    "talk": ("def Handler(req):\n    for n in range(int(req.input)):\n        print('line', n)\n    return b'said'\n", {}),
+    "talk": ("def Handler(req):\n    for n in range(int(req.input)):\n        print('line', n)\n    return b'said'\n",
+             {}),
 }
 
 
@@ -74,7 +78,8 @@ class Soak:
                 self.unexpected.append(f"{time.strftime('%H:%M:%S')} {work}: {outcome} {words}"[:400])
 
     def attempt(self, work, body, allowed=("OK",)):
-        """Runs `body`, which raises what is wrong, and notes how it ended; a status in `allowed` is as good as an answer."""
+        """Runs `body`, which raises an error when something is wrong, and notes how it ended. A status in `allowed` is
+        fine."""
         import grpc
 
         try:
@@ -145,7 +150,8 @@ class Soak:
     def late(self, client, chance):
         # The handler ends soon after: it is late, and not stuck.
         self.attempt(
-            "deadlines", lambda: self.invoke(client, "sleeper", b"0.15", timeout=0.12), allowed=("OK", "DEADLINE_EXCEEDED"))
+            "deadlines", lambda: self.invoke(client, "sleeper", b"0.15", timeout=0.12),
+            allowed=("OK", "DEADLINE_EXCEEDED"))
         self.over.wait(0.1)
 
     def chained(self, client, chance):
@@ -153,7 +159,8 @@ class Soak:
         self.attempt("chains", lambda: self.expect(self.invoke(client, "chain", data), data))
 
     def victims(self, client, chance):
-        self.attempt("callers of killed watchers", lambda: self.invoke(client, "victim", b""), allowed=("OK", "UNAVAILABLE"))
+        self.attempt("callers of killed watchers", lambda: self.invoke(client, "victim", b""),
+                     allowed=("OK", "UNAVAILABLE"))
         self.over.wait(0.005)
 
     def kill(self, client, chance):
@@ -321,14 +328,15 @@ class Soak:
 
 
 def growth(samples, what, warm_up):
-    """How much it grew after the warm-up, by a line through the medians of windows, and how much of that may be noise."""
+    """How much `what` grew after the warm-up, by a line through the medians of windows; how much of that may be
+    noise."""
     kept = [(t, s[what]) for t, s in samples if t >= warm_up]
     size = max(len(kept) // WINDOWS, 1)
     points = [(statistics.median(t for t, _ in part), statistics.median(v for _, v in part))
               for part in (kept[i:i + size] for i in range(0, len(kept) - size + 1, size))]
     if len(points) < 4:
         raise Failure(f"{len(kept)} seconds after the warm-up are too few to tell what grows")
-    slope, start = statistics.linear_regression(*zip(*points))
+    slope, start = statistics.linear_regression(*zip(*points, strict=True))
     middle = statistics.fmean(t for t, _ in points)
     rest = sum((v - start - slope * t) ** 2 for t, v in points) / (len(points) - 2)
     error = (rest / sum((t - middle) ** 2 for t, _ in points)) ** 0.5
@@ -347,7 +355,8 @@ def report(soak, warm_up):
     for what in FLOORS:
         grown, noise, median, slope = growth(soak.samples, what, warm_up)
         good &= grown <= noise
-        print(f"{what:20}{median:>10.0f}{slope * 3600:>+12.0f}{grown:>+12.1f}{noise:>14.1f}   {'ok' if grown <= noise else 'GREW'}")
+        verdict = "ok" if grown <= noise else "GREW"
+        print(f"{what:20}{median:>10.0f}{slope * 3600:>+12.0f}{grown:>+12.1f}{noise:>14.1f}   {verdict}")
         found[what] = {"median": median, "hour": slope * 3600, "grown": grown, "noise": noise}
     total = sum(sum(outcomes.values()) for outcomes in soak.outcomes.values())
     print(f"\n{len(soak.unexpected)} of {total} unexpected")

@@ -1,4 +1,5 @@
 """Fixtures: one gateway for all that can share one, others of their own for tests that break it."""
+import collections
 import os
 import pathlib
 import shutil
@@ -9,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from support import FULL, processes  # noqa: E402
+from support import FULL, lanes, processes  # noqa: E402
 from support.docker import Docker, Unavailable  # noqa: E402
 from support.gateway import BIN, Gateway  # noqa: E402
 from support.held import Calls  # noqa: E402
@@ -29,11 +30,13 @@ def pytest_sessionstart(session):
 def pytest_addoption(parser):
     parser.addoption("--engine", choices=["process", "docker"], default="process",
                      help="what functions are: processes, or containers of images on an engine of the tests' own")
+    parser.addoption("--lane", choices=lanes.LANES, help="only the tests of this lane: support/lanes.py")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     config.addinivalue_line("markers", "process: is about processes of the gateway's own machine")
+    Docker.is_allowed = config.getoption("--lane") not in lanes.BUSY
     if config.getoption("--engine") == "docker":
         # What handlers write and tests read lies in a folder that the containers see too.
         config.shared = pathlib.Path(tempfile.mkdtemp(prefix="dcf-e2e-", dir="/var/tmp"))
@@ -47,6 +50,10 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    if lane := config.getoption("--lane"):
+        found = lanes.assign(items, all_images=config.getoption("--engine") == "docker")
+        config.hook.pytest_deselected(items=[item for item, its in zip(items, found, strict=True) if its != lane])
+        items[:] = [item for item, its in zip(items, found, strict=True) if its == lane]
     if config.getoption("--engine") == "docker":
         for item in items:
             if item.get_closest_marker("process"):
@@ -57,8 +64,16 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.timeout(3600))
     # The first that asks for an engine makes it, and its images.
     for item in items:
-        if {"docker", "swarm", "bridged"} & set(item.fixturenames) and not item.get_closest_marker("timeout"):
+        if lanes.ENGINES & set(item.fixturenames) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--lane"):
+        took = collections.Counter()
+        for report in sum((terminalreporter.getreports(each) for each in ("passed", "failed", "")), []):
+            took[report.nodeid.partition("::")[0]] += report.duration
+        terminalreporter.write_line("seconds: " + ", ".join(f"{name} {took[name]:.0f}" for name in sorted(took)))
 
 
 def pytest_report_header(config):
@@ -197,8 +212,8 @@ def debian(docker):
 def gateway_image(docker, debian):
     """Its packages come from a mirror."""
     base = "dcf-test/for-gateway"
-    if docker("run", "--rm", "--network", "host", debian, "sh", "-c", "apt-get update -qq 2>&1 | grep -q ^[EW]:; test $? = 1",
-              check=False).returncode != 0:
+    if docker("run", "--rm", "--network", "host", debian, "sh", "-c",
+              "apt-get update -qq 2>&1 | grep -q ^[EW]:; test $? = 1", check=False).returncode != 0:
         pytest.skip("no mirror of Debian's packages can be reached from a container")
     docker("tag", debian, base)
     docker.script("images.sh", "gateway", BASE=base)

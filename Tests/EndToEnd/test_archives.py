@@ -110,5 +110,6 @@ def test_an_upload_that_says_it_is_larger_than_the_limit(gateway):
 
 
 def test_a_good_archive_runs(gateway):
-    gateway.client.deploy_watch("harmless", bundle({**GOOD, "a/b/c.txt": b"x", "name with spaces": b"x", "ünïcode": b"x"}))
+    gateway.client.deploy_watch("harmless",
+                                bundle({**GOOD, "a/b/c.txt": b"x", "name with spaces": b"x", "ünïcode": b"x"}))
     assert gateway.client.invoke("harmless") == "ran"

@@ -25,7 +25,8 @@ def test_what_waits_is_one_list_in_order(gateway, client, calls):
     batch = calls.next()
     assert batch.inputs == data
     assert batch.eval("type(reqs).__name__") == "list" and batch.eval("[r.info.name for r in reqs]") == ["held"] * 6
-    assert batch.eval("all(r.remaining() > 0 for r in reqs)") and len(set(batch.eval("[r.request_id for r in reqs]"))) == 6
+    assert (batch.eval("all(r.remaining() > 0 for r in reqs)")
+            and len(set(batch.eval("[r.request_id for r in reqs]"))) == 6)
     batch.returns_value_of("[r.input + b'!' for r in reqs]")
     assert outcome(first) == b"alone"
     assert [outcome(call) for call in begun] == [one + b"!" for one in data]
@@ -45,6 +46,7 @@ def test_no_more_than_max_size(gateway, client, calls):
     assert [outcome(call) for call in [first, *begun]] == [b"alone"] + [b"%d" % n for n in range(5)]
 
 
+@pytest.mark.alone
 def test_an_idle_function_answers_a_single_call_with_no_delay(gateway, client):
     code = "def Handler(reqs):\n    return [b'%d' % len(reqs)] * len(reqs)\n"
     gateway.deploy("idle", files={"handler.py": code}, config={"batch": {"max_size": 8, "max_wait": "3s"}})

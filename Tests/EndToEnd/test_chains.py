@@ -61,6 +61,7 @@ def test_the_deadline_goes_along(client):
     assert json.loads(client.invoke("a", b"b c", timeout=30))["remaining"] > 20
 
 
+@pytest.mark.alone
 def test_the_deadline_holds_in_the_middle_of_a_chain(client, held):
     chained = background(refused, client.invoke, "a", b"held", timeout=1)
     one = held.next()
@@ -92,7 +93,8 @@ def test_request_id_and_trace_go_along(client):
 def test_an_error_comes_through_with_its_status(client, outer, held):
     call = client.begin("outer", b"x")
     one = outer.next()
-    for service, code in (("no-such-function", "NOT_FOUND"), ("Bad Name", "INVALID_ARGUMENT"), ("held@99", "NOT_FOUND")):
+    for service, code in (("no-such-function", "NOT_FOUND"), ("Bad Name", "INVALID_ARGUMENT"),
+                          ("held@99", "NOT_FOUND")):
         said = one.error(f"dcf.call({service!r}, b'')")
         assert "Error" in said and (code in said or service.split("@")[0] in said), f"{service}: {said}"
     one.returns()
@@ -140,7 +142,8 @@ def test_the_limit_chain_depth(own_gateway):
         gateway.deploy(name, "caller")
     assert json.loads(gateway.client.invoke("a", b"b c"))["name"] == "c"
     error = refused(gateway.client.invoke, "a", b"b c d e")
-    assert error.name == "FAILED_PRECONDITION" and "a > b > c > d" in error.message and "chain-depth" in error.message, error
+    assert (error.name == "FAILED_PRECONDITION" and "a > b > c > d" in error.message
+            and "chain-depth" in error.message), error
     gateway.stop()
 
 
@@ -192,8 +195,10 @@ def test_calls_from_several_threads_of_one_handler(client, outer):
 
 def test_a_call_in_the_constructor_or_after_the_reply(gateway, client):
     """There is no call whose deadline it could have; it works, or says so, and does not hang."""
-    code = "import dcf\nclass Handler:\n    def __init__(self):\n        try:\n            self.said = bytes(dcf.call('echo', b'early')).decode()\n" \
-           "        except Exception as error:\n            self.said = repr(error)\n    def __call__(self, req):\n        return self.said\n"
+    code = ("import dcf\nclass Handler:\n    def __init__(self):\n"
+            "        try:\n            self.said = bytes(dcf.call('echo', b'early')).decode()\n"
+            "        except Exception as error:\n            self.said = repr(error)\n"
+            "    def __call__(self, req):\n        return self.said\n")
     gateway.deploy("early", files={"handler.py": code})
     said = client.invoke("early")
     assert said == "early" or "Error" in said

@@ -4,8 +4,10 @@ import re
 import subprocess
 
 import pytest
+
 from support.gateway import BIN, dcf
 from support.waiting import wait_until
+
 
 @pytest.fixture(scope="module", autouse=True)
 def functions(gateway):
@@ -40,7 +42,8 @@ def test_call_that_fails(gateway):
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "https_proxy", "grpc_proxy", "all_proxy"])
 def test_proxy_variables_do_not_touch_the_gateways_address(gateway, variable):
-    done = gateway.dcf("function", "call", "echo", input=b"x", environment={variable: "http://127.0.0.1:9", "no_proxy": ""})
+    done = gateway.dcf("function", "call", "echo", input=b"x",
+                       environment={variable: "http://127.0.0.1:9", "no_proxy": ""})
     assert done.stdout == b"x"
 
 

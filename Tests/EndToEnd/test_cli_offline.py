@@ -6,7 +6,8 @@ from support.gateway import dcf, write_function
 COMMANDS = [
     [], ["runtime"], ["runtime", "list"], ["function"], ["fn"],
     *[["function", c] for c in (
-        "init", "build", "run", "deploy", "create", "list", "call", "invoke", "info", "log", "delete", "restart", "scale")],
+        "init", "build", "run", "deploy", "create", "list", "call", "invoke", "info", "log", "delete", "restart",
+        "scale")],
     ["version"],
 ]
 
@@ -22,7 +23,8 @@ def test_help_has_an_example(command):
 
 
 @pytest.mark.parametrize(
-    "typed, nearest", [(["functoin", "list"], "function"), (["function", "lst"], "list"), (["function", "crate"], "create")])
+    "typed, nearest",
+    [(["functoin", "list"], "function"), (["function", "lst"], "list"), (["function", "crate"], "create")])
 def test_a_misspelled_command_suggests_the_nearest(typed, nearest):
     done = dcf(*typed, check=False)
     assert done.returncode not in (0, None) and nearest in done.error and done.stdout == b""
@@ -73,14 +75,16 @@ def test_run_of_a_constructor_that_raises_ends_with_the_traceback(tmp_path):
     path = write_function(tmp_path / "work", "broken", files={
         "handler.py": "class Handler:\n    def __init__(self):\n        raise ValueError('bad weights')\n"
                       "    def __call__(self, req): pass\n"})
-    done = dcf("function", "run", "broken", "-f", str(path), input=b"x", environment=offline(tmp_path), check=False, timeout=60)
+    done = dcf("function", "run", "broken", "-f", str(path), input=b"x", environment=offline(tmp_path), check=False,
+               timeout=60)
     assert done.returncode == 1 and done.stdout == b""
     assert "Traceback" in done.error and "handler.py" in done.error and "ValueError: bad weights" in done.error
 
 
 def test_run_of_a_handler_that_raises(tmp_path):
     path = write_function(tmp_path / "work", "kinds")
-    done = dcf("function", "run", "kinds", "-f", str(path), input=b"error oh", environment=offline(tmp_path), check=False)
+    done = dcf("function", "run", "kinds", "-f", str(path), input=b"error oh", environment=offline(tmp_path),
+               check=False)
     assert done.returncode == 1 and "ValueError: oh" in done.error
     done = dcf("function", "run", "kinds", "-f", str(path), input=b"none", environment=offline(tmp_path), check=False)
     assert done.returncode == 1 and "None" in done.error

@@ -104,11 +104,13 @@ class Handler:
 
 
 def test_an_async_handler_that_blocks_the_loop_is_told(gateway, client):
-    code = "import time\nclass Handler:\n    async def __call__(self, req):\n        time.sleep(1.5)\n        return 'slept'\n"
+    code = ("import time\nclass Handler:\n    async def __call__(self, req):\n        time.sleep(1.5)\n"
+            "        return 'slept'\n")
     gateway.deploy("blocks", files={"handler.py": code}, config={"concurrency": 4})
     begun = [client.begin("blocks") for _ in range(2)]
     assert [outcome(call) for call in begun] == [b"slept"] * 2
-    log = wait_until(lambda: "block" in (text := client.log("blocks")).lower() and text, 5, "the log says that the loop is blocked")
+    log = wait_until(lambda: "block" in (text := client.log("blocks")).lower() and text, 5,
+                     "the log says that the loop is blocked")
     assert "event loop" in log.lower(), log
 
 

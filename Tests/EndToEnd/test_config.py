@@ -59,9 +59,11 @@ def test_a_key_out_of_range_is_named(client, config, said):
     assert "ranged" not in client.names()
 
 
-@pytest.mark.parametrize("config", ["batch: {max_sise: 4}", "concurency: 2", "warmup: {inptu: x}", "stratgy: rolling", "replicas: {minn: 1}"])
+@pytest.mark.parametrize("config", ["batch: {max_sise: 4}", "concurency: 2", "warmup: {inptu: x}", "stratgy: rolling",
+                                    "replicas: {minn: 1}"])
 def test_a_misspelled_key_suggests_the_nearest(gateway, client, config):
-    right = {"max_sise": "max_size", "concurency": "concurrency", "inptu": "input", "stratgy": "strategy", "minn": "min"}
+    right = {"max_sise": "max_size", "concurency": "concurrency", "inptu": "input", "stratgy": "strategy",
+             "minn": "min"}
     error = refused(client.deploy_watch, "ranged", ECHO, config=f"runtime: python3\n{config}\n")
     wrong = next(word for word in right if word in config)
     assert error.name == "INVALID_ARGUMENT" and wrong in error.message and f'"{right[wrong]}"' in error.message, error
@@ -69,7 +71,8 @@ def test_a_misspelled_key_suggests_the_nearest(gateway, client, config):
 
 def test_dcf_says_file_and_line_before_anything_is_sent(gateway, client):
     path = gateway.write("ranged", "echo")
-    path.write_text("functions:\n  ranged:\n    runtime: python3\n    batch:\n      max_size: 4\n      max_wait: soon\n")
+    path.write_text(
+        "functions:\n  ranged:\n    runtime: python3\n    batch:\n      max_size: 4\n      max_wait: soon\n")
     done = gateway.dcf("function", "create", "-f", str(path), check=False)
     assert done.returncode == 1 and "config.yaml:6" in done.error and "batch.max_wait" in done.error, done.error
 
@@ -77,14 +80,17 @@ def test_dcf_says_file_and_line_before_anything_is_sent(gateway, client):
 @pytest.mark.parametrize(
     "config",
     [
-        {"concurrency": 1}, {"concurrency": 1024}, {"batch": {}}, {"batch": {"max_size": 1}}, {"batch": {"max_size": 1024, "max_wait": "60s"}},
+        {"concurrency": 1}, {"concurrency": 1024}, {"batch": {}}, {"batch": {"max_size": 1}},
+        {"batch": {"max_size": 1024, "max_wait": "60s"}},
         {"batch": {"max_size": 2, "max_wait": "0s", "retry": False}}, {"batch": {"max_size": 2}, "concurrency": 1},
-        {"replicas": {"min": 0}}, {"replicas": {"min": 2}}, {"replicas": {"max": 2}}, {"timeout": {"idle": "24h"}}, {"cancel": "flag"},
-        {"cancel": "raise"}, {"warmup": {"input": ""}}, {"warmup": {"input": "x"}}, {"warmup": {}}, {"strategy": "rolling"}, {"strategy": "replace"},
+        {"replicas": {"min": 0}}, {"replicas": {"min": 2}}, {"replicas": {"max": 2}}, {"timeout": {"idle": "24h"}},
+        {"cancel": "flag"}, {"cancel": "raise"}, {"warmup": {"input": ""}}, {"warmup": {"input": "x"}}, {"warmup": {}},
+        {"strategy": "rolling"}, {"strategy": "replace"},
         {"preload": []}, {"preload": ["json"]}, {"batch": None, "concurrency": None},
     ], ids=str)
 def test_what_is_in_range_is_deployed_and_answers(gateway, client, config):
-    code = "class Handler:\n    def __call__(self, req):\n        return [r.input for r in req] if isinstance(req, list) else req.input\n"
+    code = ("class Handler:\n    def __call__(self, req):\n"
+            "        return [r.input for r in req] if isinstance(req, list) else req.input\n")
     gateway.deploy("in-range", None, "--replace", files={"handler.py": code}, config=config)
     assert client.invoke("in-range", b"x", timeout=20) == "x"
     assert client.meta("in-range").Status == "Ready"

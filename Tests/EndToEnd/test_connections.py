@@ -1,8 +1,8 @@
 """What comes in on the gRPC port and on the link's socket that is no call."""
+import contextlib
 import os
 import socket
 import struct
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +12,7 @@ from support import FULL, raw_http2
 from support.client import Client, refused
 from support.elsewhere import elsewhere
 from support.processes import descriptors
-from support.waiting import wait_until
+from support.waiting import pause, wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,8 +27,8 @@ def works(gateway):
 
 @pytest.mark.parametrize(
     "data",
-    [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 50, b"\x00" * 24,
-     os.urandom(1000), raw_http2.PREFACE[:-1] + b"X", b"SSH-2.0-client\r\n" + b"x" * 20],
+    [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 50,
+     b"\x00" * 24, os.urandom(1000), raw_http2.PREFACE[:-1] + b"X", b"SSH-2.0-client\r\n" + b"x" * 20],
     ids=["http1", "tls", "zeros", "random", "almost", "ssh"])
 def test_what_is_not_http2_is_closed(gateway, data):
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as sock:
@@ -40,11 +40,8 @@ def test_what_is_not_http2_is_closed(gateway, data):
 @settings(max_examples=300 if FULL else 60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300))
 def test_random_bytes_after_the_preface(shared_gateway, data):
-    with socket.create_connection(("127.0.0.1", shared_gateway.port), 5) as sock:
-        try:
-            sock.sendall(raw_http2.PREFACE + data)
-        except OSError:
-            pass
+    with socket.create_connection(("127.0.0.1", shared_gateway.port), 5) as sock, contextlib.suppress(OSError):
+        sock.sendall(raw_http2.PREFACE + data)
     assert shared_gateway.process.poll() is None
 
 
@@ -81,7 +78,7 @@ def test_silent_and_half_open_connections_are_closed(own_gateway):
             slow.sendall(bytes([byte]))
         except OSError:
             break
-        time.sleep(0.1)
+        pause(0.1)
     for sock in [*silent, *half, slow]:
         assert raw_http2.closed_by_peer(sock, 10)
         sock.close()
@@ -145,7 +142,8 @@ def string(text):
         os.urandom(4096),
         b"\x00" * 16,
         # A Hello with a token that nobody gave out.
-        struct.pack("<IBBHQ", 8 + 2 + 9 + 2 + 4, 1, 0, 8 + 2 + 9 + 2 + 4, 0) + HELLO_HEAD + string(b"no-token!") + string(b"3.11"),
+        struct.pack("<IBBHQ", 8 + 2 + 9 + 2 + 4, 1, 0, 8 + 2 + 9 + 2 + 4, 0) + HELLO_HEAD
+        + string(b"no-token!") + string(b"3.11"),
         # A Hello whose head is cut short.
         struct.pack("<IBBHQ", 4, 1, 0, 4, 0) + b"\x01\x00\x01\x00",
         # A body of 4 GiB.
@@ -194,7 +192,7 @@ def test_a_message_that_says_it_is_larger_than_it_may_be(gateway):
 
 def test_a_call_of_a_client_that_vanishes(gateway, client):
     gateway.deploy("sleeper")
-    for n in range(20):
+    for _ in range(20):
         with raw_http2.connect(gateway.port) as sock:
             message = b"\x0a\x07sleeper\x12\x030.1"
             sock.sendall(raw_http2.headers(1, "/pb.Gateway/Invoke") + raw_http2.frame(

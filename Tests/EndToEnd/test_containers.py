@@ -135,7 +135,8 @@ def test_the_config_says_otherwise_in_so_many_words(host, images):
 
 def test_limits(host, images):
     gateway = host()
-    code = "import os\ndef Handler(req):\n    held = bytearray(int(req.input or 0))\n    return os.environ['OMP_NUM_THREADS']\n"
+    code = ("import os\ndef Handler(req):\n    held = bytearray(int(req.input or 0))\n"
+            "    return os.environ['OMP_NUM_THREADS']\n")
     create(gateway, images, "limited", code, limits={"memory": "128MiB", "cpu": "0.5"})
     made = images.inspect(containers(images)[0])["HostConfig"]
     assert made["Memory"] == made["MemorySwap"] == 128 << 20 and made["NanoCpus"] == 500_000_000
@@ -163,7 +164,8 @@ def test_secrets_are_files(host, images):
 
 def test_what_a_container_writes_is_the_log(host, images):
     gateway = host()
-    create(gateway, images, "noisy", "import sys\nprint('made')\ndef Handler(req):\n    print('said', req.input.decode())\n"
+    create(gateway, images, "noisy",
+           "import sys\nprint('made')\ndef Handler(req):\n    print('said', req.input.decode())\n"
                                      "    sys.stderr.write('loud\\n')\n    return ''\n")
     gateway.client.invoke("noisy", b"words", metadata=[("x-request-id", "r-1")])
 
@@ -183,13 +185,14 @@ def test_a_broken_constructor(host, images):
     wait_until(lambda: containers(images) == [], 10, "the container gone")
     # What was built stays, to be looked at; the gateway's own name for it does not.
     wait_until(lambda: [name for name in images(
-        "images", "--format", "{{.Repository}}", "--filter", label("broken")).stdout.split() if name.startswith("dcf.kept/")] == [],
-        20, "the image has no name for a version that is not kept")
+        "images", "--format", "{{.Repository}}", "--filter", label("broken")).stdout.split()
+        if name.startswith("dcf.kept/")] == [], 20, "the image has no name for a version that is not kept")
 
 
 def test_a_step_that_fails_shows_what_it_said(host, images):
     gateway = host()
-    path = gateway.write("bad", None, {"handler.py": ECHO, "Dockerfile": "FROM dcf-test/bookworm\nRUN echo too bad; exit 3\n"})
+    path = gateway.write("bad", None,
+                         {"handler.py": ECHO, "Dockerfile": "FROM dcf-test/bookworm\nRUN echo too bad; exit 3\n"})
     done = gateway.dcf("function", "build", "-f", str(path), check=False, environment=images.environment)
     assert done.returncode == 1 and "too bad" in done.error and "non-zero code: 3" in done.error, done.error
 
@@ -199,7 +202,8 @@ def test_build_streams_and_takes_arguments_and_packages(images, tmp_path):
     (home / "f").mkdir(parents=True)
     (home / "f/handler.py").write_text(ECHO)
     (home / "f/Dockerfile").write_text(
-        "FROM dcf-test/bookworm\nARG BUILD_PACKAGES\nARG A=none\nARG handler_file\nRUN echo \"got ${A} ${BUILD_PACKAGES} ${handler_file}\"\n")
+        "FROM dcf-test/bookworm\nARG BUILD_PACKAGES\nARG A=none\nARG handler_file\n"
+        "RUN echo \"got ${A} ${BUILD_PACKAGES} ${handler_file}\"\n")
     config = {"deploy": "image", "build_args": ["A=one"], "build_packages": ["libgl1", "curl"], "image": "test/args"}
     (home / "config.yaml").write_text(json.dumps({"functions": {"f": config}}))
 
@@ -227,7 +231,8 @@ def run(images, tmp_path, handler, input=b"", check=True, **config):
     (home / "f").mkdir(parents=True)
     (home / "f/handler.py").write_text(handler)
     (home / "f/Dockerfile").write_text(Docker.FUNCTION)
-    (home / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/run", **config}}}))
+    (home / "config.yaml").write_text(
+        json.dumps({"functions": {"f": {"deploy": "image", "image": "test/run", **config}}}))
     dcf("function", "build", "-f", str(home / "config.yaml"), environment=images.environment)
     before = images("ps", "--all", "--quiet").stdout
     done = dcf("function", "run", "f", "-f", str(home / "config.yaml"), input=input, check=check,
@@ -255,7 +260,7 @@ def test_run_of_what_is_not_built(images, tmp_path):
     (tmp_path / "f/handler.py").write_text(ECHO)
     (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/never"}}}))
     done = dcf("function", "run", "f", "-f", str(tmp_path / "config.yaml"), check=False, environment=images.environment)
-    assert done.returncode == 1 and '"dcf function build f" makes it' in done.error, done.error
+    assert done.returncode == 1 and 'build it with "dcf function build f"' in done.error, done.error
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +346,8 @@ def test_build_then_deploy_to_a_registry(registry, host, images):
     gateway.dcf("function", "deploy", "-f", str(done.path), "--registry", registry, environment=images.environment)
     assert gateway.client.invoke("steps", b"x") == "x"
     # What runs here without a gateway is what was built last, whatever its registry.
-    path = create(gateway, images, "steps", "def Handler(req):\n    return 'new'\n", "--update", "--registry", registry).path
+    path = create(gateway, images, "steps", "def Handler(req):\n    return 'new'\n", "--update", "--registry",
+                  registry).path
     done = gateway.dcf("function", "run", "steps", "-f", str(path), input=b"", environment=images.environment)
     assert done.stdout == b"new", done
 
@@ -399,7 +405,8 @@ def test_images_go_with_their_versions(host, images):
         return images("images", "--quiet", "--no-trunc", "--filter", label("many")).stdout.split()
 
     for number in range(4):
-        create(gateway, images, "many", f"def Handler(req):\n    return '{number}'\n", *(["--update"] if number else []))
+        create(gateway, images, "many", f"def Handler(req):\n    return '{number}'\n",
+               *(["--update"] if number else []))
     wait_until(lambda: len(set(made())) == 2, 20, f"two images of two versions: {made()}")
     assert images("images", "--quiet", "--filter", "dangling=true", "--filter", label("many")).stdout == ""
     gateway.dcf("function", "rollback", "many")
@@ -419,11 +426,12 @@ def test_images_go_with_their_versions(host, images):
 
 def test_what_dockerignore_names_is_not_in_the_image(images, tmp_path):
     (tmp_path / "f/data").mkdir(parents=True)
-    for name, text in {"handler.py": ECHO, "Dockerfile": Docker.FUNCTION, "key.pem": "secret", "data/large": "x", "data/kept": "x",
-                       ".dockerignore": "**/*.pem\ndata\n!data/kept\nDockerfile\n.dockerignore\n", ".dcfignore": "notes\n",
-                       "notes": "x"}.items():
+    for name, text in {"handler.py": ECHO, "Dockerfile": Docker.FUNCTION, "key.pem": "secret", "data/large": "x",
+                       "data/kept": "x", ".dockerignore": "**/*.pem\ndata\n!data/kept\nDockerfile\n.dockerignore\n",
+                       ".dcfignore": "notes\n", "notes": "x"}.items():
         (tmp_path / "f" / name).write_text(text)
-    (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": {"deploy": "image", "image": "test/ignoring"}}}))
+    (tmp_path / "config.yaml").write_text(
+        json.dumps({"functions": {"f": {"deploy": "image", "image": "test/ignoring"}}}))
     dcf("function", "build", "-f", str(tmp_path / "config.yaml"), environment=images.environment)
     found = images.run("test/ignoring", "-c", "find /dcf/handler -type f", flags=("--entrypoint", "sh")).stdout.split()
     assert sorted(found) == [f"/dcf/handler/{name}" for name in (
@@ -438,7 +446,7 @@ def test_without_the_watchers_image(images, tmp_path):
     (tmp_path / "config.yaml").write_text(json.dumps({"functions": {"f": config}}))
     done = dcf("function", "build", "-f", str(tmp_path / "config.yaml"), check=False, environment=images.environment)
     assert done.returncode == 1 and '"make images"' in done.error, done.error
-    assert f"no image 127.0.0.1:1/dcf/watcher:{Docker.version()}, the watcher's" in done.error
+    assert f"lacks 127.0.0.1:1/dcf/watcher:{Docker.version()}, the watcher's image" in done.error
 
 
 def test_files_get_no_colours(images, tmp_path):
@@ -464,8 +472,8 @@ class Handler:
 
 @pytest.mark.parametrize("code", [COUNTED, COUNTED.replace("def __call__", "async def __call__")], ids=["def", "async"])
 def test_kill_9_of_the_gateway(host, images, code):
-    """Its containers go on, the next gateway takes them over, model loaded, and removes what it does not need; it touches no
-    others."""
+    """The gateway's containers go on. The next gateway takes them over, with their models loaded, removes those that
+    it does not need, and touches no others."""
     gateway = host()
     create(gateway, images, "echo", code, replicas=2)
     create(gateway, images, "gone", code)
@@ -533,10 +541,11 @@ def test_no_engine(own_gateway, tmp_path):
     gateway = own_gateway("--engine", "docker", environment={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
     path = gateway.write("echo", None, {"handler.py": ECHO}, {"image": "test/echo", "skip_build": True})
     done = gateway.dcf("function", "deploy", "-f", str(path), check=False)
-    assert done.returncode == 1 and "there is no Docker engine at" in done.error and "start it" in done.error, done.error
-    done = dcf("function", "build", "-f", str(gateway.write("b", None, {"handler.py": ECHO}, {"deploy": "image"})), check=False,
-               environment={"DOCKER_HOST": "tcp://1.2.3.4:5"})
-    assert done.returncode == 1 and "only a unix socket will do" in done.error, done.error
+    assert done.returncode == 1 and "there is no Docker engine at" in done.error and "start it" in done.error, (
+        done.error)
+    done = dcf("function", "build", "-f", str(gateway.write("b", None, {"handler.py": ECHO}, {"deploy": "image"})),
+               check=False, environment={"DOCKER_HOST": "tcp://1.2.3.4:5"})
+    assert done.returncode == 1 and "set it to the address of a unix socket" in done.error, done.error
 
 
 def test_an_engine_that_one_may_not_use(images, tmp_path):
@@ -552,8 +561,8 @@ def test_an_engine_that_one_may_not_use(images, tmp_path):
             if each.stat().st_uid == os.getuid() and str(each).startswith(tempfile.gettempdir() + "/"):
                 each.chmod(0o755)
         done = subprocess.run(
-            [BIN / "dcf", "function", "build", "-f", tmp_path / "config.yaml"], capture_output=True, text=True, user=65534,
-            env={**os.environ, "DOCKER_HOST": f"unix://{path}", "TMPDIR": str(scratch)})
+            [BIN / "dcf", "function", "build", "-f", tmp_path / "config.yaml"], capture_output=True, text=True,
+            user=65534, env={**os.environ, "DOCKER_HOST": f"unix://{path}", "TMPDIR": str(scratch)})
     assert done.returncode == 1 and "not allowed to use the Docker engine" in done.stderr, done.stderr
     assert "usermod -aG docker" in done.stderr
 
@@ -594,9 +603,11 @@ def test_a_full_disk_during_a_pull(registry, images, own_gateway, tmp_path):
     try:
         skipping(small.start)
         gateway = own_gateway("--engine", "docker", environment=small.environment)
-        path = gateway.write("large", None, {"handler.py": ECHO}, {"image": f"{registry}/test/large", "skip_build": True})
+        path = gateway.write("large", None, {"handler.py": ECHO},
+                             {"image": f"{registry}/test/large", "skip_build": True})
         done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=small.environment)
-        assert done.returncode == 1 and "no space left" in done.error and "docker system prune" in done.error, done.error
+        assert done.returncode == 1 and "no space left" in done.error and "docker system prune" in done.error, (
+            done.error)
         assert gateway.client.names() == []
         gateway.end()
     finally:
@@ -646,4 +657,5 @@ def test_a_key_of_the_other_kind(host, images):
     done = create(gateway, images, "echo", preload=["json"], check=False)
     assert done.returncode == 1 and "functions.echo.preload is for functions that run as processes" in done.error
     done = create(gateway, images, "echo", deploy="process", build_packages=["curl"], check=False)
-    assert done.returncode == 1 and "functions.echo.build_packages is for functions that are deployed as images" in done.error
+    assert (done.returncode == 1
+            and "functions.echo.build_packages is for functions that are deployed as images" in done.error)

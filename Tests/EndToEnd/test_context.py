@@ -1,4 +1,5 @@
-"""What travels with a request: its id, its trace, metadata both ways, the log's lines, and the status that a handler chooses."""
+"""What travels with a request: id, trace, metadata both ways, the log's lines, and the status that a handler
+chooses."""
 import re
 
 import grpc
@@ -20,7 +21,8 @@ def held(gateway, calls):
 def test_request_id_and_trace_are_taken_and_echoed(client, held):
     call = client.begin("held", b"x", metadata=[("x-request-id", "order-4711"), ("traceparent", TRACE)])
     one = held.next()
-    assert one.eval("req.request_id") == "order-4711" and one.eval("req.traceparent").split("-")[1] == TRACE.split("-")[1]
+    assert (one.eval("req.request_id") == "order-4711"
+            and one.eval("req.traceparent").split("-")[1] == TRACE.split("-")[1])
     assert one.eval("dcf.current_request_id()") == "order-4711"
     one.returns()
     assert outcome(call) == b"done"
@@ -55,13 +57,15 @@ def test_and_by_a_stream(client, held):
     with Stream(client, metadata=[("x-request-id", "stream-1"), ("traceparent", TRACE)]) as stream:
         stream.send("held", b"a").done_sending()
         one = held.next()
-        assert one.eval("req.request_id").startswith("stream-1") and one.eval("req.traceparent").split("-")[1] == TRACE.split("-")[1]
+        assert (one.eval("req.request_id").startswith("stream-1")
+                and one.eval("req.traceparent").split("-")[1] == TRACE.split("-")[1])
         one.returns()
         assert stream.rest()[1] is None
         assert metadata_of(stream.call).get("x-request-id") == "stream-1", metadata_of(stream.call)
 
 
-@pytest.mark.parametrize("trace", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01", TRACE + "-more", "ff" + TRACE[2:], "x" * 500])
+@pytest.mark.parametrize(
+    "trace", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01", TRACE + "-more", "ff" + TRACE[2:], "x" * 500])
 def test_a_trace_that_is_none_is_replaced(client, held, trace):
     call = client.begin("held", b"x", metadata=[("traceparent", trace)])
     one = held.next()
@@ -88,7 +92,8 @@ def test_other_metadata_reaches_the_handler(client, held):
     one = held.next()
     seen = one.eval("dict(req.metadata)")
     assert seen["user"] == "Kim" and seen["x-tenant"] == "blue" and seen.get("empty") == ""
-    assert not [k for k in seen if k.startswith((":", "grpc-", "dcf-")) or k in ("content-type", "te", "user-agent")], seen
+    assert not [k for k in seen if k.startswith((":", "grpc-", "dcf-")) or k in ("content-type", "te", "user-agent")], (
+        seen)
     one.returns()
     assert outcome(call) == b"done"
     # The next call has none of it.
@@ -113,14 +118,16 @@ def test_a_handler_sets_reply_metadata(client, held):
 
 
 def test_a_stream_sets_reply_metadata(gateway, client):
-    gateway.deploy("streams", files={"handler.py": "def Handler(req):\n    yield 'a'\n    req.set_metadata('pieces', '1')\n"})
+    gateway.deploy("streams",
+                   files={"handler.py": "def Handler(req):\n    yield 'a'\n    req.set_metadata('pieces', '1')\n"})
     with Stream(client) as stream:
         assert stream.send("streams").done_sending().rest()[1] is None
         assert metadata_of(stream.call).get("pieces") == "1", metadata_of(stream.call)
 
 
 @pytest.mark.parametrize(
-    "key", ["grpc-status", "grpc-anything", "dcf-executed", "dcf-mine", "content-type", ":path", "", "Upper", "with space", "umlaut-ü", "new\nline"])
+    "key", ["grpc-status", "grpc-anything", "dcf-executed", "dcf-mine", "content-type", ":path", "", "Upper",
+            "with space", "umlaut-ü", "new\nline"])
 def test_metadata_keys_that_are_not_the_handlers(client, held, key):
     call = client.begin("held", b"x")
     one = held.next()
@@ -131,7 +138,8 @@ def test_metadata_keys_that_are_not_the_handlers(client, held, key):
     assert metadata_of(call).get("dcf-executed") in (None, "yes")
 
 
-@pytest.mark.parametrize("arguments", ["'key', 'line\\nbreak'", "'key', 'ü'", "'key', 5", "5, 'x'", "'key'", "'key', 'x' * 9000"])
+@pytest.mark.parametrize("arguments",
+                         ["'key', 'line\\nbreak'", "'key', 'ü'", "'key', 5", "5, 'x'", "'key'", "'key', 'x' * 9000"])
 def test_metadata_values_that_do_not_fit(client, held, arguments):
     call = client.begin("held", b"x")
     one = held.next()
@@ -171,7 +179,8 @@ def test_dcf_error_chooses_the_status(client, held):
 def test_dcf_error_takes_grpcs_own_codes(client, held):
     """An object that has the value grpc.StatusCode's members have; the handler's Python need not have grpcio."""
     call = client.begin("held", b"x")
-    held.next().raises("dcf.Error(__import__('enum').Enum('StatusCode', {'NOT_FOUND': (5, 'not found')}).NOT_FOUND, 'no')")
+    held.next().raises(
+        "dcf.Error(__import__('enum').Enum('StatusCode', {'NOT_FOUND': (5, 'not found')}).NOT_FOUND, 'no')")
     assert outcome(call).name == "NOT_FOUND"
 
 
@@ -206,8 +215,8 @@ def test_each_line_of_the_log_has_its_request(gateway, client, held):
         one.returns()
     assert [outcome(call) for call in begun] == [b"done"] * 2
     log = wait_until(
-        lambda: all(f"printed {n}.2" in (text := client.log("logs")) and f"logged {n}.2" in text for n in range(2)) and text,
-        10, "every line is in the log")
+        lambda: all(f"printed {n}.2" in (text := client.log("logs")) and f"logged {n}.2" in text for n in range(2))
+        and text, 10, "every line is in the log")
     for n in range(2):
         for turn in range(3):
             for word in ("printed", "logged"):
@@ -241,7 +250,8 @@ def test_a_chains_lines_are_found_by_the_one_id(gateway, client, held):
     assert outcome(call) == b"done"
     for name, words in (("held", "from held"), ("prints", "from prints")):
         wait_until(
-            lambda: words in gateway.dcf("function", "log", name, "--request", "chain-99").text, 5, f"{words!r} under the id")
+            lambda name=name, words=words: words in gateway.dcf("function", "log", name, "--request", "chain-99").text,
+            5, f"{words!r} under the id")
 
 
 def test_an_unknown_version_names_those_that_are_kept(gateway, client, held):
@@ -249,6 +259,7 @@ def test_an_unknown_version_names_those_that_are_kept(gateway, client, held):
     assert (error.name, error.executed) == ("NOT_FOUND", "no")
     current = client.meta("held").Version
     assert "99" in error.message and re.search(rf"\b{current}\b", error.message), error
-    for name in ("held@", "held@x", "held@-1", "held@0", "held@1@2", "@1", "held@99999999999999999999999", "held@ 1", "held@1 "):
+    for name in ("held@", "held@x", "held@-1", "held@0", "held@1@2", "@1", "held@99999999999999999999999", "held@ 1",
+                 "held@1 "):
         error = refused(client.invoke, name)
         assert error.name in ("INVALID_ARGUMENT", "NOT_FOUND") and error.executed == "no", f"{name}: {error}"

@@ -30,7 +30,8 @@ def test_text(gateway):
 
 
 def test_two_calls_of_one_script(gateway):
-    assert run(gateway, 'print([dcf(url=address, service="echo", arg=b"%d" % n) for n in range(3)])') == "['0', '1', '2']\n"
+    assert run(gateway,
+               'print([dcf(url=address, service="echo", arg=b"%d" % n) for n in range(3)])') == "['0', '1', '2']\n"
 
 
 def test_json_as_seed_000_sends_it(gateway):
@@ -59,7 +60,8 @@ class Handler:
 
 
 def test_a_reply_of_almost_4_mib(gateway):
-    assert run(gateway, 'print(len(dcf(url=address, service="echo", arg=b"x" * (4 * 1024 * 1024 - 100))))') == "4194204\n"
+    assert run(gateway,
+               'print(len(dcf(url=address, service="echo", arg=b"x" * (4 * 1024 * 1024 - 100))))') == "4194204\n"
 
 
 def test_a_status_is_raised(gateway):

@@ -1,6 +1,6 @@
 """A deadline holds to the end: the caller is answered, the handler's stack is in the log, a replacement works."""
-import threading
 import statistics
+import threading
 import time
 
 import pytest
@@ -8,7 +8,9 @@ import pytest
 from support import length
 from support.client import Client, Refused, outcome, refused
 from support.processes import exists, real
-from support.waiting import wait_until
+from support.waiting import pause, wait_until
+
+pytestmark = pytest.mark.alone
 
 #: The promise: how long after the deadline the answer may come.
 LATE_SECONDS = 0.1
@@ -52,7 +54,8 @@ def test_the_wait_in_the_queue_counts(gateway, client, calls):
 
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize("how", [
-    "sleeps_for_ever", "spins_for_ever", "swallows_everything", "holds_the_gil_in_a_system_call", "holds_the_gil_in_a_loop"])
+    "sleeps_for_ever", "spins_for_ever", "swallows_everything", "holds_the_gil_in_a_system_call",
+    "holds_the_gil_in_a_loop"])
 def test_a_handler_that_overruns(gateway, client, how):
     gateway.deploy("stuck", None, "--replace", config={"timeout": {"call": "500ms"}})
     late, replaced, stuck = [], [], []
@@ -64,7 +67,7 @@ def test_a_handler_that_overruns(gateway, client, how):
         late.append(time.monotonic() - began - 0.5)
         assert (error.name, error.executed) == ("DEADLINE_EXCEEDED", "maybe"), error
 
-        def answered_by_another():
+        def answered_by_another(pid=pid):
             try:
                 return real(client.invoke("stuck", timeout=5)) != pid
             except Refused as refusal:
@@ -73,13 +76,15 @@ def test_a_handler_that_overruns(gateway, client, how):
         wait_until(answered_by_another, 10, f"{how}: a replacement answers", every=0.005)
         replaced.append(time.monotonic() - began - 0.5)
         stuck.append(pid)
-    wait_until(lambda: not [pid for pid in stuck if exists(pid)], 5, f"{how}: the stuck watchers {stuck} are ended after their grace")
+    wait_until(lambda: not [pid for pid in stuck if exists(pid)], 5,
+               f"{how}: the stuck watchers {stuck} are ended after their grace")
     assert min(late) >= -0.005, f"{how}: answered {-min(late):.3f} s before the deadline"
     assert statistics.median(late) <= LATE_SECONDS, f"{how}: answered {late} s after the deadline"
     limit = CONTAINER_SECONDS if gateway.docker else REPLACED_SECONDS
     assert statistics.median(replaced) <= limit, f"{how}: the replacement answered {replaced} s after the deadline"
     log = wait_until(
-        lambda: f"in {how}" in (text := client.log("stuck")) and text, 5, f"the stack, down to {how}, in the function's log")
+        lambda: f"in {how}" in (text := client.log("stuck")) and text, 5,
+        f"the stack, down to {how}, in the function's log")
     assert "handler.py" in log
     assert client.meta("stuck").Status == "Ready", "a handler that overruns is no reason for Failed"
 
@@ -106,6 +111,7 @@ def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_done(own_gatew
     gateway = own_gateway("--limit", "overrun-grace=300ms")
     client = gateway.client
     gateway.deploy("held", config=calls.config(concurrency=2, timeout={"call": "8s"}))
+    gateway.deploy("alone", "held", config=calls.config(timeout={"call": "300ms"}))
     stuck = client.begin("held", b"stuck")
     other = calls.next()
     other.stuck("time.sleep(1e6)")
@@ -121,8 +127,12 @@ def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_done(own_gatew
     assert held.pid != shared.pid
     held.returns()
     assert outcome(late) == b"done"
-    # Past the grace the shared watcher lives, for the good call's sake.
-    time.sleep(0.5)
+    # Another watcher, which gets stuck later and has no other call, is ended after the grace. So the grace of the
+    # shared watcher is over too, and it lives for the good call's sake.
+    unshared = client.begin("alone", b"stuck")
+    alone = calls.next()
+    assert outcome(unshared).name == "DEADLINE_EXCEEDED"
+    wait_until(lambda: not exists(alone.pid), 5, "a stuck watcher without other calls is ended")
     assert exists(shared.pid), "a watcher was ended while another call ran in it"
     shared.returns(b"finished")
     assert outcome(good) == b"finished"
@@ -148,7 +158,8 @@ def test_a_stuck_watcher_that_others_share_is_ended_when_they_are_out_of_time(ga
 
 
 @pytest.mark.fault("H2")
-@pytest.mark.parametrize("kind, more", [("Handler", {"concurrency": 2}), ("Async", {"concurrency": 2}), ("Handler", {})])
+@pytest.mark.parametrize("kind, more",
+                         [("Handler", {"concurrency": 2}), ("Async", {"concurrency": 2}), ("Handler", {})])
 def test_a_callers_short_deadline_costs_only_that_caller(gateway, client, calls, kind, more):
     """The handler is not stuck before timeout.call is over: its replica stays, and so do all the others' calls."""
     gateway.deploy("held", None, "--replace", config=calls.config(kind, **more))
@@ -172,16 +183,17 @@ def test_a_callers_short_deadline_costs_only_that_caller(gateway, client, calls,
 @pytest.mark.fault("H2")
 def test_one_impatient_caller_among_patient_ones(gateway, client):
     """The handler takes twice as long as one caller waits."""
-    gateway.deploy("slow", files={"handler.py": "import time\ndef Handler(req):\n    time.sleep(1)\n    return 'fine'\n"},
+    gateway.deploy("slow",
+                   files={"handler.py": "import time\ndef Handler(req):\n    time.sleep(1)\n    return 'fine'\n"},
                    config={"concurrency": 16, "replicas": 2})
     before = gateway.replicas("slow")
     ended = {"patient": [], "impatient": []}
 
-    def caller(kind, times, timeout, pause):
+    def caller(kind, times, timeout, between):
         with Client(gateway.address) as own:
             for _ in range(times):
                 ended[kind].append(outcome(own.begin("slow", b"", timeout=timeout)))
-                time.sleep(pause)
+                pause(between)
 
     rounds = length(5, 25)
     callers = [threading.Thread(target=caller, args=("patient", rounds, 60, 0)) for _ in range(4)]

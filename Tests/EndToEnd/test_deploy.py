@@ -2,8 +2,6 @@
 import os
 import subprocess
 
-import pytest
-
 from support.client import refused
 from support.waiting import wait_until
 
@@ -60,7 +58,8 @@ class Handler:
 
 
 def test_an_import_that_fails(gateway):
-    said = fails(gateway, "imports", files={"handler.py": "import json\nimport no_such_module\n\ndef Handler(req): pass\n"})
+    said = fails(gateway, "imports",
+                 files={"handler.py": "import json\nimport no_such_module\n\ndef Handler(req): pass\n"})
     assert "No module named 'no_such_module'" in said and "handler.py" in said and "line 2" in said
 
 
@@ -70,7 +69,8 @@ def test_a_syntax_error(gateway):
 
 
 def test_a_constructor_that_exits(gateway):
-    said = fails(gateway, "exits", files={"handler.py": "import sys\nclass Handler:\n    def __init__(self):\n        sys.exit(5)\n"
+    said = fails(gateway, "exits",
+                 files={"handler.py": "import sys\nclass Handler:\n    def __init__(self):\n        sys.exit(5)\n"
                                                 "    def __call__(self, req): pass\n"})
     assert "SystemExit" in said
 
@@ -125,7 +125,8 @@ def test_a_typo_in_the_config(gateway, tmp_path):
     (tmp_path / "config.yaml").write_text("functions:\n  typo:\n    runtime: python3\n    enviroment: [A=B]\n")
     done = gateway.dcf("function", "create", "-f", str(tmp_path / "config.yaml"), check=False)
     assert done.returncode != 0
-    assert "enviroment" in done.error and "environment" in done.error and "config.yaml" in done.error and "4" in done.error
+    assert ("enviroment" in done.error and "environment" in done.error and "config.yaml" in done.error
+            and "4" in done.error)
 
 
 def test_a_config_that_is_not_there(gateway, tmp_path):
@@ -153,7 +154,8 @@ def test_a_name_that_is_taken(gateway, client):
 
 def test_a_broken_update_keeps_the_old_version(gateway, client):
     gateway.deploy("sturdy", "echo")
-    done = gateway.deploy("sturdy", None, "--update", files={"handler.py": "raise ValueError('new and broken')\n"}, check=False)
+    done = gateway.deploy("sturdy", None, "--update", files={"handler.py": "raise ValueError('new and broken')\n"},
+                          check=False)
     assert done.returncode == 1 and "new and broken" in done.error
     assert client.invoke("sturdy", b"x") == "x"
 

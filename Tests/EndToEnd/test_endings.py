@@ -76,10 +76,12 @@ class Handler:
     wait_until(file.exists, 10, "an async close() was run")
 
 
-@pytest.mark.parametrize("body", ["raise ValueError('cannot close')", "import time; time.sleep(600)", "import sys; sys.exit(3)", "while True: pass"])
+@pytest.mark.parametrize("body", ["raise ValueError('cannot close')", "import time; time.sleep(600)",
+                                  "import sys; sys.exit(3)", "while True: pass"])
 def test_a_close_that_raises_or_hangs_ends_all_the_same(own_gateway, body):
     gateway = own_gateway("--limit", "stop=1s")
-    gateway.deploy("bad", files={"handler.py": f"class Handler:\n    def __call__(self, req):\n        return 'x'\n    def close(self):\n        {body}\n"})
+    gateway.deploy("bad", files={"handler.py": f"class Handler:\n    def __call__(self, req):\n        return 'x'\n"
+                                               f"    def close(self):\n        {body}\n"})
     assert gateway.client.invoke("bad") == "x"
     pid = gateway.replicas("bad")[0]
     if "cannot close" in body:
@@ -92,7 +94,8 @@ def test_a_close_that_raises_or_hangs_ends_all_the_same(own_gateway, body):
 
 
 def test_a_close_attribute_that_is_none(gateway, client):
-    gateway.deploy("odd", files={"handler.py": "class Handler:\n    close = 5\n    def __call__(self, req):\n        return 'x'\n"})
+    gateway.deploy("odd", files={
+        "handler.py": "class Handler:\n    close = 5\n    def __call__(self, req):\n        return 'x'\n"})
     assert client.invoke("odd") == "x"
     pid = gateway.replicas("odd")[0]
     gateway.delete("odd")
@@ -230,7 +233,8 @@ def test_sigterm_under_load_with_streams_open(own_gateway, tmp_path):
                 assert generators[n].piece() == b"before"
             with Load(gateway.address, ledger, ["calls"], in_flight=32, milliseconds=10) as load:
                 streams = OpenStreams(gateway.address, ledger, "streams", 16)
-                wait_until(lambda: len(ledger.statuses) > 300 and streams.all_answered(), 30, "load")
+                wait_until(lambda ledger=ledger, streams=streams: len(ledger.statuses) > 300 and streams.all_answered(),
+                           30, "load")
                 accepted = load.accepted()
                 gateway.process.terminate()
                 # What waits for the process and for its callers waits beside what they still do.

@@ -1,5 +1,5 @@
-"""Engines that are stopped, killed and started anew under functions, on Docker's ordinary bridge network, with live-restore and
-without. The engine is the tests' own, in a network namespace of its own."""
+"""Engines that are stopped, killed and started again under functions, on Docker's ordinary bridge network, with
+live-restore and without. The engine is the tests' own, in a network namespace of its own."""
 import os
 import threading
 
@@ -69,14 +69,16 @@ def gateway(bridged, own_gateway):
 
 
 def containers(engine):
-    """But for those that the engine itself cannot take away: one that ends in the midst of its work leaves mounts that are busy
-    until it starts anew."""
+    """The functions' containers, without those that the engine cannot take away: an engine that ends during its work
+    leaves mounts that are busy until it starts again."""
     found = engine("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}").stdout.split()
-    return [each for each in found if STUCK not in engine("inspect", "--format", "{{.State.Error}}", each, check=False).stdout]
+    return [each for each in found
+            if STUCK not in engine("inspect", "--format", "{{.State.Error}}", each, check=False).stdout]
 
 
 def create(gateway, engine, name, **config):
-    path = gateway.write(name, None, {"handler.py": COUNTED, "Dockerfile": Docker.FUNCTION}, {"image": "test/counted", **config})
+    path = gateway.write(name, None, {"handler.py": COUNTED, "Dockerfile": Docker.FUNCTION},
+                         {"image": "test/counted", **config})
     gateway.dcf("function", "create", "-f", str(path), environment=engine.environment)
 
 
@@ -113,7 +115,8 @@ def test_an_engine_that_is_started_anew_costs_no_function(bridged, gateway):
         create(gateway, bridged, name, replicas=count)
     for _ in range(6 if FULL else 2):
         bridged.halt()
-        wait_until(lambda: all(gateway.client.meta(name).AvailableReplicas == 0 for name in replicas), 30, "all are missed")
+        wait_until(lambda: all(gateway.client.meta(name).AvailableReplicas == 0 for name in replicas), 30,
+                   "all are missed")
         bridged.launch()
         wait_until(lambda: all(gateway.client.meta(name).Status == "Ready" for name in replicas), 30, "all are whole")
         for name in replicas:
@@ -138,15 +141,17 @@ def test_live_restore_costs_no_call_and_no_model(bridged, gateway, how):
             wait_until(lambda: callers.done > calls + 20, 20, "and with it")
         assert callers.failed == []
         assert set(containers(bridged)) == before and gateway.client.each_replica("live", 2, b"x") == objects
-        text = wait_until(lambda: gateway.client.log("live") if "the Docker engine was away" in gateway.client.log("live")
-                          else None, 10, "the gap is said")
+        text = wait_until(
+            lambda: gateway.client.log("live") if "the Docker engine was away" in gateway.client.log("live")
+            else None, 10, "the gap is said")
         assert "is lost, if there was any" in text
         gateway.client.invoke("live", b"after-all")
         wait_until(lambda: "called after-all" in gateway.client.log("live"), 10, "its output is read again")
         # The engine is asked again how it ends.
         victim = sorted(before)[0]
         bridged("kill", victim)
-        wait_until(lambda: victim not in containers(bridged) and len(containers(bridged)) == 2, 20, "another takes its place")
+        wait_until(lambda: victim not in containers(bridged) and len(containers(bridged)) == 2, 20,
+                   "another takes its place")
         gateway.delete("live")
     finally:
         bridged.become()

@@ -21,7 +21,8 @@ def wheel(folder, text, version="1.0"):
         info = f"tinyx-{version}.dist-info"
         out.writestr(zipfile.ZipInfo("tinyx/__init__.py"), f"V = {text!r}\n")
         out.writestr(zipfile.ZipInfo(f"{info}/METADATA"), f"Metadata-Version: 2.1\nName: tinyx\nVersion: {version}\n")
-        out.writestr(zipfile.ZipInfo(f"{info}/WHEEL"), "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        out.writestr(zipfile.ZipInfo(f"{info}/WHEEL"),
+                     "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         out.writestr(zipfile.ZipInfo(f"{info}/RECORD"), "")
     return path
 
@@ -30,7 +31,8 @@ def package(folder, text):
     """The source of the same package, with a backend of its own, so that nothing is fetched."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pyproject.toml").write_text(
-        '[project]\nname = "tinyx"\nversion = "1.0"\n[build-system]\nrequires = []\nbuild-backend = "be"\nbackend-path = ["."]\n')
+        '[project]\nname = "tinyx"\nversion = "1.0"\n[build-system]\nrequires = []\nbuild-backend = "be"\n'
+        'backend-path = ["."]\n')
     (folder / "text").write_text(text)
     # It leaves files beside the source, as setuptools does.
     (folder / "be.py").write_text("""\
@@ -42,7 +44,8 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     with zipfile.ZipFile(os.path.join(folder, name), "w") as out:
         out.writestr("tinyx/__init__.py", "V = %r\\n" % open("text").read())
         out.writestr("tinyx-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tinyx\\nVersion: 1.0\\n")
-        out.writestr("tinyx-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        out.writestr("tinyx-1.0.dist-info/WHEEL",
+                     "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         out.writestr("tinyx-1.0.dist-info/RECORD", "")
     return name
 """)
@@ -55,24 +58,32 @@ def page(folder, text):
 
 def index(folder, text):
     wheel(folder / "simple/tinyx", text)
-    (folder / "simple/tinyx/index.html").write_text('<a href="tinyx-1.0-py3-none-any.whl">tinyx-1.0-py3-none-any.whl</a>')
+    (folder / "simple/tinyx/index.html").write_text(
+        '<a href="tinyx-1.0-py3-none-any.whl">tinyx-1.0-py3-none-any.whl</a>')
 
 
 #: Requirements files (by name), and what makes the package: where OUT is, a folder outside of the function's.
 WAYS = {
-    "find-links": ({"requirements.txt": "--no-index\n--find-links ./wheels\ntinyx==1.0\n"}, lambda own, out, t: wheel(own / "wheels", t)),
-    "one-line": ({"requirements.txt": "--no-index --find-links='./my wheels'\ntinyx\n"}, lambda own, out, t: wheel(own / "my wheels", t)),
-    "included": ({"requirements.txt": "-r reqs/base.txt\n", "reqs/base.txt": "--no-index\n-f wheels\n-r more.txt\n", "reqs/more.txt": "tinyx\n"},
+    "find-links": ({"requirements.txt": "--no-index\n--find-links ./wheels\ntinyx==1.0\n"},
+                   lambda own, out, t: wheel(own / "wheels", t)),
+    "one-line": ({"requirements.txt": "--no-index --find-links='./my wheels'\ntinyx\n"},
+                 lambda own, out, t: wheel(own / "my wheels", t)),
+    "included": ({"requirements.txt": "-r reqs/base.txt\n", "reqs/base.txt": "--no-index\n-f wheels\n-r more.txt\n",
+                  "reqs/more.txt": "tinyx\n"},
                  lambda own, out, t: wheel(own / "reqs/wheels", t)),
     "outside": ({"requirements.txt": "--no-index\n--find-links=OUT\ntinyx\n"}, lambda own, out, t: wheel(out, t)),
-    "url": ({"requirements.txt": "--no-index\n-f file://OUT/with%20space\ntinyx\n"}, lambda own, out, t: wheel(out / "with space", t)),
-    "page": ({"requirements.txt": "--no-index\n--find-links OUT/index.html\ntinyx\n"}, lambda own, out, t: page(out, t)),
+    "url": ({"requirements.txt": "--no-index\n-f file://OUT/with%20space\ntinyx\n"},
+            lambda own, out, t: wheel(out / "with space", t)),
+    "page": ({"requirements.txt": "--no-index\n--find-links OUT/index.html\ntinyx\n"},
+             lambda own, out, t: page(out, t)),
     "index": ({"requirements.txt": "--index-url file://OUT/simple\ntinyx\n"}, lambda own, out, t: index(out, t)),
-    "wheel": ({"requirements.txt": "./wheels/tinyx-1.0-py3-none-any.whl\n"}, lambda own, out, t: wheel(own / "wheels", t)),
+    "wheel": ({"requirements.txt": "./wheels/tinyx-1.0-py3-none-any.whl\n"},
+              lambda own, out, t: wheel(own / "wheels", t)),
     "folder": ({"requirements.txt": "./pk\n"}, lambda own, out, t: package(own / "pk", t)),
     "folder-url": ({"requirements.txt": "file:./pk#egg=tinyx\n"}, lambda own, out, t: package(own / "pk", t)),
     "named-url": ({"requirements.txt": "tinyx @ file://OUT/pk\n"}, lambda own, out, t: package(out / "pk", t)),
-    "variable": ({"requirements.txt": "--no-index\n--find-links ${HOME}/wheels\ntinyx\n"}, lambda own, out, t: wheel(out / "home/wheels", t)),
+    "variable": ({"requirements.txt": "--no-index\n--find-links ${HOME}/wheels\ntinyx\n"},
+                 lambda own, out, t: wheel(out / "home/wheels", t)),
 }
 
 
@@ -152,7 +163,8 @@ def test_pip_has_the_gateways_folder_for_temporary_files(own_gateway, tmp_path):
     gateway = own_gateway(environment={"TMPDIR": str(other)})
     done = gateway.deploy("f", check=False, files={
         "handler.py": HANDLER, "requirements.txt": "./pk\n",
-        "pk/pyproject.toml": '[project]\nname="pk"\nversion="1"\n[build-system]\nrequires=[]\nbuild-backend="be"\nbackend-path=["."]\n',
+        "pk/pyproject.toml": '[project]\nname="pk"\nversion="1"\n[build-system]\nrequires=[]\nbuild-backend="be"\n'
+                             'backend-path=["."]\n',
         "pk/be.py": 'import tempfile\nraise SystemExit("builds in " + tempfile.gettempdir())\n'})
     assert done.returncode == 1 and f"builds in {other}" in done.error
 

@@ -62,7 +62,7 @@ def speech():
     slow = array.array("h", path.read_bytes())
     # It has 8,000 a second: one between each two.
     fast = array.array("h")
-    for sample, following in zip(slow, [*slow[1:], 0]):
+    for sample, following in zip(slow, [*slow[1:], 0], strict=True):
         fast.extend((sample, (sample + following) // 2))
     return fast.tobytes()
 
@@ -166,11 +166,13 @@ def test_batching_finds_speech(gateway, speech):
     for one, expected in begun:
         got = outcome(one)
         if expected is None:
-            assert (got.name, got.executed) == ("UNKNOWN", "yes") and "ValueError: 3 bytes are no 16-bit samples" in got.message
+            assert ((got.name, got.executed) == ("UNKNOWN", "yes")
+                    and "ValueError: 3 bytes are not 16-bit samples" in got.message)
         else:
             seen = json.loads(got)
             assert seen["seconds"] == expected["seconds"] and len(seen["speech"]) == len(expected["speech"])
-            assert all(abs(a - b) < 0.02 for a, b in zip(seen["speech"], expected["speech"])), "a neighbour changed the numbers"
+            assert all(abs(a - b) < 0.02 for a, b in zip(seen["speech"], expected["speech"], strict=True)), (
+                "a neighbour changed the numbers")
     assert "torch" not in maps(gateway, "batching")
 
 
@@ -202,8 +204,10 @@ def test_stream_and_its_client(gateway, tmp_path):
     create(gateway, "stream")
     files = [picture("no_time_for_that_tiny.gif"), picture("astronaut.png")]
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "stream/client.py"), gateway.address, str(tmp_path / "frames"), *map(str, files)],
-        capture_output=True, text=True, timeout=120, env={k: v for k, v in os.environ.items() if "proxy" not in k.lower()})
+        [sys.executable, str(EXAMPLES / "stream/client.py"), gateway.address, str(tmp_path / "frames"),
+         *map(str, files)],
+        capture_output=True, text=True, timeout=120,
+        env={k: v for k, v in os.environ.items() if "proxy" not in k.lower()})
     assert done.returncode == 0, done.stderr
     frames = sorted(p.name for p in (tmp_path / "frames").iterdir())
     assert frames == [*(f"0-{n:03}.jpg" for n in range(1, 25)), "1-001.jpg"], frames
@@ -215,9 +219,10 @@ def test_stream_and_its_client(gateway, tmp_path):
     assert call(gateway, "stream", files[1].read_bytes()) == written[-1]
     (tmp_path / "words").write_text("no picture")
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "stream/client.py"), gateway.address, str(tmp_path / "none"), str(tmp_path / "words")],
+        [sys.executable, str(EXAMPLES / "stream/client.py"), gateway.address, str(tmp_path / "none"),
+         str(tmp_path / "words")],
         capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and "INVALID_ARGUMENT: these 10 bytes are no picture" in done.stderr, done.stderr
+    assert done.returncode == 1 and "INVALID_ARGUMENT: these 10 bytes are not a picture" in done.stderr, done.stderr
 
 
 def test_chain(gateway):

@@ -9,6 +9,8 @@ from support.ledger import Ledger
 from support.processes import memory
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 #: Calls on one connection, less than the 100 that it may have.
 CALLS = 80
 
@@ -40,7 +42,8 @@ def settle(ledger, begun):
 
 def test_what_was_sent_ahead_of_a_slow_call_goes_to_a_free_replica(gateway, client, clients, tmp_path):
     ledger = Ledger(tmp_path / "ledger")
-    gateway.deploy("fair", "ledger", config={"parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
+    gateway.deploy("fair", "ledger",
+                   config={"parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
     slow_ones = {}
     for n in range(length(5, 50)):
         # Short calls, so that the windows open; in their midst one that is slow.
@@ -113,7 +116,8 @@ def test_a_full_queue_refuses_within_50_ms_and_memory_is_bounded(own_gateway, ca
     # The best of three: what else the machine does may make one of them long.
     took = min((refusals() for _ in range(3)), key=lambda took: took[len(took) * 99 // 100])
     other.close()
-    assert took[len(took) * 99 // 100] < 0.05, f"refused after {took[len(took) // 2]:.3f} s p50, {took[-1]:.3f} s at most"
+    assert took[len(took) * 99 // 100] < 0.05, (
+        f"refused after {took[len(took) // 2]:.3f} s p50, {took[-1]:.3f} s at most")
     grown = memory(gateway.pid) - before
     assert grown < 64 << 20, f"{grown >> 20} MiB more for calls that were refused"
     assert not running.done()

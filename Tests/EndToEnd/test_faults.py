@@ -18,12 +18,13 @@ from support.client import Client, Refused, pb, refused
 from support.gateway import BIN
 from support.ledger import Ledger, Load, answer
 from support.processes import command, descendants, descriptors, exists, kill, memory, real
-from support.waiting import wait_until
+from support.waiting import load_for, pause, wait_until
 
 #: How soon everything is gone after kill -9 of the gateway.
 GONE_SECONDS = 2
 
 
+@pytest.mark.alone
 @pytest.mark.process
 @pytest.mark.fault("A2")
 def test_kill_9_of_the_gateway_leaves_no_process(own_gateway, tmp_path):
@@ -40,21 +41,24 @@ def test_kill_9_of_the_gateway_leaves_no_process(own_gateway, tmp_path):
         else:  # While a venv is made and pip runs, which asks an index that never answers.
             path = gateway.write("building", files={
                 "handler.py": "def Handler(req): pass\n",
-                "requirements.txt": f"--index-url http://127.0.0.1:{silent.getsockname()[1]}/simple\n# {n}\nno-such-4711\n"})
+                "requirements.txt": f"--index-url http://127.0.0.1:{silent.getsockname()[1]}/simple\n# {n}\n"
+                                    f"no-such-4711\n"})
             deploying = subprocess.Popen(
                 [str(BIN / "dcf"),
                  "function", "create", "-f", str(path), "-g", gateway.address],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            wait_until(lambda: any("venv" in command(p) or "pip" in command(p) for p in gateway.below()), 30, "pip runs")
-            time.sleep(chance.random() * 3)
+            wait_until(lambda: any("venv" in command(p) or "pip" in command(p) for p in gateway.below()), 30,
+                       "pip runs")
+            pause(chance.random() * 3)
             seen_pip += any("pip" in command(p) for p in gateway.below())
         below = gateway.below()
         assert below
         gateway.kill()
         try:
-            wait_until(lambda: not [p for p in below if exists(p)], GONE_SECONDS, "all gone")
+            wait_until(lambda below=below: not [p for p in below if exists(p)], GONE_SECONDS, "all gone")
         except AssertionError:
-            raise AssertionError(f"round {n}: alive {GONE_SECONDS} s later: {[command(p) for p in below if exists(p)]}") from None
+            raise AssertionError(
+                f"round {n}: alive {GONE_SECONDS} s later: {[command(p) for p in below if exists(p)]}") from None
         if not n % 2:
             assert deploying.wait(30) == 1
         left = [p for p in descendants(os.getpid()) if str(gateway.folder) in command(p)]
@@ -121,6 +125,7 @@ def test_accept_that_fails_with_emfile(own_gateway):
     gateway.stop()
 
 
+@pytest.mark.alone
 @pytest.mark.fault("D2")
 def test_clients_that_read_nothing(own_gateway):
     gateway = own_gateway()
@@ -145,7 +150,7 @@ def test_clients_that_read_nothing(own_gateway):
     while time.monotonic() < end:
         peak = max(peak, memory(gateway.pid))
         assert gateway.client.invoke("echo", b"still here", timeout=20) == "still here"
-        time.sleep(0.05)
+        pause(0.05)
     stop.set()
     for stream in streams:
         stream.cancel()
@@ -175,7 +180,8 @@ def test_oversize_messages(own_gateway):
 def test_the_data_folders_disk_is_full(own_gateway):
     gateway = own_gateway(start=False)
     gateway.data.mkdir(parents=True)
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(gateway.data)], capture_output=True)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(gateway.data)],
+                           capture_output=True)
     if mount.returncode != 0:
         pytest.skip("a small file system cannot be mounted here: " + mount.stderr.decode().strip())
     try:
@@ -216,6 +222,7 @@ def test_the_data_folders_disk_is_full(own_gateway):
         subprocess.run(["umount", "-l", str(gateway.data)], check=True)
 
 
+@pytest.mark.alone
 @pytest.mark.fault("E1")
 def test_a_handler_that_prints_without_end(own_gateway):
     gateway = own_gateway()
@@ -252,14 +259,17 @@ def logged(gateway, name):
         for line in file.read_text().splitlines():
             _, _, stream, _, text = line.split(" ", 4)
             kept += text == "r" * 99
-            if stream == "gateway" and (said := re.fullmatch(r"(\d+) lines dropped: (?:more than \d+ bytes a second|the log could not be written)", text)):
+            if stream == "gateway" and (said := re.fullmatch(
+                    r"(\d+) lines dropped: (?:more than \d+ bytes a second|the log could not be written)", text)):
                 dropped += int(said[1])
     return kept, kept + dropped
 
 
+@pytest.mark.alone
 @pytest.mark.fault("E1")
 @pytest.mark.parametrize(
-    "word, note", [("long", "L [cut: a log line holds 64 KiB]"), ("raw-long", "L ... (line cut: 100000000 bytes in all)")])
+    "word, note",
+    [("long", "L [cut: a log line holds 64 KiB]"), ("raw-long", "L ... (line cut: 100000000 bytes in all)")])
 def test_a_handler_that_prints_one_line_of_100_mb(own_gateway, word, note):
     gateway = own_gateway()
     gateway.deploy("noisy")
@@ -268,7 +278,8 @@ def test_a_handler_that_prints_one_line_of_100_mb(own_gateway, word, note):
     assert gateway.client.invoke("noisy", f"{word} 100000000".encode(), timeout=60) == "done"
     gateway.client.invoke("noisy", b"say the next line")
     log = wait_until(
-        lambda: "the next line (stderr)" in (text := gateway.client.log("noisy")) and text, 10, "the line behind the long one")
+        lambda: "the next line (stderr)" in (text := gateway.client.log("noisy")) and text, 10,
+        "the line behind the long one")
     cut = [line for line in log.splitlines() if "LLLL" in line]
     assert len(cut) == 1 and cut[0].endswith(note), [line[-80:] for line in cut]
     assert max(len(line) for line in log.splitlines()) < (64 << 10) + 300
@@ -331,7 +342,7 @@ def test_sigterm_under_load_fails_no_accepted_call(own_gateway, tmp_path):
             gateway.deploy(name, "ledger", config={
                 "parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
         with Load(gateway.address, ledger, ["left", "right"], in_flight=64, milliseconds=20) as load:
-            wait_until(lambda: len(ledger.statuses) > 300, 30, "load")
+            wait_until(lambda ledger=ledger: len(ledger.statuses) > 300, 30, "load")
             accepted = load.accepted()
             began = time.monotonic()
             gateway.process.terminate()
@@ -349,6 +360,7 @@ def test_sigterm_under_load_fails_no_accepted_call(own_gateway, tmp_path):
         assert all(s[2] in ("no", None) for s in ledger.statuses.values() if s[0] == "UNAVAILABLE")
 
 
+@pytest.mark.alone
 @pytest.mark.fault("F1")
 def test_a_second_signal_exits_at_once(own_gateway):
     gateway = own_gateway()
@@ -362,7 +374,7 @@ def test_a_second_signal_exits_at_once(own_gateway):
     gateway.process.terminate()
     gateway.process.wait(5)
     assert time.monotonic() - began < 3
-    wait_until(lambda: not [p for p in below if exists(p)], GONE_SECONDS, "all gone")
+    wait_until(lambda below=below: not [p for p in below if exists(p)], GONE_SECONDS, "all gone")
     with pytest.raises(grpc.RpcError):
         call.result(5)
 
@@ -404,7 +416,8 @@ def test_updates_under_load_fail_no_call(own_gateway, tmp_path):
     starts, ends = ledger.ran()
     assert set(starts) == set(ends) == set(ledger.sent) and max(starts.values()) == 1
     assert len(starts) > rounds * 10, f"{len(starts)} calls in {rounds} updates is no load"
-    assert gateway.client.meta("moving").Status == "Ready" and gateway.client.meta("moving").Version >= 1 + rounds - broken
+    assert (gateway.client.meta("moving").Status == "Ready"
+            and gateway.client.meta("moving").Version >= 1 + rounds - broken)
     gateway.stop()
 
 
@@ -431,7 +444,7 @@ def test_kill_9_at_random_points_of_deploys(own_gateway):
                     acknowledged[name] = value
                     acknowledgements.append(value)
             except Refused:
-                time.sleep(0.05)
+                pause(0.05)
 
     lock = threading.Lock()
     for n in range(length(6, 100)):
@@ -440,8 +453,8 @@ def test_kill_9_at_random_points_of_deploys(own_gateway):
         workers = [threading.Thread(target=deploy, args=(w,), daemon=True) for w in range(2)]
         for worker in workers:
             worker.start()
-        wait_until(lambda: len(acknowledgements) > before, 60, "a deploy")
-        time.sleep(chance.random() * 2)
+        wait_until(lambda before=before: len(acknowledgements) > before, 60, "a deploy")
+        pause(chance.random() * 2)
         stop.set()
         gateway.kill()
         for worker in workers:
@@ -470,10 +483,12 @@ def p99(latencies):
     return took[len(took) * 99 // 100]
 
 
+@pytest.mark.alone
 @pytest.mark.fault("A1")
 @pytest.mark.timeout(300)
 def test_watchers_killed_at_random_under_load(own_gateway, tmp_path):
-    """Nothing lost, nothing run twice, no wrong reply; only what was with a killed watcher fails, and the next is soon answered."""
+    """Nothing is lost or run twice, no reply is wrong. Only the calls of a killed watcher fail, and the next is
+    answered soon."""
     gateway = own_gateway()
     ledger = Ledger(tmp_path / "ledger")
     names = [f"work-{n}" for n in range(4)]
@@ -482,8 +497,8 @@ def test_watchers_killed_at_random_under_load(own_gateway, tmp_path):
             "parameters": {"ledger": str(ledger.path)}, "replicas": {"min": 2, "max": 2}})
     chance, killed, in_flight = random.Random(4711), {}, length(128, 1000)
     with Load(gateway.address, ledger, names, in_flight=in_flight, milliseconds=5) as load:
-        quiet_end = time.monotonic() + length(3, 20)
-        wait_until(lambda: time.monotonic() > quiet_end, 60, "a quiet time to compare with", every=0.1)
+        # A quiet time to compare with.
+        load_for(length(3, 20))
         quiet = len(load.latencies)
         end = time.monotonic() + length(6, 60)
         while time.monotonic() < end:
@@ -497,7 +512,7 @@ def test_watchers_killed_at_random_under_load(own_gateway, tmp_path):
                 pid, name = chance.choice(running)
                 killed.setdefault(name, []).append(time.monotonic())
                 kill(pid)
-            time.sleep(0.2)
+            pause(0.2)
         load.stop()
     counts = ledger.check()
     assert set(counts) <= {"OK", "UNAVAILABLE"}, counts
@@ -517,7 +532,8 @@ def test_watchers_killed_at_random_under_load(own_gateway, tmp_path):
     ratio = p99(others) / p99(before)
     middle = statistics.median(took for _, _, took in others) / statistics.median(took for _, _, took in before)
     print(f"p99 of those left alone: {p99(before):.3f} s quiet, {p99(others):.3f} s under kills, {ratio:.2f} x")
-    # Two processors that kills, starts and clients share bend a short run's p99, not its median; the full one is long enough.
+    # Two processors that kills, starts and clients share bend a short run's p99, not its median. The full run is long
+    # enough.
     assert middle <= 4, f"the functions left alone took {middle:.2f} x their quiet median"
     assert not FULL or ratio <= 2, f"the functions left alone took {ratio:.2f} x their quiet p99"
     for name in names:

@@ -1,5 +1,5 @@
-"""Memory has a bound, whoever sends and whoever does not read: floods of frames, replies that nobody takes, messages that
-are sent in part, compressed ones."""
+"""Memory has a bound, whatever a client sends and whether it reads: floods of frames, replies that no client takes,
+messages that are sent in part, compressed messages."""
 import gzip
 import re
 import struct
@@ -12,7 +12,7 @@ import pytest
 from support import length
 from support import raw_http2 as http2
 from support.background import background
-from support.client import READS_LITTLE, Client, Refused, outcome, pb, refused
+from support.client import READS_LITTLE, Client, Refused, outcome, pb
 from support.floods import CONNECTIONS, FLOODS, Normal, Peak, flood
 from support.processes import memory
 from support.waiting import wait_until
@@ -49,7 +49,8 @@ def test_a_connection_that_floods_is_closed_and_that_is_said(own_gateway):
     gateway.deploy("echo")
     for kind, named in [("resets", "h2-resets"), ("PING", "h2-control")]:
         # Of those within a second only the first is said.
-        wait_until(lambda: is_closed(gateway, kind) and f"({named})" in gateway.text(), 20, named)
+        wait_until(lambda kind=kind, named=named: is_closed(gateway, kind) and f"({named})" in gateway.text(), 20,
+                   named)
     # One line a second at most, whatever comes.
     lines = gateway.text().count("a connection of 127.0.0.1 is closed")
     for _ in range(30):
@@ -77,7 +78,8 @@ def limit_that_bites(gateway, data):
 @pytest.mark.parametrize("limit, data", [
     ("h2-unacked-streams=5", b"".join(http2.headers(s, "/pb.Gateway/List") for s in range(1, 13, 2))),
     ("h2-continuations=2", http2.frame(http2.HEADERS, 0, 1) + http2.frame(http2.CONTINUATION, 0, 1) * 3),
-    ("h2-header-bytes=70KiB", http2.frame(http2.HEADERS, 0, 1, bytes(16_000)) + http2.frame(http2.CONTINUATION, 0, 1, bytes(14_000)) * 4),
+    ("h2-header-bytes=70KiB",
+     http2.frame(http2.HEADERS, 0, 1, bytes(16_000)) + http2.frame(http2.CONTINUATION, 0, 1, bytes(14_000)) * 4),
     ("h2-empty-data=5", http2.headers(1, "/pb.Gateway/Invokes") + http2.frame(http2.DATA, 0, 1) * 6),
     ("h2-control=10", http2.frame(http2.PING, 0, 0, bytes(8)) * 11),
 ], ids=lambda value: value.partition("=")[0] if isinstance(value, str) else "")
@@ -94,8 +96,9 @@ def test_many_calls_of_h2load(gateway, tmp_path):
     body = tmp_path / "body"
     body.write_bytes(http2.message("echo", b"x" * 64))
     done = subprocess.run(
-        ["h2load", "-n", str(length(3_000, 100_000)), "-c", "8", "-m", "50", "-d", str(body), "-H", "content-type: application/grpc",
-         "-H", "te: trailers", f"http://127.0.0.1:{gateway.port}/pb.Gateway/InvokeBytes"],
+        ["h2load", "-n", str(length(3_000, 100_000)), "-c", "8", "-m", "50", "-d", str(body),
+         "-H", "content-type: application/grpc", "-H", "te: trailers",
+         f"http://127.0.0.1:{gateway.port}/pb.Gateway/InvokeBytes"],
         capture_output=True, text=True, timeout=120)
     found = re.search(r"requests: (\d+) total.* (\d+) succeeded, 0 failed", done.stdout)
     assert found and found[1] == found[2], done.stdout
@@ -111,6 +114,7 @@ def unread(port, name, data, calls, window, path="/pb.Gateway/InvokeBytes"):
     return sock
 
 
+@pytest.mark.alone
 @pytest.mark.fault("H5")
 @pytest.mark.parametrize("window", [65535, http2.WINDOW_MAX], ids=["small windows", "large windows"])
 def test_replies_that_one_connection_does_not_read(own_gateway, window):
@@ -131,6 +135,7 @@ def test_replies_that_one_connection_does_not_read(own_gateway, window):
     gateway.stop()
 
 
+@pytest.mark.alone
 @pytest.mark.fault("H5")
 def test_replies_that_many_connections_do_not_read(own_gateway):
     gateway = own_gateway("--limit", "reply-bytes=100MiB", "--limit", "stall=1s")
@@ -138,7 +143,8 @@ def test_replies_that_many_connections_do_not_read(own_gateway):
     gateway.deploy("echo")
     gateway.client.invoke("kinds", b"text x")
     with Normal(gateway, "echo"), Peak(gateway.pid) as peak:
-        socks = [unread(gateway.port, "kinds", b"big %d" % (4 * MIB), 6, http2.WINDOW_MAX) for _ in range(length(20, 40))]
+        socks = [
+            unread(gateway.port, "kinds", b"big %d" % (4 * MIB), 6, http2.WINDOW_MAX) for _ in range(length(20, 40))]
         gateway.client.invoke("kinds", b"text behind", timeout=100)
         # They are in the way, and do not go on: they are ended, and there is room for others.
         wait_until(lambda: not refuses(gateway, 40 * MIB), 20, "room for a large reply")
@@ -204,6 +210,7 @@ def test_streams_and_logs_that_nobody_reads(own_gateway, path):
 # Messages that are sent in part.
 
 
+@pytest.mark.alone
 @pytest.mark.fault("H5")
 def test_inputs_that_are_sent_in_part(own_gateway):
     gateway = own_gateway("--limit", "input-bytes=100MiB", "--limit", "stall=2s", "--limit", "message=32MiB")

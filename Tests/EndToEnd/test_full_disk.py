@@ -59,16 +59,16 @@ def test_calls_are_counted_while_the_disk_is_full(own_gateway):
         gateway.start()
         gateway.client.deploy_watch("echo", bundle(ECHO))
         disk.fill()
-        for n in range(501):
+        for _ in range(501):
             gateway.client.invoke("echo", b"x")
         wait_until(lambda: "counts are not written yet" in gateway.text(), 20, "a count that could not be written")
         disk.ballast.unlink()
-        for n in range(500):
+        for _ in range(500):
             gateway.client.invoke("echo", b"x")
         wait_until(lambda: gateway.client.meta("echo").InvocationCount == 1001, 10)
         disk.fill()
         # Also those of a time that lasts until the end.
-        for n in range(1000):
+        for _ in range(1000):
             gateway.client.invoke("echo", b"x")
         gateway.stop()
         gateway.start()
@@ -102,7 +102,8 @@ def test_a_bundle_that_cannot_be_unpacked_does_not_stay(own_gateway):
         # Room for the bundle, and not for what is in it.
         error = refused(gateway.client.deploy_watch, "big", bundle({**ECHO, "weights.bin": os.urandom(6 << 20)}))
         assert error.name == "RESOURCE_EXHAUSTED" and "disk is full" in error.message
-        left = [p for folder in ("bundles", "functions", "uploads") for p in pathlib.Path(gateway.data / folder).iterdir()]
+        left = [
+            p for folder in ("bundles", "functions", "uploads") for p in pathlib.Path(gateway.data / folder).iterdir()]
         assert left == [] and disk.free > free - (1 << 20)
         gateway.client.deploy_watch("small", bundle(ECHO))
         assert gateway.client.invoke("small", b"x") == "x"

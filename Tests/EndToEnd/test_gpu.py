@@ -8,7 +8,7 @@ import pytest
 from support.client import Refused, refused
 from support.nvml import StandIn, uuid
 from support.processes import exists, kill
-from support.waiting import wait_until
+from support.waiting import pause, wait_until
 
 HANDLER = """
 import json, os, time
@@ -88,7 +88,8 @@ def test_who_holds_which_is_shown(host):
     assert "GPU" not in gateway.dcf("function", "list").text
     deploy(gateway, "one", replicas=2)
     lines = gateway.dcf("function", "list").text.splitlines()
-    assert lines[0].split() == ["Function", "Image", "Maintainer", "Invocations", "Replicas", "GPU", "Status", "Description"]
+    assert lines[0].split() == ["Function", "Image", "Maintainer", "Invocations", "Replicas", "GPU", "Status",
+                                "Description"]
     assert "0,1" in next(line for line in lines if line.startswith("one")).split()
     sheet = gateway.dcf("function", "info", "one").text
     assert f"0: Stand-in 0, 80 GiB, {ALL[0]}" in sheet and f"1: Stand-in 1, 80 GiB, {ALL[1]}" in sheet
@@ -119,7 +120,7 @@ def test_none_left_names_who_holds_them(host):
     done = deploy(gateway, "two", check=False)
     assert done.returncode == 1
     assert ("function \"two\": limits.gpu: 1 needs 1 GPU, the gateway may use 2 for that, and none of them is free; "
-            "held are 0 by one@1 replica 1, 1 by one@1 replica 2") in done.error
+            "held: 0 by one@1 replica 1, 1 by one@1 replica 2") in done.error
     assert gateway.client.names() == ["one"]
     many = deploy(gateway, "three", gpu=3, check=False)
     assert "limits.gpu: 3 needs 3 GPUs, and the gateway may use 2 for that" in many.error
@@ -129,7 +130,8 @@ def test_none_left_names_who_holds_them(host):
 
 def test_a_failed_deploy_gives_back(host):
     gateway = host(2)
-    broken = "class Handler:\n    def __init__(self): raise ValueError('bad weights')\n    def __call__(self, req): pass\n"
+    broken = ("class Handler:\n    def __init__(self): raise ValueError('bad weights')\n"
+              "    def __call__(self, req): pass\n")
     for _ in range(3):
         assert "bad weights" in deploy(gateway, "broken", gpu=2, handler=broken, check=False).error
     assert free(gateway) == 2
@@ -159,7 +161,8 @@ def test_an_update_needs_devices_beside_the_old_version(host):
 def test_a_replace_that_fails_brings_the_old_version_back_with_its_device(host):
     gateway = host(1)
     deploy(gateway, "one", strategy="replace")
-    broken = "class Handler:\n    def __init__(self): raise ValueError('bad weights')\n    def __call__(self, req): pass\n"
+    broken = ("class Handler:\n    def __init__(self): raise ValueError('bad weights')\n"
+              "    def __call__(self, req): pass\n")
     assert "bad weights" in deploy(gateway, "one", "--update", strategy="replace", handler=broken, check=False).error
     gateway.wait_ready("one")
     assert look(gateway, "one")["visible"] == ALL[0]
@@ -169,7 +172,7 @@ def test_restart(host):
     gateway = host(1)
     deploy(gateway, "one")
     done = gateway.dcf("function", "restart", "one", check=False)
-    assert done.returncode == 1 and "held are 0 by one@1 replica 1" in done.error
+    assert done.returncode == 1 and "held: 0 by one@1 replica 1" in done.error
     deploy(gateway, "one", "--replace", strategy="replace")
     before = look(gateway, "one")
     gateway.dcf("function", "restart", "one")
@@ -204,13 +207,15 @@ def test_a_function_that_cannot_start_holds_nothing_while_it_waits(host, tmp_pat
     gateway = host(1)
     flag = tmp_path / "broken"
     deploy(gateway, "one", handler=HANDLER.replace(
-        "    def __call__", f"    def __init__(self):\n        if os.path.exists({str(flag)!r}): raise ValueError('no')\n"
+        "    def __call__",
+        f"    def __init__(self):\n        if os.path.exists({str(flag)!r}): raise ValueError('no')\n"
         "    def __call__"))
     flag.touch()
     refused(gateway.client.invoke, "one", b"exit")
     wait_until(lambda: free(gateway) == 1, 60, "the device free")
     # Now and then it is tried, with the device, and starts then.
-    wait_until(lambda: (shown := gateway.client.meta("one")).Status == "Degraded" and "ValueError: no" in shown.Reason, 20, "why")
+    wait_until(lambda: (shown := gateway.client.meta("one")).Status == "Degraded" and "ValueError: no" in shown.Reason,
+               20, "why")
     # Another may have it.
     wait_until(lambda: deploy(gateway, "two", check=False).returncode == 0, 60, "another has it")
     assert held(gateway, "two") == [[ALL[0]]]
@@ -250,7 +255,8 @@ def test_scale(host):
 def test_load_brings_as_many_replicas_as_there_are_devices(host):
     gateway = host(2)
     deploy(gateway, "one", replicas={"min": 1, "max": 8})
-    callers = [threading.Thread(target=look, args=(gateway, "one", b"sleep0.5"), kwargs={"timeout": 30}) for _ in range(16)]
+    callers = [
+        threading.Thread(target=look, args=(gateway, "one", b"sleep0.5"), kwargs={"timeout": 30}) for _ in range(16)]
     for caller in callers:
         caller.start()
     wait_until(lambda: gateway.client.meta("one").AvailableReplicas == 2, 20, "two replicas")
@@ -342,7 +348,8 @@ def test_a_template_knows_no_device_and_its_replicas_do(host, tmp_path):
     assert one["imported"] is None and one["parent"] != gateway.pid
     before = held(gateway, "one")
     kill(one["pid"])
-    wait_until(lambda: gateway.client.meta("one").AvailableReplicas == 2 and held(gateway, "one") == before, 20, "as before")
+    wait_until(lambda: gateway.client.meta("one").AvailableReplicas == 2 and held(gateway, "one") == before, 20,
+               "as before")
 
 
 def test_nvidia_smi_where_nvml_is_not_found(own_gateway, tmp_path):
@@ -357,10 +364,12 @@ def test_nvidia_smi_where_nvml_is_not_found(own_gateway, tmp_path):
     assert look(gateway, "one")["visible"] == ALL[0]
     assert "NVIDIA H200, 140.4 GiB" in gateway.dcf("function", "info", "one").text
     gateway.stop()
-    program.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed because it could not communicate with the driver'\nexit 9\n")
+    program.write_text(
+        "#!/bin/sh\necho 'NVIDIA-SMI has failed because it could not communicate with the driver'\nexit 9\n")
     gateway.start()
     # While it is tried again, now and then, it starts and has no reason.
-    reason = wait_until(lambda: (shown := gateway.client.meta("one")).Status == "Degraded" and shown.Reason, 20, "the reason")
+    reason = wait_until(lambda: (shown := gateway.client.meta("one")).Status == "Degraded" and shown.Reason, 20,
+                        "the reason")
     assert "nvidia-smi ended with exit status 9: NVIDIA-SMI has failed" in reason
     wait_until(lambda: "this host has no GPU" in refused(gateway.client.invoke, "one").message, 20, "callers are told")
 
@@ -378,7 +387,7 @@ def test_the_gateways_restart_gives_everybody_devices_again(host):
 
 @pytest.mark.parametrize("config, words", [
     ({"limits": {"gpu": "all"}}, "limits.gpu must be a number of devices from 0 to 64"),
-    ({"limits": {"gpu_shared": True}}, "gpu_shared is about the devices of gpu"),
+    ({"limits": {"gpu_shared": True}}, "gpu_shared shares the devices of gpu"),
     ({"limits": {"gpu": 1}, "environment": ["CUDA_VISIBLE_DEVICES=0"]}, "CUDA_VISIBLE_DEVICES is set by limits.gpu"),
 ])
 def test_what_is_wrong_in_the_config(gateway, config, words):
@@ -398,7 +407,7 @@ def test_devices_survive_many_deaths_and_updates(host):
             for pid in gateway.replicas("one")[:1]:
                 if pid:
                     kill(pid)
-            time.sleep(0.15)
+            pause(0.15)
 
     thread = threading.Thread(target=disturb)
     thread.start()

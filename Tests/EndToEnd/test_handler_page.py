@@ -25,7 +25,8 @@ class Example:
             if kind == "console":
                 self.sessions += self.commands(body)
             else:
-                assert re.fullmatch(r"# [\w.]+", first), f"{title}: a block of {kind} does not begin with its file's name"
+                assert re.fullmatch(r"# [\w.]+", first), (
+                    f"{title}: a block of {kind} does not begin with its file's name")
                 self.files[first[2:]] = rest if kind == "text" else body
 
     @staticmethod
@@ -40,7 +41,8 @@ class Example:
         return found
 
 
-EXAMPLES = [Example(title, text) for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)]
+EXAMPLES = [
+    Example(title, text) for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)]
 
 
 def test_every_part_of_the_page_is_an_example():
@@ -64,7 +66,8 @@ def test_the_example_does_what_the_page_says(gateway, tmp_path, example):
         "PATH": os.pathsep.join([str(BIN), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])}
     for command, expected in example.sessions:
         done = subprocess.run(
-            ["bash", "-c", command.replace("127.0.0.1:32222", gateway.address).replace(" Protos", f" {ROOT}/Protos") + "\nstatus=$?\nwait\nexit $status"], cwd=tmp_path, env=environment,
+            ["bash", "-c", command.replace("127.0.0.1:32222", gateway.address).replace(" Protos", f" {ROOT}/Protos")
+             + "\nstatus=$?\nwait\nexit $status"], cwd=tmp_path, env=environment,
             capture_output=True, text=True, timeout=60)
         failed = re.match(r"error: (.*)", expected)
         if failed:

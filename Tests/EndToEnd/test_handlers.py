@@ -3,6 +3,7 @@ import functools
 import glob
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -101,7 +102,8 @@ def test_a_venv_is_used_and_never_written_to(gateway, client, tmp_path):
     }, config={"python": str(venv)})
     assert client.invoke("venvs") == "from the venv" + str(venv)
     # Requirements are only checked against it.
-    done = gateway.deploy("venvs2", "echo", files={"requirements.txt": "six\n"}, config={"python": str(venv)}, check=False)
+    done = gateway.deploy("venvs2", "echo", files={"requirements.txt": "six\n"}, config={"python": str(venv)},
+                          check=False)
     assert done.returncode == 1 and "six" in done.error
     assert listing() == before and "venvs2" not in client.names()
 
@@ -145,21 +147,24 @@ def test_parameters_are_empty_when_the_config_has_none(gateway, client):
 
 
 def test_another_file_and_another_name(gateway, client):
-    gateway.deploy("named", files={"model.py": "class Predictor:\n    def __call__(self, req):\n        return 'predicted'\n"},
+    gateway.deploy("named",
+                   files={"model.py": "class Predictor:\n    def __call__(self, req):\n        return 'predicted'\n"},
                    config={"handler": {"file": "model.py", "name": "Predictor"}})
     assert client.invoke("named") == "predicted"
 
 
 @pytest.mark.process
 def test_requirements_are_installed_for_this_function_alone_and_shared_by_content(gateway, client):
-    files = {"handler.py": "import toml\ndef Handler(req):\n    return toml.__version__\n", "requirements.txt": "toml==0.10.1\n"}
+    files = {"handler.py": "import toml\ndef Handler(req):\n    return toml.__version__\n",
+             "requirements.txt": "toml==0.10.1\n"}
     gateway.deploy("needs", files=files)
     assert client.invoke("needs") == "0.10.1"
     folders = len(list((gateway.data / "environments").iterdir()))
     gateway.deploy("needs-too", files={**files, "other.txt": "differs"})
     assert client.invoke("needs-too") == "0.10.1"
     assert len(list((gateway.data / "environments").iterdir())) == folders
-    code = "def Handler(req):\n    try:\n        import toml\n    except ImportError:\n        return 'none'\n    return toml.__version__\n"
+    code = ("def Handler(req):\n    try:\n        import toml\n    except ImportError:\n        return 'none'\n"
+            "    return toml.__version__\n")
     gateway.deploy("needs-not", files={"handler.py": code})
     assert client.invoke("needs-not") != "0.10.1"
 
@@ -187,7 +192,7 @@ class Handler:
     import grpc
 
     assert client.invoke("grpcs", timeout=30) == grpc.__version__
-    maps = open(f"/proc/{gateway.replicas('grpcs')[0]}/maps").read()
+    maps = pathlib.Path(f"/proc/{gateway.replicas('grpcs')[0]}/maps").read_text()
     assert "libgrpc.so" not in maps and "libprotobuf.so" not in maps and "libFoundation" not in maps
 
 

@@ -1,5 +1,5 @@
-"""Images of functions: the watcher's folder on many bases, the Dockerfile that `dcf function init` writes, the first guide's own,
-and what an image says that cannot run."""
+"""Images of functions: the watcher's folder on many bases, the Dockerfile that `dcf function init` writes, the first
+guide's Dockerfile, and what an image says that cannot run."""
 import json
 import os
 import pathlib
@@ -170,7 +170,8 @@ def test_the_image_of_echo_serves_and_is_small(docker, echo, python312, begin, l
 def test_it_is_not_healthy_before_it_is_ready_nor_after(docker, watcher, debian, begin, link, tmp_path):
     image = short(docker, tmp_path, debian, "dcf-test/slow",
                   handler="import os, time\nwhile not os.path.exists('/dcf/link/go'):\n    time.sleep(0.01)\n"
-                          "def Handler(req):\n    print('on', flush=True)\n    while not os.path.exists('/dcf/link/end'):\n"
+                          "def Handler(req):\n    print('on', flush=True)\n"
+                          "    while not os.path.exists('/dcf/link/end'):\n"
                           "        time.sleep(0.01)\n    return 'done'\n")
     container = begin(image)
     there = lambda: docker("exec", container, "test", "-e", "/tmp/.lock", check=False).returncode == 0  # noqa: E731
@@ -202,7 +203,8 @@ def test_stopping_a_container_finishes_its_call(docker, watcher, debian, begin, 
 
 
 def test_packages_and_arguments_of_the_build(docker, watcher, debian, tmp_path):
-    """BUILD_PACKAGES and PYTHON_VERSION reach their places; the first needs a mirror, so an apt-get that tells stands for it."""
+    """BUILD_PACKAGES and PYTHON_VERSION reach their places. The first needs a mirror: an apt-get that
+    prints stands for it."""
     (tmp_path / "f").mkdir()
     dcf("function", "init", "other", "--runtime", "python3", cwd=tmp_path / "f")
     docker.build(context(tmp_path / "base"), "python:0.0-slim-bookworm", dockerfile=(
@@ -241,8 +243,8 @@ def test_the_guides_own_dockerfile(docker, watcher, python312, begin, link, tmp_
 
 @pytest.mark.skipif(not FULL, reason="fetches some hundred MB; DCF_TEST_FULL=1")
 def test_the_guides_own_dockerfile_with_its_packages(docker, watcher, debian, begin, link, tmp_path):
-    pip = "RUN rm -f /usr/lib/python3*/EXTERNALLY-MANAGED\nRUN pip install --upgrade pip\nRUN pip3 install --upgrade pip\n" \
-          "RUN pip3 install -r requirements.txt"
+    pip = ("RUN rm -f /usr/lib/python3*/EXTERNALLY-MANAGED\nRUN pip install --upgrade pip\n"
+           "RUN pip3 install --upgrade pip\nRUN pip3 install -r requirements.txt")
     # Where a proxy stands between this machine and the package index, its certificate is one of this machine's.
     certificates = pathlib.Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
     shutil.copy(certificates, context(tmp_path / "base"))
@@ -269,8 +271,8 @@ ARG handler_file""", 1)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_images_with_every_python(docker, watcher, debian, begin, link, tmp_path, version):
     base = skipping(docker.python, version)
-    begin(short(docker, tmp_path, base, f"dcf-test/on:{version}", handler="import sys\n\ndef Handler(req):\n"
-                                                                           "    return '%d.%d' % sys.version_info[:2]\n"))
+    begin(short(docker, tmp_path, base, f"dcf-test/on:{version}",
+                handler="import sys\n\ndef Handler(req):\n    return '%d.%d' % sys.version_info[:2]\n"))
     link.ready()
     assert link.call(b"") == version.encode()
 
@@ -344,8 +346,8 @@ RUN printf 'import os\\nos.confstr = lambda name: ""\\n' \\
     >>/etc/python3.11/sitecustomize.py && printf broken >/dcf/watcher/libPythonWatcher.so
 """)
     assert refusal(docker.run(image, flags=DIALS)) == (
-        "/usr/bin/python3 cannot run a function: its C library is not glibc (Alpine's is musl), and glibc 2.34 or later is "
-        "needed, as in Debian 12 and Ubuntu 22.04; build the image on another base")
+        "/usr/bin/python3 cannot run a function: its C library is not glibc (Alpine's is musl), and glibc 2.34 or "
+        "later is needed, as in Debian 12 and Ubuntu 22.04; build the image on another base")
 
 
 def test_a_watcher_for_another_processor(docker, watcher, debian, tmp_path):
@@ -354,8 +356,9 @@ def test_a_watcher_for_another_processor(docker, watcher, debian, tmp_path):
         'ENTRYPOINT ["/dcf/watcher/dcf-watcher"]',
         "RUN printf '\\\\377\\\\000' | dd of=/dcf/watcher/dcf-watcher bs=1 seek=18 conv=notrunc 2>/dev/null\n"
         'ENTRYPOINT ["python3", "/dcf/watcher/server.py"]'))
-    assert re.fullmatch(r"/dcf/watcher/dcf-watcher cannot be started: it is for another processor than this one \(\w+\)",
-                        refusal(docker.run(image, flags=DIALS)))
+    assert re.fullmatch(
+        r"/dcf/watcher/dcf-watcher cannot be started: it is for another processor than this one \(\w+\)",
+        refusal(docker.run(image, flags=DIALS)))
 
 
 def test_no_handler_at_handler_file(docker, watcher, debian, begin, link, tmp_path):
@@ -410,7 +413,7 @@ def test_from_docker_run_to_ready(docker, echo, scratch, capsys):
             docker.remove(container)
 
     rounds = [(bare(), ready(i)) for i in range(5)]
-    first, second = (statistics.median(each) for each in zip(*rounds))
+    first, second = (statistics.median(each) for each in zip(*rounds, strict=True))
     with capsys.disabled():
         print(f"\n  docker run: {first:.2f} s bare, {second:.2f} s to Ready")
     # A promise about time is measured by hand; here only that it is of that kind.

@@ -28,7 +28,8 @@ def installed(tmp_path_factory):
 def test_the_programs_run_from_there(installed, tmp_path):
     for program in ("dcf", "dcf-gateway", "dcf-watcher"):
         assert os.access(installed / "bin" / program, os.X_OK)
-    assert "python3" in subprocess.run([installed / "bin/dcf", "runtime", "list"], capture_output=True, text=True).stdout
+    assert "python3" in subprocess.run([installed / "bin/dcf", "runtime", "list"], capture_output=True,
+                                       text=True).stdout
     # The watcher finds its library in ../lib/dcf.
     config = write_function(tmp_path, "echo")
     done = subprocess.run(

@@ -30,7 +30,8 @@ def test_bytes_come_back(client, data):
 
 def test_exactly_64_mib_passes(client):
     # Service and the lengths count too: the message is what has 64 MiB.
-    shell = len(pb.InvokeServiceRequest(Service="echo", Input=b"x" * (LIMIT - 1000)).SerializeToString()) - (LIMIT - 1000)
+    shell = len(pb.InvokeServiceRequest(Service="echo", Input=b"x" * (LIMIT - 1000)).SerializeToString()) - (
+        LIMIT - 1000)
     assert len(client.invoke_bytes("echo", b"x" * (LIMIT - shell))) == LIMIT - shell
 
 
@@ -155,6 +156,7 @@ def test_the_last_of_a_repeated_field_counts(client):
     assert call(twice, timeout=5).Msg == "two"
 
 
+@pytest.mark.alone
 def test_the_callers_deadline(client):
     began = time.monotonic()
     error = refused(client.invoke, "sleeper", b"1.5", timeout=0.3)
@@ -176,8 +178,7 @@ def test_a_call_queued_past_its_deadline_never_starts(gateway, client, tmp_path)
     wait_until(lambda: "start first" in (tmp_path / "ran").read_text(), 5)
     error = refused(client.invoke_bytes, "ledger", b"late 0", timeout=0.2)
     assert error.name == "DEADLINE_EXCEEDED"
-    cancelled = client.begin("ledger", b"cancelled 0")
-    time.sleep(0.1)  # Long enough to be queued; nothing can tell a client that it is.
+    (cancelled,) = client.queue_up("ledger", [b"cancelled 0"])
     cancelled.cancel()
     first.result()
     assert client.invoke_bytes("ledger", b"last 0")

@@ -9,13 +9,14 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from support import length
-from support.balancers import HAProxy, Nginx, free_port
+from support.balancers import HAProxy, Nginx
 from support.client import Client, Refused
 from support.health import watch
 from support.ledger import Ledger, Load
+from support.ports import free_port
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.alone]
 
 
 @pytest.fixture
@@ -127,21 +128,22 @@ def test_a_rolling_restart_behind_a_balancer_loses_no_call(own_gateway, tmp_path
         gateway = own_gateway("--listen", f"127.0.0.1:{port}", "--limit", "lame-duck=3s")
         gateway.deploy("work", "ledger", config={"parameters": {"ledger": str(ledger.path)}})
         gateways.append(gateway)
-    with kind(tmp_path / "balancer", ports) as balancer:
-        with Load(balancer.address, ledger, ["work"], in_flight=16, milliseconds=5) as load:
-            for round in range(length(1, 5)):
-                for number, gateway in enumerate(gateways):
-                    before = len(ledger.statuses)
-                    wait_until(lambda: len(ledger.statuses) > before + 100, 30, "load")
-                    gateway.stop()
-                    gateway.start()
-                    wait_until(lambda: gateway.client.meta("work").Status == "Ready", 30, "its function is Ready")
-                    wait_until(lambda: balancer.sees(number, True), 20, "the balancer uses it again")
-            before = len(ledger.statuses)
-            wait_until(lambda: len(ledger.statuses) > before + 100, 30, "load")
-            load.stop()
+    with (kind(tmp_path / "balancer", ports) as balancer,
+          Load(balancer.address, ledger, ["work"], in_flight=16, milliseconds=5) as load):
+        for _ in range(length(1, 5)):
+            for number, gateway in enumerate(gateways):
+                before = len(ledger.statuses)
+                wait_until(lambda before=before: len(ledger.statuses) > before + 100, 30, "load")
+                gateway.stop()
+                gateway.start()
+                gateway.wait_ready("work", 30)
+                wait_until(lambda number=number: balancer.sees(number, True), 20, "the balancer uses it again")
+        before = len(ledger.statuses)
+        wait_until(lambda: len(ledger.statuses) > before + 100, 30, "load")
+        load.stop()
     lost = {i: s for i, s in ledger.statuses.items() if s[0] != "OK"}
-    assert not lost, f"{len(lost)} of {len(ledger.statuses)} calls failed: {list(lost.values())[:3]}\n{balancer.text()[-2000:]}"
+    assert not lost, (
+        f"{len(lost)} of {len(ledger.statuses)} calls failed: {list(lost.values())[:3]}\n{balancer.text()[-2000:]}")
     ledger.check()
     # Every gateway had its part.
     assert all(gateway.client.meta("work").InvocationCount > 10 for gateway in gateways)

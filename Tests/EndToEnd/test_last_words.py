@@ -10,7 +10,8 @@ from support.client import Refused, pb, refused
 from support.gateway import BIN
 from support.waiting import wait_until
 
-CONSTRUCTOR = "import ctypes, os, signal, subprocess, sys, time\nclass Handler:\n    def __init__(self):\n%s\n    def __call__(self, req): return 'x'\n"
+CONSTRUCTOR = ("import ctypes, os, signal, subprocess, sys, time\nclass Handler:\n    def __init__(self):\n%s\n"
+               "    def __call__(self, req): return 'x'\n")
 
 
 def constructor(*lines):
@@ -20,17 +21,23 @@ def constructor(*lines):
 #: How a first deploy may fail, with a word that was said last, and options of its config.
 ENDS = {
     "aborts": (constructor("os.write(2, b'model.bin is truncated\\n')", "os.abort()"), "model.bin is truncated", {}),
-    "exits": (constructor("print('the licence has expired', flush=True)", "os._exit(3)"), "the licence has expired", {}),
+    "exits": (constructor("print('the licence has expired', flush=True)", "os._exit(3)"), "the licence has expired",
+              {}),
     "no-line-end": (constructor("os.write(1, b'cut off here')", "os._exit(3)"), "cut off here", {}),
-    "crashes": (constructor("os.write(2, b'about to touch address 0\\n')", "ctypes.string_at(0)"), "about to touch address 0", {}),
-    "raises": (constructor("print('loading the model from /models')", "raise OSError('not there')"), "loading the model from /models", {}),
+    "crashes": (constructor("os.write(2, b'about to touch address 0\\n')", "ctypes.string_at(0)"),
+                "about to touch address 0", {}),
+    "raises": (constructor("print('loading the model from /models')", "raise OSError('not there')"),
+               "loading the model from /models", {}),
     "import": ("print('importing everything')\nimport no_such_module\n", "importing everything", {}),
-    "killed": (constructor("print('the helper kills us', flush=True)", "os.kill(os.getpid(), signal.SIGKILL)"), "the helper kills us", {}),
-    "too-slow": (constructor("print('waiting for the database', flush=True)", "time.sleep(60)"), "waiting for the database",
-                 {"timeout": {"start": "4s"}}),
-    "too-large": (constructor("print('taking much memory', flush=True)", "self.a = b'x' * (400 << 20)", "time.sleep(60)"),
-                  "taking much memory", {"limits": {"memory": "200M"}}),
-    "child": (constructor("subprocess.run(['sh', '-c', 'echo the child says no >&2'])", "os._exit(1)"), "the child says no", {}),
+    "killed": (constructor("print('the helper kills us', flush=True)", "os.kill(os.getpid(), signal.SIGKILL)"),
+               "the helper kills us", {}),
+    "too-slow": (constructor("print('waiting for the database', flush=True)", "time.sleep(60)"),
+                 "waiting for the database", {"timeout": {"start": "4s"}}),
+    "too-large": (
+        constructor("print('taking much memory', flush=True)", "self.a = b'x' * (400 << 20)", "time.sleep(60)"),
+        "taking much memory", {"limits": {"memory": "200M"}}),
+    "child": (constructor("subprocess.run(['sh', '-c', 'echo the child says no >&2'])", "os._exit(1)"),
+              "the child says no", {}),
 }
 
 
@@ -66,7 +73,8 @@ def test_many_lines_are_bounded_and_the_last_are_shown(gateway):
 
 
 def test_pips_last_words_are_in_the_log(gateway):
-    files = {"handler.py": "def Handler(req): pass\n", "requirements.txt": "--no-index\nno-such-package-of-ours==4711\n"}
+    files = {"handler.py": "def Handler(req): pass\n",
+             "requirements.txt": "--no-index\nno-such-package-of-ours==4711\n"}
     done = gateway.deploy("pipless", check=False, files=files)
     assert done.returncode == 1 and "no-such-package-of-ours==4711" in done.error
     log = gateway.client.log("pipless")
@@ -81,7 +89,8 @@ def test_the_last_lines_of_a_replica_come_before_its_death(gateway):
     error = refused(gateway.client.invoke, "mortal")
     assert (error.name, error.executed) == ("UNAVAILABLE", "maybe")
     log = wait_until(lambda: "died" in (text := gateway.client.log("mortal")) and text)
-    assert log.index("line 1999") < log.index("replica 1 died") and log.index("at the very end") < log.index("replica 1 died")
+    assert (log.index("line 1999") < log.index("replica 1 died")
+            and log.index("at the very end") < log.index("replica 1 died"))
 
 
 def test_the_log_of_what_is_not_deployed_is_kept_for_a_while(own_gateway):
@@ -106,7 +115,8 @@ def test_the_log_of_what_is_not_deployed_is_kept_for_a_while(own_gateway):
 
 
 def test_a_new_deploy_begins_a_new_log(gateway):
-    refused(gateway.client.deploy_watch, "again", bundle({"handler.py": "print('the first try')\nraise ValueError(1)\n"}))
+    refused(gateway.client.deploy_watch, "again",
+            bundle({"handler.py": "print('the first try')\nraise ValueError(1)\n"}))
     gateway.client.deploy_watch("again", bundle({"handler.py": "print('the second try')\ndef Handler(req): pass\n"}))
     log = wait_until(lambda: "the second try" in (text := gateway.client.log("again")) and text, 5)
     assert "the first try" not in log
@@ -115,7 +125,8 @@ def test_a_new_deploy_begins_a_new_log(gateway):
 
 def test_the_log_can_be_read_while_the_first_deploy_goes_on(gateway, tmp_path):
     go = tmp_path / "go"
-    handler = constructor("import pathlib", "print('under way', flush=True)", f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)")
+    handler = constructor("import pathlib", "print('under way', flush=True)",
+                          f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)")
     path = gateway.write("slowly", files={"handler.py": handler})
     deploying = subprocess.Popen([str(BIN / "dcf"), "function", "create", "-f", str(path), "-g", gateway.address],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -136,7 +147,8 @@ def test_the_log_can_be_read_while_the_first_deploy_goes_on(gateway, tmp_path):
 def test_sigterm_cuts_off_what_takes_long_and_says_so(own_gateway, tmp_path, method):
     gateway = own_gateway()
     begun = tmp_path / "begun"
-    slow = f"import pathlib, time\nif pathlib.Path({str(tmp_path / 'slow')!r}).exists():\n    pathlib.Path({str(begun)!r}).touch()\n    time.sleep(60)\ndef Handler(req): return 'x'\n"
+    slow = (f"import pathlib, time\nif pathlib.Path({str(tmp_path / 'slow')!r}).exists():\n"
+            f"    pathlib.Path({str(begun)!r}).touch()\n    time.sleep(60)\ndef Handler(req): return 'x'\n")
     gateway.client.deploy_watch("there", bundle({"handler.py": slow}))
     (tmp_path / "slow").touch()
     digest, _ = gateway.client.upload(bundle({"handler.py": slow + "# new\n"}))

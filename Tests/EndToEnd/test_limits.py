@@ -1,4 +1,5 @@
 """Every limit has a test in which it bites."""
+import pathlib
 import re
 import subprocess
 
@@ -13,7 +14,8 @@ from support.waiting import wait_until
 def test_limits_are_listed_and_each_can_be_set():
     said = subprocess.run([str(BIN / "dcf-gateway"), "--limits"], capture_output=True, text=True, timeout=30)
     assert said.returncode == 0
-    for name in ("message", "metadata", "streams", "descriptors", "queue", "queued-bytes", "call-timeout", "start-timeout",
+    for name in ("message", "metadata", "streams", "descriptors", "queue", "queued-bytes", "call-timeout",
+                 "start-timeout",
                  "build-timeout", "drain", "stop", "bundle", "bundle-files", "log-line", "log-file", "log-rate",
                  "reply-bytes", "reply-bytes-per-connection", "input-bytes", "input-bytes-per-connection", "stall",
                  "connections-per-address", "h2-unacked-streams", "h2-resets", "h2-continuations", "h2-header-bytes",
@@ -21,10 +23,12 @@ def test_limits_are_listed_and_each_can_be_set():
         assert re.search(rf"^\s*{name}\b", said.stdout, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("flag, named", [("quue=5", "queue"), ("queue", "NAME=VALUE"), ("queue=many", "queue"), ("queue=0", "queue")])
+@pytest.mark.parametrize("flag, named",
+                         [("quue=5", "queue"), ("queue", "NAME=VALUE"), ("queue=many", "queue"), ("queue=0", "queue")])
 def test_a_limit_that_is_wrong(flag, named, tmp_path):
     done = subprocess.run(
-        [str(BIN / "dcf-gateway"), "--data-dir", str(tmp_path / "d"), "--limit", flag], capture_output=True, text=True, timeout=30)
+        [str(BIN / "dcf-gateway"), "--data-dir", str(tmp_path / "d"), "--limit", flag], capture_output=True, text=True,
+        timeout=30)
     assert done.returncode != 0 and named in done.stderr
 
 
@@ -39,6 +43,7 @@ def statuses(calls):
     return seen
 
 
+@pytest.mark.alone
 @pytest.mark.fault("C1")
 def test_a_full_queue_refuses_at_once_with_pushback(own_gateway, calls):
     gateway = own_gateway("--limit", "queue=5")
@@ -53,7 +58,8 @@ def test_a_full_queue_refuses_at_once_with_pushback(own_gateway, calls):
     assert [s.name for s in seen] == ["RESOURCE_EXHAUSTED"] * 15
     assert all(s.executed == "no" and int(s.trailers["grpc-retry-pushback-ms"]) >= 0 for s in seen)
     held.returns()
-    assert sorted(s if s == "OK" else s.name for s in statuses([running, *waiting])) == ["OK"] * 6 + ["RESOURCE_EXHAUSTED"] * 15
+    assert sorted(s if s == "OK" else s.name for s in statuses([running, *waiting])) == ["OK"] * 6 + [
+        "RESOURCE_EXHAUSTED"] * 15
     gateway.stop()
 
 
@@ -176,7 +182,7 @@ def test_another_address_needs_words(tmp_path, own_gateway):
 def test_it_listens_on_loopback_alone(gateway):
     hexport, listening = f"{gateway.port:04X}", []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in open(table).read().splitlines()[1:]:
+        for line in pathlib.Path(table).read_text().splitlines()[1:]:
             part = line.split()
             if part[3] == "0A" and part[1].endswith(":" + hexport):
                 listening.append(part[1].split(":")[0])

@@ -31,7 +31,8 @@ def follow_and_leave(client, name, seed, rounds):
     """Follows a log again and again, and leaves it at some moment."""
     chance, calls = random.Random(seed), 0
     for _ in range(rounds):
-        lines, seen, enough = client.stub.FollowLog(pb.LogRequest(FunctionName=name, Tail=5, Follow=True)), 0, chance.randrange(40)
+        lines, seen, enough = client.stub.FollowLog(
+            pb.LogRequest(FunctionName=name, Tail=5, Follow=True)), 0, chance.randrange(40)
         try:
             for _ in lines:
                 seen += 1
@@ -57,6 +58,7 @@ def follow_and_interrupt(gateway, name, rounds):
             follow.stdout.close()
 
 
+@pytest.mark.alone
 @pytest.mark.fault("H1")
 @pytest.mark.process
 def test_followers_that_come_and_go_while_the_function_prints(own_gateway):
@@ -72,7 +74,8 @@ def test_followers_that_come_and_go_while_the_function_prints(own_gateway):
 
     writers = [background(write) for _ in range(2)]
     clients = [Client(gateway.address) for _ in range(4)]
-    followers = [background(follow_and_leave, client, "noisy", seed, length(20, 250)) for seed, client in enumerate(clients)]
+    followers = [
+        background(follow_and_leave, client, "noisy", seed, length(20, 250)) for seed, client in enumerate(clients)]
     followers += [background(follow_and_interrupt, gateway, "noisy", length(3, 170)) for _ in range(2)]
     for follower in followers:
         follower.result(length(120, 1800))
@@ -114,8 +117,8 @@ def test_standard_error_that_nobody_reads(own_gateway):
     try:
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
         gateway.process = subprocess.Popen(
-            [str(BIN / "dcf-gateway"), "--data-dir", str(gateway.data), "--listen", "127.0.0.1:0", "--log-level", "debug",
-             "--limit", "own-log-queue=2KiB"],
+            [str(BIN / "dcf-gateway"), "--data-dir", str(gateway.data), "--listen", "127.0.0.1:0", "--log-level",
+             "debug", "--limit", "own-log-queue=2KiB"],
             env={**os.environ, **NOISE}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writing,
             start_new_session=True)
         os.close(writing)
@@ -154,12 +157,13 @@ def test_one_log_whose_disk_stalls(own_gateway):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    for n in range(10):
+    for _ in range(10):
         # More than a pipe holds: the handler does not wait for the disk.
         assert gateway.client.invoke("noisy", b"lines 2000", timeout=30) == "done"
     gateway.client.invoke("other", b"say hello")
     wait_until(lambda: "hello (stderr)" in gateway.client.log("other"), 10, "another's log goes on")
-    wait_until(lambda: "hello (stderr)" in (gateway.data / "logs/other/log").read_text(), 10, "another's log is written")
+    wait_until(lambda: "hello (stderr)" in (gateway.data / "logs/other/log").read_text(), 10,
+               "another's log is written")
     os.kill(gateway.replicas("noisy")[0], signal.SIGKILL)
     gateway.wait_ready("noisy")
     gateway.deploy("echo")

@@ -123,7 +123,8 @@ def test_an_update_that_does_not_start_leaves_the_old_one_working(client):
 def test_deploy_without_a_bundle(client):
     for digest in ("", "2" * 64):
         error = refused(create, client, "Deploy", "nothing", Bundle=digest)
-        assert error.name in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED") and error.executed == "no"
+        assert (error.name in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED")
+                and error.executed == "no")
     assert "nothing" not in client.names()
 
 
@@ -144,7 +145,8 @@ def test_deploy_of_a_bad_name(gateway, client, name):
         ("skip_build: true\n", "skip_build"),
     ])
 def test_what_is_not_supported_yet_is_refused_by_its_key(client, config, named):
-    error = refused(create, client, "Deploy", "early", bundle({"handler.py": ECHO}), Config="runtime: python3\n" + config)
+    error = refused(create, client, "Deploy", "early", bundle({"handler.py": ECHO}),
+                    Config="runtime: python3\n" + config)
     assert error.name in ("INVALID_ARGUMENT", "UNIMPLEMENTED", "FAILED_PRECONDITION") and error.executed == "no"
     assert named.split(".")[-1] in error.message or named in error.message
     assert "early" not in client.names()

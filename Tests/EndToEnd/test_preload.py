@@ -1,4 +1,5 @@
 """`preload`: replicas that are forked from a process which has done the imports."""
+import contextlib
 import json
 import os
 import time
@@ -93,10 +94,8 @@ Handler = Hold
 """)
     seen = look(client, "limited")
     assert seen["affinity"] == 1 and seen["environment"]["OMP_NUM_THREADS"] == "1"
-    try:
+    with contextlib.suppress(Exception):
         client.invoke("limited", b"400", timeout=10)
-    except Exception:
-        pass
     wait_until(lambda: not exists(seen["pid"]), 10, "the replica over its limit ended")
     wait_until(lambda: gateway.replicas("limited") not in ([], [0], [seen["pid"]]), 10)
     assert look(client, "limited")["parent"] == seen["parent"]
@@ -140,7 +139,8 @@ def test_a_template_that_dies_takes_nothing_with_it(gateway, client, slow):
     kill(pids[0])
     wait_until(lambda: pids[0] not in gateway.replicas("orphans"), 10, "seen to be gone")
     gateway.wait_ready("orphans")
-    assert "its template had ended" in client.log("orphans") or "the template that it was forked from" in client.log("orphans")
+    assert ("its template had ended" in client.log("orphans")
+            or "the template that it was forked from" in client.log("orphans"))
     gateway.delete("orphans")
     wait_until(lambda: not any(exists(pid) for pid in [*pids, new]), 10, "all gone")
 
@@ -209,6 +209,7 @@ def Handler(req):
     assert client.invoke("hangs") == "fine"
 
 
+@pytest.mark.alone
 @pytest.mark.fault("A2")
 def test_nothing_outlives_a_killed_gateway(own_gateway, slow, tmp_path):
     (tmp_path / "endless.py").write_text("import time\ntime.sleep(600)\n")
@@ -243,10 +244,12 @@ def test_a_gateway_that_comes_back(own_gateway, slow):
     assert seen["parent"] == seen["owner"]
 
 
+@pytest.mark.alone
 def test_the_cold_start_of_a_handler_with_numpy(own_gateway, capsys):
     """From a call to its reply where the function is stopped, in turn; the imports are the difference."""
     gateway = own_gateway()
-    handler = "import numpy\ndef Handler(req): return str(int((numpy.ones((300, 300)) @ numpy.ones((300, 300)))[0, 0]))\n"
+    handler = ("import numpy\n"
+               "def Handler(req): return str(int((numpy.ones((300, 300)) @ numpy.ones((300, 300)))[0, 0]))\n")
     files = {"handler.py": handler, "requirements.txt": "numpy\n"}
     cold = {"replicas": {"min": 0, "max": 1}, "timeout": {"idle": "100ms"}}
     gateway.deploy("echo", config=cold)
@@ -255,7 +258,7 @@ def test_the_cold_start_of_a_handler_with_numpy(own_gateway, capsys):
     took = {"echo": [], "plain": [], "forked": []}
     for _ in range(length(9, 50)):
         for name, times in took.items():
-            wait_until(lambda: not gateway.replicas(name), 20, "stopped")
+            wait_until(lambda name=name: not gateway.replicas(name), 20, "stopped")
             began = time.perf_counter()
             answer = gateway.client.invoke(name, b"x", timeout=20)
             times.append((time.perf_counter() - began) * 1000)

@@ -47,7 +47,8 @@ def test_the_imports_are_there_and_replicas_share_a_parent(gateway):
 
     wait_until(all_three, 20, "an answer of each replica", every=0)
     assert len({told["parent"] for told in seen.values()}) == 1, "all forked from one template"
-    assert len({told["random"] for told in seen.values()}) == 3, "forks of one process, and yet they draw different numbers"
+    assert len({told["random"] for told in seen.values()}) == 3, (
+        "forks of one process, and yet they draw different numbers")
 
 
 def test_without_preload_nothing_is_there(gateway, client):
@@ -60,7 +61,8 @@ def test_a_replica_that_dies_is_forked_anew_from_the_same_template(gateway, clie
     first = json.loads(client.invoke("seen"))
     for _ in range(3):
         kill(first["pid"])
-        wait_until(lambda: gateway.replicas("seen") not in ([], [first["pid"]]) and client.meta("seen").Status == "Ready", 20, "a new one")
+        wait_until(lambda pid=first["pid"]: gateway.replicas("seen") not in ([], [pid])
+                   and client.meta("seen").Status == "Ready", 20, "a new one")
         second = json.loads(client.invoke("seen"))
         assert second["parent"] == first["parent"] and second["pid"] != first["pid"] and second["before"] == MODULES
         first = second
@@ -93,7 +95,8 @@ def test_faults_of_a_forked_replica_are_as_of_any_other(gateway, client):
 
 
 def test_a_constructor_that_raises_in_a_forked_replica(gateway, client):
-    done = gateway.deploy("raises", files={"handler.py": "raise ValueError('no weights')\n"}, config={"preload": MODULES}, check=False)
+    done = gateway.deploy("raises", files={"handler.py": "raise ValueError('no weights')\n"},
+                          config={"preload": MODULES}, check=False)
     assert done.returncode == 1 and "ValueError: no weights" in done.error and "raises" not in client.names()
 
 
@@ -104,7 +107,8 @@ def venv(tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     site = next(home.glob("lib/python3*/site-packages"))
     (site / "starts_a_thread.py").write_text(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), name='background-sync', daemon=True).start()\n")
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,), name='background-sync', daemon=True).start()\n")
     (site / "starts_a_raw_thread.py").write_text("import _thread, time\n_thread.start_new_thread(time.sleep, (600,))\n")
     (site / "brief_thread.py").write_text("import threading\nt = threading.Thread(target=int)\nt.start()\nt.join()\n")
     (site / "raises.py").write_text("raise RuntimeError('no licence file')\n")
@@ -140,12 +144,14 @@ def test_what_cannot_be_shared_is_refused_with_the_reason(gateway, client, venv,
 
 
 def test_a_thread_that_has_ended_and_an_import_that_prints_are_fine(gateway, client, venv):
-    gateway.deploy("fine", files={"handler.py": "import sys\ndef Handler(req):\n    return str('brief_thread' in sys.modules)\n"},
-                   config={"preload": ["brief_thread", "prints"], "python": venv})
+    gateway.deploy(
+        "fine", files={"handler.py": "import sys\ndef Handler(req):\n    return str('brief_thread' in sys.modules)\n"},
+        config={"preload": ["brief_thread", "prints"], "python": venv})
     assert client.invoke("fine") == "True"
 
 
-@pytest.mark.parametrize("preload", ["[1numpy]", "['os; print(1)']", "[../x]", "[a..b]", "['']", "{numpy: 1}", "[[numpy]]"])
+@pytest.mark.parametrize("preload",
+                         ["[1numpy]", "['os; print(1)']", "[../x]", "[a..b]", "['']", "{numpy: 1}", "[[numpy]]"])
 def test_what_is_no_modules_name(client, preload):
     error = refused(client.deploy_watch, "bad", bundle({"handler.py": "def Handler(req):\n    pass\n"}),
                     config=f"runtime: python3\npreload: {preload}\n")
@@ -182,7 +188,8 @@ class Handler:
         self.a = np.random.default_rng(1).standard_normal((600, 600))
     def __call__(self, req):
         inverse = np.linalg.inv(self.a)
-        return json.dumps([BEFORE, bool(np.allclose(self.a @ inverse, np.eye(600), atol=1e-6)), os.getpid(), float(np.random.rand())])
+        right = bool(np.allclose(self.a @ inverse, np.eye(600), atol=1e-6))
+        return json.dumps([BEFORE, right, os.getpid(), float(np.random.rand())])
 """
     gateway.deploy("numbers", files={"handler.py": code, "requirements.txt": "numpy\n"},
                    config={"preload": ["numpy"], "replicas": {"min": 2, "max": 2}})

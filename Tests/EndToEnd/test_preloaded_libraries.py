@@ -1,4 +1,4 @@
-"""Programs into which a library is preloaded that moves their environment, as an agent of a monitoring service may do."""
+"""Programs with a preloaded library that moves their environment, as an agent of a monitoring service may do."""
 import os
 import shutil
 import subprocess
@@ -7,7 +7,8 @@ import pytest
 
 from support.gateway import BIN, dcf, write_function
 
-SOURCE = "#include <stdlib.h>\n__attribute__((constructor)) static void f(void) { setenv(\"AGENT_LOADED\", \"1\", 1); }\n"
+SOURCE = ("#include <stdlib.h>\n"
+          "__attribute__((constructor)) static void f(void) { setenv(\"AGENT_LOADED\", \"1\", 1); }\n")
 
 pytestmark = pytest.mark.process
 

@@ -1,9 +1,9 @@
-"""A registry that is lost, damaged or cannot be read costs nothing that lies beside it; one bad row costs one function."""
+"""A registry that is lost, damaged or not readable costs nothing that lies beside it. One bad row costs one
+function."""
 import os
 import shutil
 import sqlite3
 import subprocess
-import time
 
 import pytest
 
@@ -26,7 +26,8 @@ def database(gateway, *statements):
 
 def rebuild(gateway, check=True):
     done = subprocess.run(
-        [str(BIN / "dcf-gateway"), "--rebuild", "--data-dir", str(gateway.data)], capture_output=True, text=True, timeout=60)
+        [str(BIN / "dcf-gateway"), "--rebuild", "--data-dir", str(gateway.data)], capture_output=True, text=True,
+        timeout=60)
     assert not check or done.returncode == 0, done.stderr + done.stdout
     return done
 
@@ -51,11 +52,13 @@ ROWS = {
     "bundle": ("bundle = 'zz'", "bundle"), "kind": ("deploy = 'balloon'", "deploy"),
     "least": ("replicasMin = -1", "replicasMin"), "most": ("replicasMax = 1000000", "replicasMax"),
     "traffic": ("traffic = 1000", "traffic"), "nobody": ("traffic = 0", "no version"),
-    "number": ("version = -7", "version"), "zero": ("version = 0", "version"), "big": ("version = 9223372036854775807", "version"),
+    "number": ("version = -7", "version"), "zero": ("version = 0", "version"),
+    "big": ("version = 9223372036854775807", "version"),
 }
 #: The same where the table lets in what no release writes.
 LAX = {
-    "null": ("config = NULL", "config"), "null-number": ("replicasMax = NULL", "replicasMax"), "blob": ("environment = x'00ff'", "environment"),
+    "null": ("config = NULL", "config"), "null-number": ("replicasMax = NULL", "replicasMax"),
+    "blob": ("environment = x'00ff'", "environment"),
     "text-for-number": ("traffic = 'all'", "traffic"), "number-for-text": ("labels = 7", "labels"),
     "fraction": ("replicasMin = 0.5", "replicasMin"),
 }
@@ -108,7 +111,8 @@ def test_one_bad_row_is_one_bad_function(own_gateway):
     for name in ("bad-labels", "bad-bundle", "bad-text-for-number", "bad-zero"):
         client.call("Delete", pb.DeleteFunctionRequest(FunctionName=name))
     deploy(gateway, "new", "new")
-    client.call("SetTraffic", pb.TrafficRequest(FunctionName="bad-nobody", Traffic=[pb.TrafficShare(Version=1, Weight=100)]))
+    client.call("SetTraffic",
+                pb.TrafficRequest(FunctionName="bad-nobody", Traffic=[pb.TrafficShare(Version=1, Weight=100)]))
 
     # And all of it is there after the next start.
     gateway.kill()
@@ -118,7 +122,8 @@ def test_one_bad_row_is_one_bad_function(own_gateway):
     assert "new" in names and not names & {"bad-labels", "bad-bundle", "bad-text-for-number", "bad-zero"}
     for name in ("bad-environment", "bad-null", "bad-number", "bad-rowless", "bad-count"):
         assert client.invoke(name) == f"{name} is mended"
-    assert client.invoke("new") == "new" and client.invoke("twice") == "one" and client.invoke("bad-nobody") == "was fine"
+    assert (client.invoke("new") == "new" and client.invoke("twice") == "one"
+            and client.invoke("bad-nobody") == "was fine")
     assert client.meta("bad-config").Status == "Failed"
     assert f"bundles/{own}.tar" in before
     gateway.stop()
@@ -268,7 +273,8 @@ def test_nothing_of_a_deploy_that_fails_stays(own_gateway):
     failing = {
         "raises": {"handler.py": "raise ValueError(1)\n", "weights.bin": os.urandom(1000)},
         "no-handler": {"other.py": "", "weights.bin": os.urandom(1000)},
-        "no-package": {"handler.py": SAYS % "", "requirements.txt": "./no-such-folder\n", "weights.bin": os.urandom(1000)},
+        "no-package": {"handler.py": SAYS % "", "requirements.txt": "./no-such-folder\n",
+                       "weights.bin": os.urandom(1000)},
         "broken": {"handler.py": SAYS % "", "requirements.txt": "--no-index\nno-such-package==1\n"},
         "taken": {"handler.py": SAYS % "other"},
     }
@@ -310,7 +316,8 @@ def test_a_deploy_that_kill_9_cuts_off_leaves_nothing_after_the_restart(own_gate
     deploy(gateway, "a", "a")
     kept = [p for p in held(gateway) if not p.startswith("logs/")]
     begun = tmp_path / "begun"
-    path = gateway.write("cut", files={"handler.py": f"import time\nopen({str(begun)!r}, 'w').close()\nprint('half way', flush=True)\ntime.sleep(60)\n"})
+    path = gateway.write("cut", files={"handler.py": f"import time\nopen({str(begun)!r}, 'w').close()\n"
+                                                     f"print('half way', flush=True)\ntime.sleep(60)\n"})
     deploying = subprocess.Popen(
         [str(BIN / "dcf"), "function", "create", "-f", str(path), "-g", gateway.address],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,7 +1,8 @@
-"""A function does the same when it is tried with `dcf function run` and when it is deployed: one body of tests for both."""
+"""A function does the same with `dcf function run` and when it is deployed: the same tests run for both."""
 import ast
 import dataclasses
 import itertools
+import pathlib
 import tempfile
 
 import pytest
@@ -31,7 +32,8 @@ class Outcome:
 
 def run(gateway, tmp_path, name, files, config, data):
     path = write_function(tmp_path / name, name, files=files, config=config)
-    environment = {"DCF_GATEWAY": "127.0.0.1:9", "XDG_CACHE_HOME": str(tmp_path / "cache"), "LC_ALL": "C.UTF-8", "TMPDIR": "/nowhere"}
+    environment = {"DCF_GATEWAY": "127.0.0.1:9", "XDG_CACHE_HOME": str(tmp_path / "cache"), "LC_ALL": "C.UTF-8",
+                   "TMPDIR": "/nowhere"}
     done = dcf("function", "run", name, "-f", str(path), input=data, environment=environment, check=False)
     return Outcome(done.returncode == 0, done.stdout, done.error, lambda wanted: done.error)
 
@@ -93,7 +95,8 @@ def test_parameters_and_info(call):
 class Handler:
     def __init__(self, parameters): self.parameters = parameters
     def __call__(self, req):
-        return repr([self.parameters, req.info.timeout, dict(req.info.limits), 29 < req.remaining() <= 30, req.cancelled])
+        limits = dict(req.info.limits)
+        return repr([self.parameters, req.info.timeout, limits, 29 < req.remaining() <= 30, req.cancelled])
 """, parameters={"a": [1, "x"]}, timeout={"call": "30s", "start": "20s"}, limits={"memory": "1G"}).value() == [
         {"a": [1, "x"]}, {"call": 30.0, "start": 20.0}, {"memory": 1 << 30, "cpu": None, "gpu": 0}, True, False]
 
@@ -103,9 +106,12 @@ class Handler:
     ("async def Handler(req): return req.input * 2\n", {}, b"xx"),
     ("async def Handler(req):\n    yield b'a'\n    yield req.input\n", {}, b"ax"),
     ("def Handler(reqs): return [req.input + b'%d' % len(reqs) for req in reqs]\n", {"batch": {"max_size": 4}}, b"x1"),
-    ("class Handler:\n    warm = b'cold'\n    def __init__(self):\n        import os; os.chdir('/')\n    def __call__(self, req):\n"
-     "        warm, self.warm = self.warm, req.input\n        return warm\n", {"warmup": {"file": "first.bin"}}, b"warm"),
-    ("class Handler:\n    warm = b'cold'\n    def __call__(self, req):\n        warm, self.warm = self.warm, req.input\n"
+    ("class Handler:\n    warm = b'cold'\n    def __init__(self):\n        import os; os.chdir('/')\n"
+     "    def __call__(self, req):\n"
+     "        warm, self.warm = self.warm, req.input\n        return warm\n", {"warmup": {"file": "first.bin"}},
+     b"warm"),
+    ("class Handler:\n    warm = b'cold'\n    def __call__(self, req):\n"
+     "        warm, self.warm = self.warm, req.input\n"
      "        return warm\n", {"warmup": {"input": "warm"}}, b"warm"),
 ], ids=["generator", "async", "async generator", "batch", "warm-up file", "warm-up input"])
 def test_styles(call, source, config, reply):
@@ -114,13 +120,15 @@ def test_styles(call, source, config, reply):
 
 
 @pytest.mark.parametrize("files, config", [
-    ({"src/handler.py": "import helper\ndef Handler(req): return helper.up(req.input)\n", "src/helper.py": "def up(data): return data.upper()\n"},
+    ({"src/handler.py": "import helper\ndef Handler(req): return helper.up(req.input)\n",
+      "src/helper.py": "def up(data): return data.upper()\n"},
      {"handler": {"file": "src/handler.py"}}),
     ({"src/handler.py": "from .helper import up\ndef Handler(req): return up(req.input)\n", "src/__init__.py": "",
       "src/helper.py": "def up(data): return data.upper()\n"}, {"handler": {"file": "src/handler.py"}}),
     ({"handler.py": "from .helper import up\ndef Handler(req): return up(req.input)\n", "__init__.py": "",
       "helper.py": "def up(data): return data.upper()\n"}, {}),
-    ({"json.py": "import queue\ndef Handler(req): return queue.up(req.input)\n", "queue.py": "def up(data): return data.upper()\n"},
+    ({"json.py": "import queue\ndef Handler(req): return queue.up(req.input)\n",
+      "queue.py": "def up(data): return data.upper()\n"},
      {"handler": {"file": "json.py"}}),
 ], ids=["folder", "package", "the folder itself", "names of the standard library"])
 def test_places_and_names(call, files, config):
@@ -130,10 +138,13 @@ def test_places_and_names(call, files, config):
 
 @pytest.mark.parametrize("source, words", [
     ("def Handler(req): raise ValueError('bad input')\n", "ValueError: bad input"),
-    ("def Handler(req): return {}\n", "the handler returned a dict; a reply is str, bytes or another bytes-like object: return json.dumps(reply) for JSON"),
+    ("def Handler(req): return {}\n",
+     "the handler returned a dict; a reply is str, bytes or another bytes-like object: "
+     "return json.dumps(reply) for JSON"),
     ("import sys\ndef Handler(req): sys.exit(3)\n", "SystemExit: 3"),
     ("import dcf\ndef Handler(req): raise dcf.Error('NOT_FOUND', 'not here')\n", "NOT_FOUND: not here"),
-    ("class Handler:\n    def __init__(self): raise OSError('no weights')\n    def __call__(self, req): pass\n", "OSError: no weights"),
+    ("class Handler:\n    def __init__(self): raise OSError('no weights')\n    def __call__(self, req): pass\n",
+     "OSError: no weights"),
     ("import time\ndef Handler(req): time.sleep(60)\n", "in Handler"),
     ("class Handler: pass\n", "class Handler in handler.py cannot be called: it needs def __call__(self, req)"),
 ])
@@ -144,12 +155,13 @@ def test_errors_words(call, source, words):
 
 
 def test_a_constructors_traceback_is_shown_once_with_the_authors_file(call):
-    outcome = call("class Handler:\n    def __init__(self): raise OSError('no weights')\n    def __call__(self, req): pass\n")
+    outcome = call(
+        "class Handler:\n    def __init__(self): raise OSError('no weights')\n    def __call__(self, req): pass\n")
     assert not outcome.ok and outcome.error.count("Traceback (most recent call last)") == 1
     assert outcome.error.count("raise OSError") == 1
     (line,) = [line for line in outcome.error.splitlines() if line.startswith("  File ")]
     path = line.split('"')[1]
-    assert open(path).read().startswith("class Handler") and "/functions/" not in path
+    assert pathlib.Path(path).read_text().startswith("class Handler") and "/functions/" not in path
 
 
 def test_what_is_printed_and_done_at_the_end(call, tmp_path):
@@ -175,13 +187,15 @@ class Handler:
     assert (outcome.ok, outcome.reply) == (True, b"done"), outcome.error
     text = outcome.printed("printed\n")
     assert [line for line in text.splitlines() if not line.startswith("dcf: ")].count("") == 0
-    wait_until(lambda: file.exists() and file.read_text() in ("close\nthread\nexit\n", "thread\nclose\nexit\n"), 20, "the end")
+    wait_until(lambda: file.exists() and file.read_text() in ("close\nthread\nexit\n", "thread\nclose\nexit\n"), 20,
+               "the end")
 
 
 def test_children_are_interrupted_as_usual(call):
     outcome = call("""
 import signal, subprocess, sys
-CHILD = "import time\\ntry:\\n    print('up', flush=True)\\n    time.sleep(60)\\nexcept KeyboardInterrupt: print('stopped in good order')"
+CHILD = ("import time\\ntry:\\n    print('up', flush=True)\\n    time.sleep(60)\\n"
+         "except KeyboardInterrupt: print('stopped in good order')")
 def Handler(req):
     child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
     child.stdout.readline()

@@ -10,7 +10,7 @@ from support.bundles import bundle
 from support.client import Client, outcome, pb, refused
 from support.processes import exists, memory, threads
 from support.streams import Stream, outputs
-from support.waiting import wait_until
+from support.waiting import stays, wait_until
 
 
 def available(client, name):
@@ -19,7 +19,16 @@ def available(client, name):
 
 def idle(gateway, name, seconds=20):
     """Waits until the function has no process."""
-    wait_until(lambda: not gateway.replicas(name) and gateway.client.meta(name).Status == "Idle", seconds, f"{name} has no process")
+    wait_until(lambda: not gateway.replicas(name) and gateway.client.meta(name).Status == "Idle", seconds,
+               f"{name} has no process")
+
+
+def grow(client, calls, name, count):
+    """Waits until a function of min 1 whose replicas run one call each has more of them; returns their calls."""
+    begun = [client.begin(name, b"%d" % n, timeout=60) for n in range(count)]
+    held = calls.take(count)
+    assert len({one.pid for one in held}) == count and not any(call.done() for call in begun)
+    return held
 
 
 def test_replicas_follow_the_load_between_min_and_max(own_gateway, calls):
@@ -31,8 +40,13 @@ def test_replicas_follow_the_load_between_min_and_max(own_gateway, calls):
     assert len({one.pid for one in first}) == 3, "six calls, three replicas, each works on one"
     assert available(client, "held") == 3
     calls.nothing()
-    # No more than max, however many wait; and none goes while it is needed.
-    time.sleep(2.5)
+    # No more than max, however many wait; and none goes while it is needed. Meanwhile another function gets a second
+    # replica, and loses it when the window is over.
+    gateway.deploy("beside", "held", config=calls.config(replicas={"min": 1, "max": 2}))
+    both = grow(client, calls, "beside", 2)
+    for one in both:
+        one.returns()
+    wait_until(lambda: available(client, "beside") == 1, 20, "another function is back to min")
     assert available(client, "held") == 3
     for one in first:
         one.returns()
@@ -61,8 +75,7 @@ def test_a_load_that_comes_and_goes_does_not_flap(own_gateway, calls):
             one.returns()
         assert [outcome(call) for call in begun] == [b"done"] * 3
         # Nothing to do, for less than the window.
-        time.sleep(0.7)
-        assert available(client, "held") == 3, f"turn {turn}"
+        stays(lambda: available(client, "held") == 3, 0.7, f"turn {turn}: 3 replicas")
     assert len(seen) == 3, f"{len(seen)} processes for a load that needs three now and then"
     gateway.stop()
 
@@ -72,7 +85,10 @@ def test_concurrency_and_batch_count_as_capacity(own_gateway, calls):
     gateway.deploy("held", config=calls.config(concurrency=4, replicas={"min": 1, "max": 3}))
     begun = [gateway.client.begin("held", b"%d" % n, timeout=60) for n in range(4)]
     held = calls.take(4)
-    time.sleep(2.5)
+    # Meanwhile a function that runs one call at a time gets a second replica.
+    gateway.deploy("beside", "held", config=calls.config(replicas={"min": 1, "max": 2}))
+    for one in grow(gateway.client, calls, "beside", 2):
+        one.returns()
     assert available(gateway.client, "held") == 1, "four calls are what one replica can run"
     begun += [gateway.client.begin("held", b"more %d" % n, timeout=60) for n in range(3)]
     more = calls.take(3)
@@ -114,7 +130,7 @@ def test_calls_go_on_while_it_is_scaled(gateway, client):
     callers = [background(load) for _ in range(8)]
     for count in (4, 1, 3, 1):
         client.call("ReplicaUpdate", pb.ScaleServiceRequest(ServiceName="sleeper", Replicas=count), 60)
-        wait_until(lambda: available(client, "sleeper") == count, 30, f"{count} replicas")
+        wait_until(lambda count=count: available(client, "sleeper") == count, 30, f"{count} replicas")
     stop.set()
     assert sum(caller.result(30) for caller in callers) > 20
 
@@ -155,17 +171,19 @@ def test_an_idle_function_stops_and_the_next_call_starts_it(gateway, client, tmp
     assert "Idle" in row, row
 
 
-def test_it_does_not_stop_while_it_works(gateway, client, calls):
+def test_it_does_not_stop_while_it_works(gateway, client, calls, tmp_path):
     gateway.deploy("held", config=calls.config(replicas={"min": 0, "max": 1}, timeout={"idle": "300ms"}))
     call = client.begin("held", b"long")
     held = calls.next()
-    time.sleep(1.2)
+    # Meanwhile a function without calls stops.
+    cold(gateway, "cold-beside", tmp_path)
     assert exists(held.pid), "stopped with a call in it"
     held.returns()
     assert outcome(call) == b"done"
     idle(gateway, "held")
 
 
+@pytest.mark.alone
 @pytest.mark.fault("C2")
 def test_500_callers_of_a_cold_function_start_it_once(gateway, tmp_path):
     made = cold(gateway, "cold-many", tmp_path, seconds=0.5, idle_after="2s")
@@ -180,6 +198,7 @@ def test_500_callers_of_a_cold_function_start_it_once(gateway, tmp_path):
         client.close()
 
 
+@pytest.mark.alone
 def test_each_caller_of_a_cold_function_waits_up_to_its_own_deadline(gateway, client, tmp_path):
     made = cold(gateway, "cold-slow", tmp_path, seconds=2.5)
     began = time.monotonic()
@@ -205,7 +224,8 @@ def test_a_cold_start_whose_caller_has_gone_is_no_harm(gateway, client, tmp_path
 def test_a_cold_function_that_cannot_start_any_more(gateway, client, tmp_path):
     flag = tmp_path / "flag"
     gateway.deploy("flag", config={
-        "parameters": {"flag": str(flag)}, "replicas": {"min": 0, "max": 1}, "timeout": {"idle": "300ms", "call": "5s"}})
+        "parameters": {"flag": str(flag)}, "replicas": {"min": 0, "max": 1},
+        "timeout": {"idle": "300ms", "call": "5s"}})
     idle(gateway, "flag")
     flag.touch()
     error = refused(client.invoke, "flag", timeout=60)
@@ -259,6 +279,7 @@ def test_a_stream_over_a_cold_function(gateway, client, tmp_path):
     assert error is None and outputs(messages) == [[b"0"], [b"1"], [b"2"]]
 
 
+@pytest.mark.alone
 @pytest.mark.process
 def test_many_registered_functions_cost_little(own_gateway):
     """Registered with min 0 and never called: no process, no thread, little memory each."""
@@ -274,6 +295,7 @@ def test_many_registered_functions_cost_little(own_gateway):
     idle(gateway, f"f{count - 1}", 60)
     wait_until(lambda: len(gateway.below()) == 1, 60, "only echo runs")
     assert len(threads(gateway.pid)) <= running + 8
-    assert memory(gateway.pid) - before < (8 << 20) + count * (64 << 10), "a registered function that nobody calls costs memory"
+    assert memory(gateway.pid) - before < (8 << 20) + count * (64 << 10), (
+        "a registered function that nobody calls costs memory")
     assert gateway.client.invoke(f"f{count // 2}", b"x", timeout=20) == "x"
     gateway.stop()

@@ -13,10 +13,11 @@ from support.client import READS_LITTLE, Client, outcome, refused
 from support.gateway import BIN
 from support.processes import kill, memory
 from support.streams import Stream, outputs, well_formed
-from support.waiting import wait_until
+from support.waiting import pause, wait_until
 
 KINDS = ["Stream", "AsyncStream"]
-#: What may lie between a generator and a reader that pauses: the credit of 256 KiB, and the windows of the sockets and of HTTP/2.
+#: What may lie between a generator and a reader that pauses: the credit of 256 KiB, and the windows of the sockets and
+#: of HTTP/2.
 AHEAD_KIB = 1024
 
 
@@ -79,7 +80,8 @@ def test_each_piece_comes_as_it_is_made(gateway, client, calls, kind):
 
 
 def test_text_and_bytes_like_pieces(gateway, client):
-    code = "def Handler(req):\n    yield 'text é'\n    yield b'\\xff'\n    yield bytearray(b'array')\n    yield memoryview(b'view')\n    yield ''\n    yield b'end'\n"
+    code = ("def Handler(req):\n    yield 'text é'\n    yield b'\\xff'\n    yield bytearray(b'array')\n"
+            "    yield memoryview(b'view')\n    yield ''\n    yield b'end'\n")
     gateway.deploy("kinds-of", files={"handler.py": code})
     with Stream(client) as stream:
         messages, error = stream.send("kinds-of").done_sending().rest()
@@ -144,6 +146,7 @@ def test_large_pieces(gateway, client, progress):
     assert error is None and [len(p) for p in outputs(messages)[0]] == [3_000_000] * 8
 
 
+@pytest.mark.alone
 def test_a_slow_reader_pauses_the_generator_and_memory_stays_bounded(own_gateway, progress):
     gateway = own_gateway()
     gateway.deploy("pieces", config={**progress.config, "timeout": {"call": "10m"}})
@@ -164,7 +167,7 @@ def test_a_slow_reader_pauses_the_generator_and_memory_stays_bounded(own_gateway
         while time.monotonic() < end:
             assert stream.piece()[:8] == b"%08d" % read
             read += 1
-            time.sleep(0.1)
+            pause(0.1)
             assert progress.made - read <= AHEAD_KIB, f"{progress.made - read} KiB ahead of the reader"
             assert gateway.client.invoke("echo", b"others", timeout=10) == "others"
         grown = {pid: memory(pid) - before[pid] for pid in before}
@@ -182,7 +185,8 @@ def test_a_slow_reader_pauses_the_generator_and_memory_stays_bounded(own_gateway
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "raised, name, said",
-    [("ValueError('midway')", "UNKNOWN", "ValueError: midway"), ("dcf.Error('DATA_LOSS', 'the film tore')", "DATA_LOSS", "the film tore"),
+    [("ValueError('midway')", "UNKNOWN", "ValueError: midway"),
+     ("dcf.Error('DATA_LOSS', 'the film tore')", "DATA_LOSS", "the film tore"),
      ("SystemExit(1)", "UNKNOWN", "SystemExit")])
 def test_a_generator_that_raises_midway(gateway, client, calls, kind, raised, name, said):
     gateway.deploy("held", None, "--replace", config=calls.config(kind))
@@ -271,7 +275,8 @@ def test_invoke_joins_the_pieces(gateway, client, calls):
 
 def test_a_character_may_be_split_between_pieces_that_invoke_joins(gateway, client):
     data = "é".encode()
-    gateway.deploy("split", files={"handler.py": f"def Handler(req):\n    yield {data[:1]!r}\n    yield {data[1:]!r}\n"})
+    gateway.deploy("split",
+                   files={"handler.py": f"def Handler(req):\n    yield {data[:1]!r}\n    yield {data[1:]!r}\n"})
     assert client.invoke("split") == "é"
 
 
@@ -296,7 +301,8 @@ def test_joined_pieces_above_the_limit_are_refused(own_gateway, progress):
 
 
 def test_a_stream_that_yields_an_int(gateway, client):
-    gateway.deploy("ints", files={"handler.py": "def Handler(req):\n    yield 'fine'\n    yield 5\n    yield 'never'\n"})
+    gateway.deploy("ints",
+                   files={"handler.py": "def Handler(req):\n    yield 'fine'\n    yield 5\n    yield 'never'\n"})
     with Stream(client) as stream:
         messages, error = stream.send("ints").done_sending().rest()
     assert [m.Output for m in messages] == [b"fine"]
@@ -307,6 +313,7 @@ def test_a_stream_that_yields_an_int(gateway, client):
     assert "json.dumps" in refused(client.invoke, "dicts").message
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", KINDS)
 def test_timeout_call_counts_for_the_whole_request(gateway, client, calls, kind):
     gateway.deploy("held", None, "--replace", config=calls.config(kind, timeout={"call": "5s"}))
@@ -383,8 +390,8 @@ def test_a_paused_stream_does_not_hold_up_other_calls_of_its_watcher(gateway, cl
 def test_dcf_function_call_writes_pieces_as_they_come(gateway, client, calls):
     gateway.deploy("held", None, "--replace", config=calls.config("Stream"))
     running = subprocess.Popen(
-        [str(BIN / "dcf"), "function", "call", "held", "-g", gateway.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE)
+        [str(BIN / "dcf"), "function", "call", "held", "-g", gateway.address], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         running.stdin.write(b"go")
         running.stdin.close()

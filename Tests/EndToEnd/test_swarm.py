@@ -1,4 +1,5 @@
-"""Functions as services of a real Swarm: two nodes, each an engine in a network of its own, and the gateway beside them."""
+"""Functions as services of a real Swarm: two nodes, each with an engine and a network of its own, and the gateway
+beside."""
 import contextlib
 import json
 import os
@@ -16,7 +17,7 @@ from support.client import Refused, refused
 from support.docker import LOGIN, PASSWORD, logged_in
 from support.gateway import BIN, Gateway
 from support.swarm import Swarm
-from support.waiting import wait_until
+from support.waiting import load_for, wait_until
 
 LABEL = "io.dcf.gateway"
 
@@ -46,10 +47,11 @@ class Handler:
             return (str(each) for each in range(3))
         time.sleep(float(text or 0))
         status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
-        files = {name: open("/run/secrets/" + name).read() for name in os.listdir("/run/secrets") if not name.startswith(".")}
+        names = [name for name in os.listdir("/run/secrets") if not name.startswith(".")]
         return json.dumps({
             "version": 1, "host": socket.gethostname(), "uid": os.getuid(),
-            "no_new_privileges": status["NoNewPrivs"].strip(), "capabilities": int(status["CapEff"], 16), "secrets": files,
+            "no_new_privileges": status["NoNewPrivs"].strip(), "capabilities": int(status["CapEff"], 16),
+            "secrets": {name: open("/run/secrets/" + name).read() for name in names},
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")})
 '''
 
@@ -83,7 +85,8 @@ def host(swarm, mended, own_gateway):
     def make(*flags, start=True):
         gateway = own_gateway(
             "--engine", "swarm", "--allow-plaintext", "--overlay-plaintext", "--link-listen", f"{swarm.host_address}:0",
-            "--link-advertise", f"{swarm.host_address}:0", *flags, environment=dict(swarm.manager.environment), start=start)
+            "--link-advertise", f"{swarm.host_address}:0", *flags, environment=dict(swarm.manager.environment),
+            start=start)
         made.append(gateway)
         return gateway
 
@@ -101,10 +104,12 @@ def left(swarm):
 
 
 def create(swarm, gateway, name, handler=WHERE, *flags, check=True, **config):
-    path = gateway.write(name, None, {"handler.py": handler, "Dockerfile": DOCKERFILE}, {"image": f"test/{name}", **config})
+    path = gateway.write(name, None, {"handler.py": handler, "Dockerfile": DOCKERFILE},
+                         {"image": f"test/{name}", **config})
     gateway.dcf("function", "build", "-f", str(path), environment=swarm.manager.environment)
     swarm.share(f"test/{name}")
-    done = gateway.dcf("function", "deploy", "-f", str(path), *flags, check=check, environment=swarm.manager.environment)
+    done = gateway.dcf("function", "deploy", "-f", str(path), *flags, check=check,
+                       environment=swarm.manager.environment)
     done.path = path
     return done
 
@@ -181,12 +186,13 @@ def test_a_function_is_a_service_on_all_nodes(swarm, host):
     assert spec["TaskTemplate"]["Resources"]["Limits"]["MemoryBytes"] == 64 << 20
     assert spec["TaskTemplate"]["Resources"]["Reservations"]["MemoryBytes"] == 64 << 20
     assert "sesame" not in json.dumps(spec)
-    with Load(gateway, "where"):
-        time.sleep(1)
+    with Load(gateway, "where") as load:
+        load_for(1)
+    assert load.done and not load.failed, load.failed[:3]
     wait_until(lambda: gateway.dcf("function", "log", "where").text.count("made") >= 4, 20, "the lines of all tasks")
     for count in (1, 3):
         gateway.dcf("function", "scale", "where", str(count))
-        wait_until(lambda: len(swarm.tasks(name)) == count, 20, f"{count} tasks")
+        wait_until(lambda count=count: len(swarm.tasks(name)) == count, 20, f"{count} tasks")
         gateway.wait_ready("where")
         assert len(seen(gateway, "where", count)) == count
     gateway.delete("where")
@@ -198,8 +204,8 @@ def test_an_update_loses_no_call(swarm, host):
     create(swarm, gateway, "where", replicas=2)
     with Load(gateway, "where") as load:
         create(swarm, gateway, "where", WHERE.replace('"version": 1', '"version": 2'), "--update", replicas=2)
-        time.sleep(1)
-    assert not load.failed, load.failed[:3]
+        load_for(1)
+    assert load.done and not load.failed, load.failed[:3]
     assert json.loads(gateway.client.invoke("where"))["version"] == 2
     wait_until(lambda: len(left(swarm)[0]) == 1, 30, "the old service gone")
 
@@ -211,21 +217,21 @@ def test_a_node_is_lost_under_load(swarm, host):
     lost = {each["ID"] for each in swarm.tasks(name) if each["NodeID"] == swarm.nodes[1].identity}
     assert len(lost) == 2
     with Load(gateway, "where", threads=8) as load:
-        time.sleep(1)
+        load_for(1)
         killed = time.monotonic()
         swarm.kill_node(1)
         wait_until(lambda: swarm.state(1) == "down", 30, "the manager notices")
         down = time.monotonic()
         wait_until(lambda: swarm.running(name) == [0] * 4 and len(seen(gateway, "where", 4)) == 4, 30, "whole again")
         whole = time.monotonic()
-        time.sleep(0.5)
+        load_for(0.5)
     print(f"down after {down - killed:.1f} s, whole {whole - down:.1f} s after that, {len(load.done)} calls OK, "
           f"{len(load.failed)} failed")
     # How long an engine takes for a container is for the run at full length.
     assert not FULL or whole - down < 4
     # No more than were at the two replicas: one runs, and short calls are sent ahead.
     assert len(load.failed) <= 8
-    for begun, ended, error in load.failed:
+    for _, ended, error in load.failed:
         assert error.name == "UNAVAILABLE" and error.executed == "maybe" and ended - killed < 8, error
     wait_until(lambda: swarm.running(name) == [0] * 4, 10, "all on the node that is left")
 
@@ -238,10 +244,11 @@ def test_a_node_is_drained_under_load(swarm, host):
     wait_until(lambda: swarm.running(name) == [0, 0, 1, 1], 10, "two tasks on each node")
     try:
         with Load(gateway, "where", threads=8, data=b"0.2") as load:
-            time.sleep(0.5)
+            load_for(0.5)
             swarm.manager("node", "update", "--availability", "drain", swarm.nodes[1].identity)
-            wait_until(lambda: swarm.running(name) == [0] * 4 and len(seen(gateway, "where", 4)) == 4, 30, "all on the other")
-            time.sleep(0.5)
+            wait_until(lambda: swarm.running(name) == [0] * 4 and len(seen(gateway, "where", 4)) == 4, 30,
+                       "all on the other")
+            load_for(0.5)
     finally:
         swarm.manager("node", "update", "--availability", "active", swarm.nodes[1].identity)
     assert len(load.done) > 20 and load.failed == [], load.failed[:3]
@@ -254,14 +261,15 @@ def test_the_managers_engine_dies_under_load(swarm, host):
     name = service(swarm)
     wait_until(lambda: swarm.running(name) == [0, 1], 10, "a task on each node")
     with Load(gateway, "where") as load:
-        time.sleep(0.5)
+        load_for(0.5)
         swarm.manager.crash()
         died = time.monotonic()
-        time.sleep(3)
+        load_for(3)
         back = time.monotonic()
         swarm.manager.launch()
         wait_until(lambda: swarm.state(0) == "ready" and len(swarm.running(name)) == 2, 60, "the Swarm is whole")
         wait_until(lambda: sorted(seen(gateway, "where", 2)) == containers(swarm, name), 60, "so is the function")
+    assert [each for each in load.done if died < each[0] < back], "no call while the engine was away"
     assert not [each for each in load.failed if died < each[0] < back], load.failed[:3]
     # The engine ends the containers that it finds when it starts again.
     assert all(error.executed == "maybe" for _, _, error in load.failed) and len(load.failed) <= 8, load.failed[:3]
@@ -271,7 +279,8 @@ def test_the_managers_engine_dies_under_load(swarm, host):
 
 def test_a_task_that_ends_is_replaced(swarm, host):
     gateway = host()
-    code = "import os\ndef Handler(req):\n    if req.input == b'die':\n        os._exit(3)\n    return os.uname().nodename\n"
+    code = ("import os\ndef Handler(req):\n    if req.input == b'die':\n        os._exit(3)\n"
+            "    return os.uname().nodename\n")
     create(swarm, gateway, "mortal", code)
     first = gateway.client.invoke("mortal")
 
@@ -298,7 +307,8 @@ def test_a_stuck_handler_says_where(swarm, host):
             return json.loads(gateway.client.invoke("where"))["host"] != stuck
 
     wait_until(replaced, 20, "a replacement")
-    wait_until(lambda: ', line 12 in __call__' in gateway.dcf("function", "log", "where").text, 10, "its stack in the log")
+    wait_until(lambda: ', line 12 in __call__' in gateway.dcf("function", "log", "where").text, 10,
+               "its stack in the log")
 
 
 def test_constraints_and_generic_resources(swarm, host):
@@ -313,7 +323,8 @@ def test_constraints_and_generic_resources(swarm, host):
     wait_until(lambda: swarm.running(name) == [1, 1], 10, "both run on the worker")
     assert sorted(one["gpu"] for one in found.values()) == ["GPU-a", "GPU-b"]
     gateway.delete("where", "plain")
-    done = create(swarm, gateway, "nowhere", check=False, constraints=["node.labels.none==yes"], timeout={"start": "5s"})
+    done = create(swarm, gateway, "nowhere", check=False, constraints=["node.labels.none==yes"],
+                  timeout={"start": "5s"})
     assert done.returncode == 1 and "no suitable node" in done.error and "timeout.start" in done.error, done.error
     wait_until(lambda: left(swarm) == ([], []), 30, "nothing of it left")
 
@@ -324,7 +335,8 @@ def test_an_image_that_the_nodes_cannot_get(swarm, host):
                          {"image": "test/alone", "constraints": ["node.role==worker"]})
     gateway.dcf("function", "build", "-f", str(path), environment=swarm.manager.environment)
     done = gateway.dcf("function", "deploy", "-f", str(path), check=False, environment=swarm.manager.environment)
-    assert done.returncode == 1 and "node2: it cannot get the image" in done.error and "never pushed" in done.error, done.error
+    assert done.returncode == 1 and "node2: it cannot get the image" in done.error and "never pushed" in done.error, (
+        done.error)
     wait_until(lambda: left(swarm) == ([], []), 30, "nothing of it left")
 
 
@@ -355,7 +367,8 @@ def test_streams_and_broken_constructors(swarm, host):
     gateway = host()
     create(swarm, gateway, "where")
     assert gateway.client.invoke("where", b"stream") == "012"
-    done = create(swarm, gateway, "broken", "class Handler:\n    def __init__(self):\n        {}['no']\n    def __call__(self, req):\n        return 1\n",
+    done = create(swarm, gateway, "broken", "class Handler:\n    def __init__(self):\n        {}['no']\n"
+                                            "    def __call__(self, req):\n        return 1\n",
                   check=False)
     assert done.returncode == 1 and "KeyError: 'no'" in done.error, done.error
     assert gateway.client.names() == ["where"]
@@ -381,10 +394,10 @@ def test_a_token_that_does_not_match(swarm, host):
     link = re.search(r"tasks dial (tcp:\S+)", gateway.text())[1]
 
     def run():
-        done = swarm.manager("run", "--rm", "--network", "dcf", "--read-only", "--tmpfs", "/tmp", "--user", "65534:65534",
-                             "-e", f"DCF_LINK={link}", "-e", "DCF_TOKEN=" + "0" * 32, "-e", "DCF_TASK=x", "-e", "DCF_CONTAINER=1",
-                             "test/where", check=False, timeout=60)
-        # 125: the engine itself could not start it, be it that the overlay was just being taken down.
+        done = swarm.manager("run", "--rm", "--network", "dcf", "--read-only", "--tmpfs", "/tmp",
+                             "--user", "65534:65534", "-e", f"DCF_LINK={link}", "-e", "DCF_TOKEN=" + "0" * 32,
+                             "-e", "DCF_TASK=x", "-e", "DCF_CONTAINER=1", "test/where", check=False, timeout=60)
+        # 125: the engine itself could not start it, for example because the overlay was just being taken down.
         return done if done.returncode != 125 else None
 
     done = wait_until(run, 60, "a container on the overlay")
@@ -396,7 +409,8 @@ def test_a_token_that_does_not_match(swarm, host):
 
 def fails(gateway_flags, environment, tmp_path):
     done = subprocess.run(
-        [BIN / "dcf-gateway", "--data-dir", tmp_path / "data", "--listen", "127.0.0.1:0", "--engine", "swarm", *gateway_flags],
+        [BIN / "dcf-gateway", "--data-dir", tmp_path / "data", "--listen", "127.0.0.1:0", "--engine", "swarm",
+         *gateway_flags],
         capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
     assert done.returncode == 1, done
     return done.stderr
@@ -431,8 +445,8 @@ def test_a_gateway_on_the_overlay(swarm, docker, gateway_image, tmp_path):
     manager("network", "create", "--driver", "overlay", "--attachable", "within")
     socket_path = manager.host.removeprefix("unix://")
     manager("run", "--detach", "--name", "gateway", "--network", "within", "--publish", "32222:32222",
-            "--group-add", os.stat(socket_path).st_gid, "--volume", f"{socket_path}:/var/run/docker.sock", gateway_image,
-            "--swarm", "--overlay", "within", "--overlay-plaintext", "--link-listen", "0.0.0.0:32223",
+            "--group-add", os.stat(socket_path).st_gid, "--volume", f"{socket_path}:/var/run/docker.sock",
+            gateway_image, "--swarm", "--overlay", "within", "--overlay-plaintext", "--link-listen", "0.0.0.0:32223",
             "--link-advertise", "gateway:32223")
     outside = Gateway(tmp_path / "outside")
     outside.address = f"{manager.address}:32222"
@@ -469,14 +483,15 @@ def group(swarm, host, tmp_path):
 
     def make():
         addresses = [f"{swarm.host_address}:{port}" for port in ports]
-        return [host("--group", str(secret), "--link-listen", each, "--link-advertise", ",".join(addresses)) for each in addresses]
+        return [host("--group", str(secret), "--link-listen", each, "--link-advertise", ",".join(addresses))
+                for each in addresses]
 
     yield make
     # Services outlive gateways of a group; what no test has deleted is taken away.
     for name in left(swarm)[0]:
         swarm.manager("service", "rm", name)
     for name in left(swarm)[1]:
-        wait_until(lambda: swarm.manager("secret", "rm", name, check=False).returncode == 0, 30, name)
+        wait_until(lambda name=name: swarm.manager("secret", "rm", name, check=False).returncode == 0, 30, name)
 
 
 def shared(gateway, name, ready=1):
@@ -499,12 +514,14 @@ def test_gateways_of_a_group_serve_each_others_functions(swarm, group):
     with Load(first, "where") as one, Load(second, "where") as other:
         first.dcf("function", "scale", "where", "3")
         shared(second, "where", 3)
-        path = first.write("where", None, {"handler.py": WHERE.replace('"version": 1', '"version": 2'), "Dockerfile": DOCKERFILE},
+        path = first.write("where", None,
+                           {"handler.py": WHERE.replace('"version": 1', '"version": 2'), "Dockerfile": DOCKERFILE},
                            {"image": "test/where", "replicas": 2})
         first.dcf("function", "build", "-f", str(path), environment=swarm.manager.environment)
         swarm.share("test/where")
         first.dcf("function", "deploy", "-f", str(path), "--update", environment=swarm.manager.environment)
-        wait_until(lambda: json.loads(second.client.invoke("where"))["version"] == 2, 20, "the second knows the new version")
+        wait_until(lambda: json.loads(second.client.invoke("where"))["version"] == 2, 20,
+                   "the second knows the new version")
     assert one.done and other.done
     assert one.failed == [] and other.failed == []
     first.dcf("function", "delete", "where")
@@ -518,14 +535,14 @@ def test_a_gateway_of_a_group_is_lost_under_load(swarm, group):
     shared(second, "where", 2)
     before = containers(swarm, service(swarm))
     with Load(second, "where") as load:
-        time.sleep(1)
+        load_for(1)
         first.kill()
-        time.sleep(2)
+        load_for(2)
         first.start()
         first.wait_ready("where", 30)
-        time.sleep(1)
+        load_for(1)
         first.stop()
-        time.sleep(1)
+        load_for(1)
         first.start()
         first.wait_ready("where", 30)
     assert len(load.done) > 100 and load.failed == []
@@ -541,7 +558,7 @@ def test_a_group_without_what_it_needs(tmp_path):
     assert "No such file" in fails((*flags, *both), {}, tmp_path)
     secret.write_text("short")
     said = fails((*flags, *both), {}, tmp_path)
-    assert "holds 5 bytes" in said and "openssl rand -hex 32" in said
+    assert "has 5 bytes" in said and "openssl rand -hex 32" in said
     secret.write_text("0123456789abcdef\n")
     assert "--link-advertise must name all gateways" in fails(flags, {}, tmp_path)
     assert "is not HOST:PORT" in fails((*flags, "--link-advertise", "a:1,b"), {}, tmp_path)

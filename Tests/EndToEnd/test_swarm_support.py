@@ -1,4 +1,5 @@
 """The tests' own Swarm: two nodes, a service that is spread over them, and a node that is lost."""
+import pathlib
 import socket
 import subprocess
 
@@ -57,7 +58,7 @@ def swarm():
         made.stop()
     assert not folder.exists()
     assert name not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
-    assert str(folder) not in open("/proc/mounts").read()
+    assert str(folder) not in pathlib.Path("/proc/mounts").read_text()
 
 
 def service(image, name, network, replicas=2, code=SERVER, reservations=None, **template):
@@ -65,7 +66,8 @@ def service(image, name, network, replicas=2, code=SERVER, reservations=None, **
         "Name": name,
         "TaskTemplate": {
             "ContainerSpec": {"Image": image, "Command": ["python3", "-c", code], "Env": ["TASK={{.Task.Name}}"],
-                              "User": "65534:65534", "ReadOnly": True, "CapabilityDrop": ["ALL"], "StopGracePeriod": 10**9},
+                              "User": "65534:65534", "ReadOnly": True, "CapabilityDrop": ["ALL"],
+                              "StopGracePeriod": 10**9},
             "Resources": {"Reservations": reservations or {}},
             "RestartPolicy": {"Condition": "any", "Delay": 10**8},
             "Networks": [{"Target": network}], **template},
@@ -76,7 +78,8 @@ def service(image, name, network, replicas=2, code=SERVER, reservations=None, **
 
 def test_a_service_is_spread_over_the_nodes_and_comes_back_when_one_is_lost(swarm):
     manager = swarm.manager
-    network = manager.api("POST", "/networks/create", {"Name": "overlay", "Driver": "overlay", "Attachable": True})["Id"]
+    network = manager.api("POST", "/networks/create",
+                          {"Name": "overlay", "Driver": "overlay", "Attachable": True})["Id"]
     manager.api("POST", "/services/create", service(swarm.image, "spread", network))
     wait_until(lambda: swarm.running("spread") == [0, 1], 60, "a task on each node")
 
@@ -85,8 +88,9 @@ def test_a_service_is_spread_over_the_nodes_and_comes_back_when_one_is_lost(swar
     here = f"{swarm.host_address}:{listening.getsockname()[1]}"
     for node in swarm.nodes:
         container = node("ps", "--quiet", "--filter", "label=com.docker.swarm.service.name=spread").stdout.strip()
-        asked = subprocess.Popen(["docker", "exec", container, "python3", "-c", CLIENT, "tasks.spread:7000=2", f"{here}=1"],
-                                 stdout=subprocess.PIPE, text=True, env={"PATH": "/usr/bin:/bin", **node.environment})
+        asked = subprocess.Popen(
+            ["docker", "exec", container, "python3", "-c", CLIENT, "tasks.spread:7000=2", f"{here}=1"],
+            stdout=subprocess.PIPE, text=True, env={"PATH": "/usr/bin:/bin", **node.environment})
         connection, address = listening.accept()
         connection.sendall(b"this machine")
         connection.close()

@@ -93,7 +93,8 @@ def test_what_waits_moves_to_the_new_version(gateway, client, calls):
 
 @pytest.mark.parametrize("warmup, replicas", [({"input": "warm up"}, 1), ({"file": "sample"}, 2)])
 def test_a_warm_up_call_comes_before_all_others(life, warmup, replicas):
-    life.deploy(1, files={"sample": "warm up"}, config={"warmup": warmup, "replicas": {"min": replicas, "max": replicas}})
+    life.deploy(1, files={"sample": "warm up"},
+                config={"warmup": warmup, "replicas": {"min": replicas, "max": replicas}})
     made = [pid for word, _, pid in life.journal if word == "made"]
     warm = [pid for word, _, pid in life.journal if word == "warm"]
     assert len(made) == replicas and sorted(made) == sorted(warm), life.journal
@@ -117,9 +118,11 @@ def test_a_warm_up_that_raises_fails_the_deploy(life, client):
 
 def test_a_warm_up_of_every_kind_of_handler(gateway, client):
     for name, code, config in (
-        ("warm-batch", "def Handler(reqs):\n    assert [r.input for r in reqs] == [b'w'] or reqs[0].input == b'x'\n    return ['ok'] * len(reqs)\n",
+        ("warm-batch", "def Handler(reqs):\n    assert [r.input for r in reqs] == [b'w'] or reqs[0].input == b'x'\n"
+                       "    return ['ok'] * len(reqs)\n",
          {"batch": {"max_size": 4}}),
-        ("warm-stream", "import os\ndef Handler(req):\n    yield 'o'\n    yield 'k'\n    os.environ['READ_TO_ITS_END'] = '1'\n    assert req.input in (b'w', b'x')\n", {}),
+        ("warm-stream", "import os\ndef Handler(req):\n    yield 'o'\n    yield 'k'\n"
+                        "    os.environ['READ_TO_ITS_END'] = '1'\n    assert req.input in (b'w', b'x')\n", {}),
         ("warm-async", "async def Handler(req):\n    return 'ok'\n", {"concurrency": 4}),
     ):
         gateway.deploy(name, files={"handler.py": code}, config={"warmup": {"input": "w"}, **config})
@@ -127,13 +130,15 @@ def test_a_warm_up_of_every_kind_of_handler(gateway, client):
 
 
 def test_a_warm_up_file_that_is_not_there(gateway, client):
-    done = gateway.deploy("warm", files={"handler.py": "def Handler(req):\n    return 'x'\n"}, config={"warmup": {"file": "absent.png"}}, check=False)
+    done = gateway.deploy("warm", files={"handler.py": "def Handler(req):\n    return 'x'\n"},
+                          config={"warmup": {"file": "absent.png"}}, check=False)
     assert done.returncode == 1 and "absent.png" in done.error and "warm" not in client.names()
 
 
 def test_a_warm_up_that_takes_too_long_is_a_start_that_does(gateway, client):
     code = "import time\ndef Handler(req):\n    time.sleep(600)\n"
-    done = gateway.deploy("warm", files={"handler.py": code}, config={"warmup": {"input": ""}, "timeout": {"start": "1s"}}, check=False)
+    done = gateway.deploy("warm", files={"handler.py": code},
+                          config={"warmup": {"input": ""}, "timeout": {"start": "1s"}}, check=False)
     assert done.returncode == 1 and "start" in done.error and "warm" not in client.names()
 
 
@@ -142,7 +147,8 @@ def test_a_broken_version_leaves_the_old_one_and_tells_its_traceback(life, clien
     life.deploy(1, config={"strategy": strategy})
     done = life.deploy(2, "--update", files={"broken": ""}, config={"strategy": strategy}, check=False)
     assert done.returncode == 1
-    assert "the weights of version 2 are broken" in done.error and "Traceback" in done.error and "handler.py" in done.error
+    assert ("the weights of version 2 are broken" in done.error and "Traceback" in done.error
+            and "handler.py" in done.error)
     assert client.invoke(life.name, timeout=30) == "1"
     life.gateway.wait_ready(life.name)
     assert [version for _, version, _ in life.journal if version != "1"] == []
@@ -156,12 +162,14 @@ def test_strategy_replace_never_has_both(life):
     life.deploy(2, "--update", config={"strategy": "replace"})
     assert life.seen() == "2"
     words = [(word, version) for word, version, _ in life.journal]
-    assert words == [("made", "1"), ("closed", "1"), ("made", "2")], "the old one must have ended before the new one begins"
+    assert words == [("made", "1"), ("closed", "1"), ("made", "2")], (
+        "the old one must have ended before the new one begins")
 
 
 def test_callers_wait_while_strategy_replace_is_under_way(life, client):
     life.deploy(1, config={"strategy": "replace", "parameters": {"load_seconds": 0.5}})
-    updating = background(life.deploy, 2, "--update", config={"strategy": "replace", "parameters": {"load_seconds": 0.5}})
+    updating = background(life.deploy, 2, "--update",
+                          config={"strategy": "replace", "parameters": {"load_seconds": 0.5}})
     seen = []
     while not updating.done():
         seen.append(client.invoke(life.name, timeout=30))
@@ -180,7 +188,8 @@ def test_versions_and_rollback(life, client):
     gateway = life.gateway
     life.deploy_all(1, 2, 3)
     assert sorted(versions(gateway, life.name)) == [1, 2, 3]
-    assert [v.Version for v in client.call("Versions", pb.FunctionRequest(FunctionName=life.name)).Versions] == [1, 2, 3]
+    assert [v.Version for v in client.call("Versions", pb.FunctionRequest(FunctionName=life.name)).Versions] == [
+        1, 2, 3]
     gateway.dcf("function", "rollback", life.name)
     assert life.seen() == "2" and client.meta(life.name).Version == 2
     gateway.dcf("function", "rollback", life.name, "--to", "1")
@@ -223,17 +232,20 @@ def test_a_caller_names_a_version(life, client):
         assert client.invoke(f"{life.name}@{number}", timeout=30) == str(number)
     assert life.seen() == "3"
     error = refused(client.invoke, f"{life.name}@99")
-    assert (error.name, error.executed) == ("NOT_FOUND", "no") and all(n in error.message for n in ("99", "1", "2", "3")), error
+    assert ((error.name, error.executed) == ("NOT_FOUND", "no")
+            and all(n in error.message for n in ("99", "1", "2", "3"))), error
     assert life.gateway.dcf("function", "call", f"{life.name}@2", input=b"").stdout == b"2"
 
 
 def test_a_version_stays_what_it_was(life, client):
     """Its parameters and limits too, not only its code."""
     gateway = life.gateway
-    code = "import json\nclass Handler:\n    def __init__(self, parameters):\n        self.p = parameters\n    def __call__(self, req):\n" \
-           "        return json.dumps([self.p, req.info.version, req.info.timeout['call']])\n"
+    code = ("import json\nclass Handler:\n    def __init__(self, parameters):\n        self.p = parameters\n"
+            "    def __call__(self, req):\n"
+            "        return json.dumps([self.p, req.info.version, req.info.timeout['call']])\n")
     gateway.deploy("kept", files={"handler.py": code}, config={"parameters": {"a": 1}, "timeout": {"call": "11s"}})
-    gateway.deploy("kept", None, "--update", files={"handler.py": code}, config={"parameters": {"a": 2}, "timeout": {"call": "22s"}})
+    gateway.deploy("kept", None, "--update", files={"handler.py": code},
+                   config={"parameters": {"a": 2}, "timeout": {"call": "22s"}})
     assert json.loads(client.invoke("kept@1", timeout=30))[:2] == [{"a": 1}, 1]
     assert json.loads(client.invoke("kept"))[:2] == [{"a": 2}, 2]
     gateway.dcf("function", "rollback", "kept")
@@ -247,7 +259,8 @@ def test_traffic_is_split_by_weight(life, client):
     count = collections.Counter(client.invoke(life.name, timeout=30) for _ in range(1000))
     # Ten standard deviations of 1,000 throws.
     assert set(count) == {"1", "2"} and 5 < count["2"] < 200, count
-    assert {v.Version: v.Weight for v in client.call("Versions", pb.FunctionRequest(FunctionName=life.name)).Versions} == {1: 90, 2: 10}
+    assert {v.Version: v.Weight
+            for v in client.call("Versions", pb.FunctionRequest(FunctionName=life.name)).Versions} == {1: 90, 2: 10}
     life.gateway.dcf("function", "traffic", life.name, "2=100")
     assert {client.invoke(life.name) for _ in range(50)} == {"2"}
 
@@ -271,7 +284,8 @@ def test_traffic_is_sticky_by_key(life, client):
 
 
 @pytest.mark.parametrize(
-    "weights", [["1=90", "2=20"], ["1=50"], ["1=101"], ["1=-10", "2=110"], ["1=50", "1=50"], ["1=x", "2=50"], ["90", "10"], ["0=100"], []])
+    "weights", [["1=90", "2=20"], ["1=50"], ["1=101"], ["1=-10", "2=110"], ["1=50", "1=50"], ["1=x", "2=50"],
+                ["90", "10"], ["0=100"], []])
 def test_weights_that_do_not_add_up(life, client, weights):
     life.deploy_all(1, 2)
     done = life.gateway.dcf("function", "traffic", life.name, *weights, check=False)
@@ -290,9 +304,11 @@ def test_traffic_to_a_version_that_is_not_kept(life, client):
     life.deploy(1)
     error = refused(
         client.call, "SetTraffic",
-        pb.TrafficRequest(FunctionName=life.name, Traffic=[pb.TrafficShare(Version=1, Weight=50), pb.TrafficShare(Version=9, Weight=50)]))
+        pb.TrafficRequest(FunctionName=life.name,
+                          Traffic=[pb.TrafficShare(Version=1, Weight=50), pb.TrafficShare(Version=9, Weight=50)]))
     assert error.name in ("NOT_FOUND", "INVALID_ARGUMENT") and error.executed == "no" and "9" in error.message, error
-    error = refused(client.call, "SetTraffic", pb.TrafficRequest(FunctionName="nobody", Traffic=[pb.TrafficShare(Version=1, Weight=100)]))
+    error = refused(client.call, "SetTraffic",
+                    pb.TrafficRequest(FunctionName="nobody", Traffic=[pb.TrafficShare(Version=1, Weight=100)]))
     assert error.name == "NOT_FOUND"
     assert life.seen() == "1"
 
@@ -312,7 +328,8 @@ def test_versions_and_a_split_survive_a_kill(own_gateway, tmp_path):
     gateway.kill()
     gateway.start()
     assert sorted(versions(gateway, life.name)) == [1, 2]
-    wait_until(lambda: {gateway.client.invoke(life.name, timeout=30) for _ in range(30)} == {"1", "2"}, 20, "the split is as it was")
+    wait_until(lambda: {gateway.client.invoke(life.name, timeout=30) for _ in range(30)} == {"1", "2"}, 20,
+               "the split is as it was")
     gateway.dcf("function", "rollback", life.name, "--to", "1")
     gateway.kill()
     gateway.start()
@@ -326,5 +343,6 @@ def test_the_limit_versions(own_gateway, tmp_path):
     life.deploy_all(*range(1, 7))
     assert sorted(versions(gateway, life.name)) == [4, 5, 6]
     assert refused(gateway.client.invoke, f"{life.name}@1").name == "NOT_FOUND"
-    wait_until(lambda: len(list((gateway.data / "bundles").iterdir())) <= 3, 10, "what no version needs any more is gone")
+    wait_until(lambda: len(list((gateway.data / "bundles").iterdir())) <= 3, 10,
+               "what no version needs any more is gone")
     gateway.stop()

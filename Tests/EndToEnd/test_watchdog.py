@@ -1,4 +1,5 @@
-"""What must move and does not: it is said once, with the stacks of all threads, and health says NOT_SERVING until it moves."""
+"""Threads that stand still: the gateway says so once, with the stacks of all threads. Health is NOT_SERVING
+meanwhile."""
 import ctypes
 import os
 import pathlib
@@ -8,6 +9,8 @@ import pytest
 
 from support.health import NOT_SERVING, SERVING, checker, watch
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.alone
 
 #: Of ptrace(2) and waitpid(2).
 SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
@@ -74,7 +77,8 @@ def test_the_control_plane_stands_still(own_gateway):
         assert check("echo") == next(watching).status == NOT_SERVING
         # Calls need nothing of it.
         assert gateway.client.invoke("echo", b"x") == "x"
-        wait_until(lambda: "Swift's threads" in gateway.text() and "does not answer" in gateway.text(), 10, "it is said")
+        wait_until(lambda: "Swift's threads" in gateway.text() and "does not answer" in gateway.text(), 10,
+                   "it is said")
     assert next(watching).status == SERVING
     wait_until(lambda: check() == check("echo") == SERVING, 30, "SERVING again")
     watching.cancel()

@@ -1,4 +1,4 @@
-"""The watcher, driven as the gateway does it: real launcher, real interpreters, real sockets."""
+"""Tests of the watcher: the tests act as its gateway, with the real launcher, real interpreters and real sockets."""
 import pathlib
 import re
 import shutil
@@ -16,7 +16,7 @@ VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 
 def _newest(version):
-    """The interpreter of a version: pyenv's, else the one on PATH."""
+    """The path of a Python of this version: pyenv's, else the one on PATH."""
     def number(path):
         return [int(part) for part in re.findall(r"\d+", path.parents[1].name)]
 
@@ -30,7 +30,7 @@ def _newest(version):
 PYTHONS = {version: _newest(version) for version in VERSIONS}
 PYTHONS["debian"] = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else None
 
-#: The one that most tests use: what happens in them does not depend on the version.
+#: The interpreter for the tests that do not depend on the version: most of them.
 ONE = next((PYTHONS[v] for v in ("3.12", "3.11", "3.13", "3.10", "3.9", "debian") if PYTHONS[v]), None)
 
 
@@ -58,14 +58,14 @@ def python():
 
 @pytest.fixture
 def folder():
-    """A short path: a socket lies below it."""
+    """A folder with a short path, because a socket is in it."""
     with tempfile.TemporaryDirectory(prefix="dcf-w-", ignore_cleanup_errors=True) as path:
         yield pathlib.Path(path)
 
 
 @pytest.fixture
 def start(folder, python):
-    """Starts a replica with a handler's source; it is gone after the test."""
+    """Starts a replica with a handler's source; ends it after the test."""
     replicas = []
 
     def begin(handler=None, **options):

@@ -1,4 +1,4 @@
-"""The link's frames, written down a second time from docs: what the watcher's own code must agree with."""
+"""The link's frames, written a second time from docs/link.md; the watcher's own code must agree with this."""
 import dataclasses
 import struct
 
@@ -43,7 +43,7 @@ def call(id, data=b"", micros=0, request_id=None, metadata=(), flags=0):
 
 
 def batch(*calls):
-    """Calls that the handler gets as one list."""
+    """A batch: calls that the handler gets as one list."""
     return frame(BATCH, struct.pack("<H", len(calls))) + b"".join(calls)
 
 
@@ -89,7 +89,7 @@ class Head:
 
 @dataclasses.dataclass
 class Hello:
-    """What a watcher says of itself; `code` and `nonce` over TCP only."""
+    """A watcher's Hello; `code` and `nonce` over TCP only."""
 
     pid: int
     token: str
@@ -156,7 +156,7 @@ def metadata(answer):
 
 
 def returned(answer):
-    """The calls that a Returned names."""
+    """The ids of the calls in a Returned."""
     assert answer.kind == RETURNED, answer
     head = Head(answer.head)
     found = [head.number("Q") for _ in range(head.number("H"))]

@@ -1,4 +1,5 @@
 """A gateway's end of the link, for one watcher."""
+import contextlib
 import hashlib
 import hmac
 import json
@@ -18,8 +19,12 @@ WATCHER = BIN / "dcf-watcher"
 #: Nothing here takes this long; a test that waits longer is stuck.
 PATIENCE = 60
 
+#: Seconds that a handler sleeps which never ends by itself: much longer than PATIENCE.
+FOREVER = 600
+
+
 def settings(**others):
-    """The usual ones, and what a test is about."""
+    """The usual settings of a function, with others for a test."""
     return {**SETTINGS, **others}
 
 
@@ -40,14 +45,38 @@ def state_of(process):
         return ""
 
 
+def wait_for(condition):
+    """Returns when the condition is true. For conditions that nothing announces: a file, or a process's state."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 def rests(pid):
-    """Returns when all threads of a process wait, two looks in a row: it is done with what it has answered."""
-    looks, end = 0, time.monotonic() + PATIENCE
-    while looks < 2:
+    """Returns when all threads of a process wait, in two looks in a row: it has done the work after its last answer."""
+    looks = 0
+
+    def has_rested():
+        nonlocal looks
         states = {state_of(f"{pid}/task/{thread}") for thread in os.listdir(f"/proc/{pid}/task")}
         looks = looks + 1 if states == {"S"} else 0
-        assert time.monotonic() < end, states
+        return looks == 2
+
+    wait_for(has_rested)
+
+
+def send_in_parts(link, data, size):
+    """Sends data in parts of at most `size` bytes with short pauses between them, as a slow network does."""
+    for begin in range(0, len(data), size):
+        link.sendall(data[begin : begin + size])
         time.sleep(0.002)
+
+
+def tcp_address(listener):
+    """The address of a listener, as DCF_LINK has it."""
+    host, port = listener.getsockname()[:2]
+    return f"tcp:{host}:{port}"
 
 
 class Pump(threading.Thread):
@@ -70,30 +99,32 @@ class Pump(threading.Thread):
             self._ended = True
             self._changed.notify_all()
 
-    def wait_for(self, wanted):
-        """All that came once it holds `wanted`."""
+    def wait_for(self, wanted, times=1):
+        """All that has come, once it contains `wanted` so many times."""
         with self._changed:
-            assert self._changed.wait_for(lambda: wanted in self._data or self._ended, PATIENCE), self._data
-            assert wanted in self._data, self._data
+            is_there = self._changed.wait_for(lambda: self._data.count(wanted) >= times or self._ended, PATIENCE)
+            assert is_there, self._data
+            assert self._data.count(wanted) >= times, self._data
             return self._data
 
     def all(self):
-        """Everything, once the stream has ended."""
+        """All that has come, once the stream has ended."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._ended, PATIENCE), self._data
             return self._data
 
 
 class Replica:
-    """A watcher process and its link, closed and killed at the end of a `with`."""
+    """A watcher process and its link. The end of a `with` closes the link and kills the process."""
 
     #: Whether the link is over TCP.
     is_remote = False
 
     def __init__(self, folder, python, handler=None, file="handler.py", name="Handler", settings=None,
-                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, contained=False, tcp=None, inside=(), link="l"):
-        """`contained`: the watcher stands alone, as in a container. `tcp`: a listener that it dials. `inside`: a command
-        that the watcher is started by. `link`: the name of its socket."""
+                 environment=None, max_body=64 << 20, launcher=WATCHER, parent=None, contained=False, tcp=None,
+                 inside=(), link="l"):
+        """`contained`: the watcher is the first process, as in a container. `tcp`: a listener that it dials.
+        `inside`: a command that starts the watcher. `link`: the name of its socket."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         if handler is not None:
@@ -104,7 +135,7 @@ class Replica:
         self.is_remote = tcp is not None
         if self.is_remote:
             self._listener = tcp
-            self._path = "tcp:%s:%d" % tcp.getsockname()[:2]
+            self._path = tcp_address(tcp)
         else:
             self._listener = socket.socket(socket.AF_UNIX)
             self._path = str(self.folder / link)
@@ -114,8 +145,9 @@ class Replica:
         self.link = None
         self._buffer = b""
         self.python = str(python)
+        parent_arguments = () if contained else ("--parent", str(parent or os.getpid()))
         self.process = subprocess.Popen(
-            [*inside, str(launcher), *(() if contained else ("--parent", str(parent or os.getpid()))), "--python", str(python)],
+            [*inside, str(launcher), *parent_arguments, "--python", str(python)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={
                 "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8",
@@ -134,10 +166,8 @@ class Replica:
         for stream in (self.link, self._listener):
             if stream is not None:
                 stream.close()
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.kill()
         self.process.wait()
 
@@ -163,13 +193,13 @@ class Replica:
         self.send(frames.frame(frames.WELCOME, head, json.dumps(self.settings).encode()))
 
     def ready(self):
-        """The whole handshake; the watcher's Ready or Failed."""
+        """Does the whole handshake; returns the watcher's Ready or Failed."""
         self.accept()
         self.welcome()
         return self.receive()
 
     def started(self):
-        """The same where only Ready will do."""
+        """Does the whole handshake, which must end with Ready."""
         answer = self.ready()
         assert answer.kind == frames.READY, answer
         return self
@@ -197,24 +227,24 @@ class Replica:
         return frames.Frame(kind, flags, id, body[:head], body[head:])
 
     def ask(self, data=b"", id=1, **options):
-        """One call, and its answer's frame."""
+        """Makes a call; returns the frame of its answer."""
         self.send(frames.call(id, data, **options))
         answer = self.receive()
         assert answer.id == id
         return answer
 
     def reply(self, data=b"", **options):
-        """One call that must succeed: the reply's bytes."""
+        """Makes a call that must succeed; returns the reply's bytes."""
         answer = self.ask(data, **options)
         assert answer.kind == frames.REPLY, frames.Error.of(answer)
         return answer.payload
 
     def error(self, data=b"", **options):
-        """One call that must fail."""
+        """Makes a call that must fail; returns the error."""
         return frames.Error.of(self.ask(data, **options))
 
     def stream(self, data=b"", id=1, credit=True, **options):
-        """One call with a reply in pieces: the pieces' payloads, and the frame that ended it."""
+        """Makes a call with a reply in pieces; returns the pieces' payloads, and the frame that ended it."""
         self.send(frames.call(id, data, flags=frames.STREAM, **options))
         pieces = []
         while True:
@@ -235,7 +265,7 @@ class Replica:
         return self.process.wait(PATIENCE)
 
     def ended(self):
-        """The link is at its end: nothing more comes."""
+        """Whether the link is at its end, with no more frames."""
         try:
             return self.receive() is None
         except (EOFError, ConnectionError):
@@ -243,7 +273,7 @@ class Replica:
 
 
 def once(folder, python, data=b"", handler=None, config=None, environment=None, **options):
-    """One call without a link."""
+    """Makes one call without a link."""
     folder = pathlib.Path(folder)
     if handler is not None:
         (folder / "handler.py").write_text(handler)

@@ -1,4 +1,5 @@
 """A gateway's end of a template, and of the replicas that are forked from it."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -9,7 +10,7 @@ from replica import PATIENCE, SETTINGS, WATCHER, Pump, Replica
 
 
 class Template:
-    """A template process, killed at the end of a `with`; so are its replicas."""
+    """A template process. The end of a `with` kills it and its replicas."""
 
     def __init__(self, python, *modules, environment=None, parent=None):
         self.control, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -38,7 +39,7 @@ class Template:
         return self.process.pid
 
     def receive(self):
-        """The fields of what it says next; none at the end."""
+        """The fields of its next message; none at the end."""
         data = self.control.recv(1 << 16)
         return data.decode().split("\0") if data else []
 
@@ -47,19 +48,19 @@ class Template:
         return self
 
     def refused(self):
-        """What it says instead of ready: a line, and a traceback."""
+        """Waits for its refusal; returns the summary and the traceback."""
         word, summary, text = self.receive()
         assert word == "refused"
         assert self.process.wait(PATIENCE) == 1
         return summary, text
 
     def fork(self, folder, handler=None, **options):
-        """A replica of which the process is there; it waits at its gate, unless that is opened."""
+        """Forks a replica, which waits at its gate unless that is opened."""
         self.replicas.append(Forked(self, folder, handler, **options))
         return self.replicas[-1]
 
     def reap(self, pid):
-        """The status of a child that has ended, or ends now."""
+        """Waits for the end of a child; returns its status."""
         self.control.send(b"reap\0%d" % pid)
         word, number, status = self.receive()
         assert (word, number) == ("ended", str(pid))
@@ -106,13 +107,11 @@ class Forked(Replica):
             if stream is not None:
                 stream.close()
         if self.process_descriptor is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.process_descriptor, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             os.close(self.process_descriptor)
             self.process_descriptor = None
 
     def status(self):
-        """Waits for its end: the exit status, or minus the signal."""
+        """Waits for the replica's end; returns the exit status, or minus the signal."""
         return os.waitstatus_to_exitcode(self.template.reap(self.pid))

@@ -1,9 +1,8 @@
-"""Several requests as one list: answers in order, one's fault is one's own."""
+"""Several requests as one list: the answers are in order, and the fault of one call fails that call only."""
 import pytest
 
 import frames
 from replica import settings
-from test_calls import handler
 
 BATCH = {"max_size": 8, "retry": True}
 
@@ -35,7 +34,7 @@ def test_a_batch_is_one_list(start, each_python, source):
     got = ask(replica, b"a", b"b", b"c")
     assert {id: answer.payload for id, answer in got.items()} == {1: b"aa", 2: b"bb", 3: b"cc"}
     assert replica.out.wait_for(b"3\n") == b"3\n"
-    # Without a Batch before it a call is a list of one.
+    # A call without a Batch before it is a list of one.
     assert replica.reply(b"d", id=9) == b"dd"
     replica.drain()
     assert replica.status() == 0
@@ -80,7 +79,8 @@ import dcf
 
 
 def test_a_tuple_is_a_list_too(start):
-    assert ask(batching(start, "def Handler(requests): return tuple(r.input for r in requests)"), b"a", b"b")[2].payload == b"b"
+    replica = batching(start, "def Handler(requests): return tuple(r.input for r in requests)")
+    assert ask(replica, b"a", b"b")[2].payload == b"b"
 
 
 @pytest.mark.parametrize("returned, message", [
@@ -92,7 +92,8 @@ def test_a_tuple_is_a_list_too(start):
     ("'ab'", "the handler returned str for a batch of 2; it must return a list of as many replies, in order"),
     ("(b'' for _ in requests)",
      "the handler returned generator for a batch of 2; it must return a list of as many replies, in order"),
-    ("coroutine()", "the handler returned coroutine for a batch of 2; it must return a list of as many replies, in order"),
+    ("coroutine()",
+     "the handler returned coroutine for a batch of 2; it must return a list of as many replies, in order"),
 ])
 def test_what_is_no_list_of_that_length(start, returned, message):
     replica = batching(start, f"async def coroutine(): pass\ndef Handler(requests): return {returned}")
@@ -183,7 +184,8 @@ def test_members_that_nobody_waits_for_are_left_out(start):
     replica = batching(start, WAITING)
     replica.send(frames.call(1, b"wait"))
     replica.out.wait_for(b"begun request-1\n")
-    replica.send(frames.batch(frames.call(2), frames.call(3, micros=1000), frames.call(4), frames.call(5)), frames.cancel(4))
+    batch = frames.batch(frames.call(2), frames.call(3, micros=1000), frames.call(4), frames.call(5))
+    replica.send(batch, frames.cancel(4))
     early = answers(replica, 2)
     error = frames.Error.of(early[3])
     assert (error.code, error.executed) == (frames.DEADLINE_EXCEEDED, frames.NO)
@@ -198,7 +200,7 @@ def test_a_cancel_in_a_batch_is_one_members(start):
     replica = start(WAITING, settings=settings(batch=BATCH, cancel="raise")).started()
     replica.send(frames.batch(frames.call(1, b"wait"), frames.call(2), frames.call(3)))
     replica.out.wait_for(b"begun request-1 request-2 request-3\n")
-    # The Recall is answered only once the cancel before it was read.
+    # The answer to the Recall shows that the cancel before it was read.
     replica.send(frames.cancel(2), frames.frame(frames.RECALL))
     assert frames.returned(replica.receive()) == []
     (replica.folder / "go").touch()

@@ -1,4 +1,4 @@
-"""Calls that go well: every kind of handler, input and reply, on every Python."""
+"""Calls that succeed: every kind of handler, input and reply, on every Python."""
 import json
 import struct
 
@@ -14,7 +14,7 @@ class Handler:
 
 
 def handler(body):
-    """A class whose __call__ has the given body."""
+    """The source of a handler class with this body of __call__."""
     return "class Handler:\n    def __call__(self, req):\n" + "".join(f"        {line}\n" for line in body.split("\n"))
 
 
@@ -97,8 +97,8 @@ assert req.metadata is req.metadata and abs(req.deadline - time.monotonic() - re
 return json.dumps({"id": req.request_id, "metadata": req.metadata, "info": req.info, "left": req.remaining(),
                    "repr": repr(req)})""")
     replica = start(source, python=each_python).started()
-    answer = json.loads(replica.reply(b"12345", micros=30_000_000, request_id="r-7",
-                                      metadata=[("user", "J\u00f6rg"), ("tag", "a"), ("tag", "b"), ("long", "y" * 500)]))
+    metadata = [("user", "J\u00f6rg"), ("tag", "a"), ("tag", "b"), ("long", "y" * 500)]
+    answer = json.loads(replica.reply(b"12345", micros=30_000_000, request_id="r-7", metadata=metadata))
     assert answer["id"] == "r-7"
     assert answer["metadata"] == {"user": "J\u00f6rg", "tag": "a,b", "long": "y" * 500}
     assert answer["info"] == {key: replica.settings[key] for key in ("name", "version", "timeout", "limits")}
@@ -137,6 +137,7 @@ class Handler:
     assert replica.reply(id=2, metadata=[("k", "2")]) == b"request-1{'k': '1'},request-2{'k': '2'}"
 
 
+@pytest.mark.alone
 def test_memory_stays_where_it_is(start):
     replica = start(handler("""req.metadata, req.request_id
 import resource
@@ -154,7 +155,7 @@ return open('/proc/self/statm').read().split()[1]""")).started()
 
 
 def test_numpy_like_buffers(start, python):
-    """A matrix is its bytes in order; one that does not lie in one piece is refused (test_faults)."""
+    """A matrix is sent as its bytes in order; one that is not contiguous is refused (test_faults)."""
     replica = start(handler(
         "return memoryview(b'abcdef').cast('B', (2, 3))")).started()
     assert replica.reply() == b"abcdef"

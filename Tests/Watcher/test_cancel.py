@@ -1,15 +1,13 @@
-"""What the watcher hears while the handler works: cancels and recalls, also while C code holds the GIL."""
+"""Frames that come while the handler works: cancels and recalls, also while C code holds the GIL."""
 import fcntl
 import pathlib
 import random
 import re
-import time
 
 import pytest
 
 import frames
-from replica import settings
-from test_container import wait_for
+from replica import send_in_parts, settings, wait_for
 
 WAIT = """
 import ctypes, os, time
@@ -20,7 +18,7 @@ class Handler:
         if how == b"sleep":
             while not os.path.exists("go"): time.sleep(0.001)
         elif how == b"hold":
-            # With PyDLL the GIL is held meanwhile.
+            # PyDLL does not release the GIL.
             while not os.path.exists("go"): ctypes.PyDLL(None).usleep(20_000)
         return b"1" if req.cancelled else b"0"
 """
@@ -64,7 +62,7 @@ def test_a_recall_while_idle(start):
 def test_a_cancel_is_seen_by_the_handler(start, each_python, how):
     replica = start(WAIT, python=each_python).started()
     begin(replica, how)
-    # The answer to the Recall says that the cancel was read.
+    # The answer to the Recall shows that the cancel was read.
     replica.send(frames.cancel(1), frames.cancel(77), frames.frame(frames.RECALL))
     replica.receive()
     go(replica)
@@ -87,12 +85,11 @@ def test_a_long_input_in_parts_while_the_handler_works(start):
     begin(replica, b"sleep")
     data = b"other " + bytes(range(256)) * 20_000
     call = frames.call(2, data)
-    for begins in range(0, len(call) - 1000, 1_000_000):
-        replica.send(call[begins : min(begins + 1_000_000, len(call) - 1000)])
-        time.sleep(0.002)
+    first, last = call[:-1000], call[-1000:]
+    send_in_parts(replica.link, first, 1_000_000)
     go(replica)
     assert replica.receive().id == 1
-    replica.send(call[len(call) - 1000 :])
+    replica.send(last)
     assert replica.receive().payload == data
 
 
@@ -157,7 +154,8 @@ def test_cancel_raise_in_a_generator(start):
 
 
 def test_a_handler_may_catch_it(start):
-    replica = start("import dcf, time\ndef Handler(req):\n    try:\n        print('begun', req.request_id, flush=True)\n"
+    replica = start("import dcf, time\ndef Handler(req):\n    try:\n"
+                    "        print('begun', req.request_id, flush=True)\n"
                     "        while True: time.sleep(0.001)\n    except dcf.Cancelled: return 'caught'\n",
                     settings=settings(cancel="raise")).started()
     begin(replica, b"")
@@ -187,7 +185,7 @@ class Handler:
 @pytest.mark.parametrize("concurrency, prefix, wait", [
     (1, "", "pass"), (4, "", "pass"), (4, "", "time.sleep(0)"), (4, "async ", "await __import__('asyncio').sleep(0)")])
 def test_cancels_at_random_moments(start, each_python, concurrency, prefix, wait):
-    """Whatever a cancel meets, each call is answered once, and none gets what was meant for another."""
+    """Whenever a cancel comes, each call gets one answer, and no call gets the cancel of another."""
     total = 10_000 if concurrency == 1 and "3.12" in each_python else 2_000
     replica = start(SPIN.format(prefix=prefix, wait=wait), python=each_python,
                     settings=settings(cancel="raise", concurrency=concurrency)).started()
@@ -214,7 +212,7 @@ def test_cancels_at_random_moments(start, each_python, concurrency, prefix, wait
     assert replica.reply(b"0", id=total + 1) == b"0"
     replica.drain()
     assert replica.status() == 0
-    # A machine that stands still may look like an event loop that is blocked; nothing else is said.
+    # On a machine that stalls, the event loop may be reported as blocked. There must be no other line.
     assert all(line.startswith(b"dcf-watcher: the event loop") for line in replica.err.all().splitlines())
 
 
@@ -225,7 +223,7 @@ class Handler:
         if req.input:
             with open("held") as file:
                 print("begun", req.request_id, flush=True)
-                # With PyDLL the GIL is held until the test lets the file go.
+                # PyDLL does not release the GIL: it is held until the test releases the file.
                 ctypes.PyDLL(None).flock(file.fileno(), 2)
         return b"fine"
 """
@@ -233,12 +231,12 @@ class Handler:
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_a_recall_after_a_cancel_that_cannot_be_raised(start, folder, concurrency):
-    """C code holds the GIL for good: nothing can be raised in it, and the link is read all the same."""
+    """While C code holds the GIL, nothing can be raised in the handler, but the link is still read."""
     with open(folder / "held", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         replica = start(HOLD, settings=settings(cancel="raise", concurrency=concurrency)).started()
         begin(replica, b"hold")
-        # It says that it has begun a moment before it is in there.
+        # The handler prints "begun" a moment before it holds the GIL in flock.
         waits = re.compile(rf"-> FLOCK +ADVISORY +WRITE +{replica.process.pid} ")
         wait_for(lambda: waits.search(pathlib.Path("/proc/locks").read_text()))
         replica.send(frames.cancel(1))
@@ -246,7 +244,7 @@ def test_a_recall_after_a_cancel_that_cannot_be_raised(start, folder, concurrenc
             replica.send(frames.call(id), frames.frame(frames.RECALL))
             assert frames.returned(replica.receive()) == [id]
     answer = replica.receive()
-    # A thread's exception is set by one that has the GIL: the handler may be through before that.
+    # The main thread needs the GIL to raise in another thread: the handler may have returned before that.
     if concurrency == 1 or answer.kind == frames.ERROR:
         assert frames.Error.of(answer).code == frames.CANCELLED
     else:

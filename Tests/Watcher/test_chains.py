@@ -1,4 +1,4 @@
-"""Calls of other functions."""
+"""Calls that a handler makes to other functions."""
 import pytest
 
 import frames
@@ -9,7 +9,7 @@ RELAY = handler("import mesh\nreturn mesh.mesh_call('other', req.input)")
 
 
 def relay(replica, id=1, **reply):
-    """Takes a CallOut and answers it."""
+    """Receives a CallOut and answers it."""
     asked = frames.CallOut.of(replica.receive())
     replica.send(frames.call_reply(asked.id, **reply))
     return asked
@@ -48,7 +48,8 @@ def test_dcf_call(start):
 
 def test_what_fails_is_the_callers_status(start):
     replica = start("import dcf\ndef Handler(req):\n    try: return dcf.call('b')\n    except dcf.Error as error:\n"
-                    "        if req.input: raise\n        return '%s %s %s' % (error.code, error.number, error.message)\n").started()
+                    "        if req.input: raise\n"
+                    "        return '%s %s %s' % (error.code, error.number, error.message)\n").started()
     replica.send(frames.call(1))
     relay(replica, code=5, message="there is no b")
     assert replica.receive().payload == b"NOT_FOUND 5 there is no b"
@@ -69,7 +70,7 @@ def test_wrong_arguments(start, arguments, words):
 
 
 def test_calls_while_waiting_are_kept(start):
-    """The thread that waits reads for the whole replica."""
+    """The thread that waits reads the link for the whole replica."""
     replica = start(RELAY).started()
     replica.send(frames.call(1, b"1"), frames.call(2, b"2"))
     first = frames.CallOut.of(replica.receive())
@@ -82,7 +83,8 @@ def test_calls_while_waiting_are_kept(start):
 
 
 def test_a_timeout_is_the_gateways_to_tell(start):
-    replica = start(handler("import dcf\ntry: dcf.call('b', timeout=30)\nexcept dcf.Error as error: return str(error)")).started()
+    replica = start(handler("import dcf\ntry: dcf.call('b', timeout=30)\n"
+                            "except dcf.Error as error: return str(error)")).started()
     replica.send(frames.call(1))
     relay(replica, code=4, message="too slow")
     assert replica.receive().payload == b"DEADLINE_EXCEEDED: too slow"
@@ -136,7 +138,7 @@ def test_from_several_threads(start, each_python):
 
 
 def test_a_thread_that_outlives_its_call(start):
-    """It reads the link while the main thread has nothing to do, and gives the role back."""
+    """The thread reads the link while the main thread is idle, and then gives the reader's role back."""
     replica = start("""
 import dcf, threading
 def ask():
@@ -267,7 +269,8 @@ def test_in_a_batch_the_parent_is_the_one_who_waits_longest(start):
 
 
 def test_a_stream_that_calls(start):
-    replica = start("import mesh\ndef Handler(req):\n    for i in range(5): yield mesh.mesh_call('b', str(i))\n").started()
+    replica = start("import mesh\ndef Handler(req):\n"
+                    "    for i in range(5): yield mesh.mesh_call('b', str(i))\n").started()
     replica.send(frames.call(1, flags=frames.STREAM))
     for i in range(5):
         assert relay(replica, data=b"%d" % i).data == b"%d" % i

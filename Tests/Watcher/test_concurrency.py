@@ -1,7 +1,6 @@
 """Several calls at once: on threads, and on an event loop."""
 import os
 import signal
-import time
 
 import pytest
 
@@ -226,8 +225,10 @@ def test_a_forked_child_that_raises_is_in_the_log(start, prefix, batch):
     if prefix == "" and batch is None:
         pytest.skip("in test_faults")
     result = "[status] * len(req)" if batch else "status"
-    replica = start(f"import os\n{prefix}def Handler(req):\n    if os.fork() == 0:\n        raise ValueError('in the child')\n"
-                    f"    status = str(os.WEXITSTATUS(os.wait()[1]))\n    return {result}\n", settings=settings(batch=batch)).started()
+    replica = start(f"import os\n{prefix}def Handler(req):\n    if os.fork() == 0:\n"
+                    "        raise ValueError('in the child')\n"
+                    "    status = str(os.WEXITSTATUS(os.wait()[1]))\n"
+                    f"    return {result}\n", settings=settings(batch=batch)).started()
     replica.send(frames.batch(frames.call(1), frames.call(2)) if batch else frames.call(1))
     assert replica.receive().payload == b"1"
     assert replica.err.wait_for(b"ValueError: in the child").count(b"Traceback") == 1
@@ -266,7 +267,7 @@ def test_a_handler_that_closes_every_descriptor(start, each_python, prefix):
     assert replica.status() != 0
 
 
-# An event loop's own.
+# The event loop.
 
 def test_a_cancel_ends_the_task(start, each_python):
     replica = start("""
@@ -323,10 +324,15 @@ def test_a_task_that_will_not_be_cancelled(start):
     assert replica.receive().payload == b"not me"
 
 
+#: Seconds of work that blocks an event loop for much longer than the 0.5 s that the watcher allows.
+BLOCKS = 1.2
+
+
+@pytest.mark.alone
 def test_a_blocked_loop_is_told(start):
     replica = start("import time\nasync def Handler(req):\n    print('begun', flush=True)\n"
                     "    time.sleep(float(req.input))\n    return b''\n", settings=settings(concurrency=2)).started()
-    replica.send(frames.call(1, b"1.2"))
+    replica.send(frames.call(1, str(BLOCKS).encode()))
     replica.out.wait_for(b"begun\n")
     replica.send(frames.call(2, b"0"))
     assert len(answers(replica, 2)) == 2
@@ -338,9 +344,10 @@ def test_a_blocked_loop_is_told(start):
     assert "asyncio.to_thread" in lines[0]
 
 
+@pytest.mark.alone
 def test_a_loop_that_one_of_several_begun_calls_blocks_is_told(start):
-    """None waits in the queue."""
-    replica = start("import time\nasync def Handler(req):\n    time.sleep(1.2)\n    return b''\n",
+    """No call waits in the queue."""
+    replica = start(f"import time\nasync def Handler(req):\n    time.sleep({BLOCKS})\n    return b''\n",
                     settings=settings(concurrency=2)).started()
     replica.send(frames.call(1), frames.call(2))
     assert len(answers(replica, 2)) == 2
@@ -349,9 +356,10 @@ def test_a_loop_that_one_of_several_begun_calls_blocks_is_told(start):
     assert len(replica.err.all().decode().splitlines()) == 1
 
 
+@pytest.mark.alone
 def test_a_busy_loop_is_not_called_blocked(start):
-    """Calls that wait for a place are no sign of it."""
-    replica = start("import asyncio\nasync def Handler(req):\n    await asyncio.sleep(0.8)\n    return b''\n",
+    """Calls that wait for a place do not mean that it is blocked."""
+    replica = start(f"import asyncio\nasync def Handler(req):\n    await asyncio.sleep({BLOCKS})\n    return b''\n",
                     settings=settings(concurrency=1)).started()
     replica.send(frames.call(1), frames.call(2))
     assert len(answers(replica, 2)) == 2
@@ -360,8 +368,9 @@ def test_a_busy_loop_is_not_called_blocked(start):
     assert replica.err.all() == b""
 
 
+@pytest.mark.alone
 def test_a_loop_that_waits_for_its_calls_is_not_called_blocked(start):
-    replica = start("import asyncio\nasync def Handler(req):\n    await asyncio.sleep(1.2)\n    return b''\n",
+    replica = start(f"import asyncio\nasync def Handler(req):\n    await asyncio.sleep({BLOCKS})\n    return b''\n",
                     settings=settings(concurrency=4)).started()
     replica.send(frames.call(1), frames.call(2))
     assert len(answers(replica, 2)) == 2
@@ -383,7 +392,7 @@ def test_a_recall_while_the_loop_is_blocked(start):
 
 
 def test_the_constructor_may_make_what_belongs_to_the_loop(start, each_python):
-    """Locks of Python 3.9 belong to the loop that is there when they are made."""
+    """In Python 3.9 a lock belongs to the event loop that exists when the lock is made."""
     replica = start("""
 import asyncio
 class Handler:
@@ -398,15 +407,15 @@ class Handler:
 
 
 def test_the_stacks_of_threads(start, each_python):
-    replica = start("import time\ndef Handler(req):\n    print('begun', req.request_id, flush=True)\n    time.sleep(600)\n",
+    replica = start("import time\ndef Handler(req):\n    print('begun', req.request_id, flush=True)\n"
+                    "    time.sleep(600)\n",
                     python=each_python, settings=settings(concurrency=2)).started()
     replica.send(frames.call(1), frames.call(2))
     replica.out.wait_for(b"begun request-1\n"), replica.out.wait_for(b"begun request-2\n")
     os.kill(replica.process.pid, signal.SIGRTMIN + 8)
     replica.err.wait_for(b"Current thread")
-    while (log := replica.err.wait_for(b"in Handler")).count(b'handler.py", line') < 2:
-        time.sleep(0.001)
-    assert log.count(b"Thread 0x") >= 2
+    log = replica.err.wait_for(b'handler.py", line', times=2)
+    assert log.count(b"Thread 0x") >= 2 and b"in Handler" in log
 
 
 def test_async_in_once_mode(folder, each_python):

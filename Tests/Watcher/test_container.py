@@ -1,14 +1,13 @@
-"""The watcher as the first process of a container, here without one around it."""
+"""The watcher as the first process of a container, here without a container."""
 import os
 import pathlib
 import signal
 import subprocess
-import time
 
 import pytest
 
 import frames
-from replica import PATIENCE, WATCHER, state_of
+from replica import PATIENCE, WATCHER, settings, state_of, wait_for
 from test_calls import ECHO
 
 SLOW = """
@@ -31,7 +30,7 @@ async def Handler(req):
     return "done"
 """
 
-#: Leaves a process behind that nobody waits for.
+#: Leaves an orphan process behind.
 ORPHANS = """
 import os, subprocess
 
@@ -43,13 +42,6 @@ def Handler(req):
     os.wait()
     return open("orphan").read()
 """
-
-
-def wait_for(condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def launch(*arguments, **options):
@@ -106,8 +98,6 @@ def test_a_signal_ends_an_idle_replica(start, sign):
 @pytest.mark.parametrize("options", [{}, {"concurrency": 2}])
 @pytest.mark.parametrize("turn", range(10))
 def test_a_signal_right_after_ready(start, options, turn):
-    from replica import settings
-
     replica = start(ECHO, contained=True, settings=settings(**options)).started()
     replica.process.send_signal(signal.SIGTERM)
     assert replica.status() == 0
@@ -117,8 +107,6 @@ def test_a_signal_right_after_ready(start, options, turn):
     (SLOW, {}), (SLOW, {"concurrency": 2}), (ASYNC, {"concurrency": 2}), (ASYNC, {"concurrency": 1}),
 ])
 def test_a_call_under_way_is_finished(start, source, options):
-    from replica import settings
-
     replica = start(source, contained=True, settings=settings(**options)).started()
     replica.send(frames.call(1))
     wait_for((replica.folder / "begun").exists)
@@ -158,7 +146,7 @@ def Handler(req):
 
 
 def test_other_signals_are_passed_on(start):
-    """As the one that asks for the stacks."""
+    """For example the signal that asks for the stacks."""
     replica = start(SLOW, contained=True).started()
     replica.send(frames.call(1))
     wait_for((replica.folder / "begun").exists)
@@ -175,7 +163,7 @@ def test_what_the_handler_left_running_ends_with_it(start):
 
 
 def test_the_first_process_reaps_orphans(folder, python):
-    """In a namespace of process ids of its own, where it has number 1."""
+    """In a pid namespace of its own, where it is process 1."""
     source = """
 import os, subprocess, time
 
@@ -183,7 +171,7 @@ def Handler(req):
     for _ in range(20):
         subprocess.run(["sh", "-c", "sleep 0.01 &"])
     end = time.monotonic() + 30
-    # Until only the first process and this one are left.
+    # Wait until only the first process and this one are left.
     while True:
         states = []
         for pid in os.listdir("/proc"):
@@ -206,7 +194,7 @@ def Handler(req):
     assert done.stdout == b"dcf-watcher 0 1", done.stderr
 
 
-# What is wrong with an image, in a sentence.
+# The messages for an image that cannot work.
 
 def test_without_a_gateway():
     done = launch(env={"PATH": os.environ["PATH"]})
@@ -249,7 +237,7 @@ def test_without_a_handler(start):
 
 
 def test_one_call(folder, python):
-    """For an image whose command line is its author's: a variable asks for it."""
+    """An image may have its author's command line; then a variable asks for the one call."""
     (folder / "handler.py").write_text(ECHO)
     done = subprocess.run([WATCHER, "--python", python], input=b"x", capture_output=True, timeout=PATIENCE,
                           env={"HANDLER_DIR": str(folder), "DCF_ONCE": "1"})

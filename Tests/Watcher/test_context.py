@@ -1,4 +1,4 @@
-"""What a request carries in and out, and how a handler's life begins and ends."""
+"""A request's fields and metadata, the warm-up call, and a handler's close()."""
 import json
 
 import pytest
@@ -20,7 +20,8 @@ return json.dumps([req.request_id, req.traceparent, req.metadata, req.cancelled]
 
 @pytest.mark.parametrize("prefix", ["", "async "])
 def test_metadata_of_a_reply(start, each_python, prefix):
-    replica = start(f"{prefix}def Handler(req):\n    req.set_metadata('model', 'v1')\n    req.set_metadata('cost', '3')\n"
+    replica = start(f"{prefix}def Handler(req):\n    req.set_metadata('model', 'v1')\n"
+                    f"    req.set_metadata('cost', '3')\n"
                     "    req.set_metadata('model', 'v2')\n    if req.input == b'raise': raise ValueError\n"
                     "    return req.input\n", python=each_python).started()
     answer = replica.ask(b"x" * 5)
@@ -38,7 +39,8 @@ def test_metadata_of_a_stream(start, prefix):
 
 @pytest.mark.parametrize("key, value, words", [
     ("grpc-status", "0", "is reserved"), ("dcf-executed", "no", "is reserved"), (":path", "/", "is reserved"),
-    ("content-type", "x", "is reserved"), ("", "x", "a metadata key is empty"), ("Upper", "x", "has characters other than"),
+    ("content-type", "x", "is reserved"), ("", "x", "a metadata key is empty"),
+    ("Upper", "x", "has characters other than"),
     ("with space", "x", "has characters other than"), ("data-bin", "x", "binary values are not supported"),
     ("k", "J\\u00f6rg", "is not printable ASCII"), ("k", "a\\nb", "is not printable ASCII"),
     ("k", "x" * 8192, "metadata holds 8192 bytes at most"),
@@ -69,8 +71,10 @@ def test_a_chosen_status(start, each_python, code, number):
 
 
 @pytest.mark.parametrize("code, words", [
-    ("0", "ValueError: a status code is one of 1 to 16, not 0 (OK is no error)"), ("'OK'", "ValueError: a status code is"),
-    ("17", "ValueError: a status code is one of 1 to 16, not 17"), ("'NOPE'", "ValueError: 'NOPE' is no status code"),
+    ("0", "ValueError: a status code is one of 1 to 16, not 0 (OK is not an error)"),
+    ("'OK'", "ValueError: a status code is"),
+    ("17", "ValueError: a status code is one of 1 to 16, not 17"),
+    ("'NOPE'", "ValueError: 'NOPE' is not a status code"),
     ("None", "TypeError: a status code is a name"), ("True", "TypeError: a status code is a name"),
 ])
 def test_a_status_that_is_none(start, code, words):
@@ -86,9 +90,10 @@ def test_an_error_with_a_long_message(start):
 
 def test_a_kept_request_still_answers(start):
     replica = start("kept = []\ndef Handler(req):\n    kept.append(req)\n"
-                    "    return ','.join('%s %s %s' % (r.request_id, r.cancelled, r.traceparent) for r in kept)\n").started()
+                    "    return ','.join('%s %s %s' % (r.request_id, r.cancelled, r.traceparent)"
+                    " for r in kept)\n").started()
     replica.reply(id=1)
-    # Once the second has begun the first is over for the watcher, too.
+    # When the second call has begun, the first is over for the watcher too.
     replica.reply(id=2)
     replica.send(frames.cancel(1))
     assert replica.reply(id=3) == b"request-1 False None,request-2 False None,request-3 False None"
@@ -134,8 +139,9 @@ def test_a_warm_up_that_raises(start, each_python, prefix):
 @pytest.mark.parametrize("source, summary", [
     ("def Handler(req): return None", "the warm-up call: the handler returned None; a reply is str, bytes or another "
                                       "bytes-like object: is a return missing?"),
-    ("def Handler(req):\n    yield b'x'\n    yield 7", "the warm-up call: the handler yielded an int as piece 2; a piece is "
-                                                      "str, bytes or another bytes-like object: yield str(piece) or bytes"),
+    ("def Handler(req):\n    yield b'x'\n    yield 7",
+     "the warm-up call: the handler yielded an int as piece 2; a piece is str, bytes or another bytes-like object: "
+     "yield str(piece) or bytes"),
 ])
 def test_a_warm_up_with_a_wrong_reply(start, source, summary):
     assert failed(start(source, settings=settings(warmup={"input": ""}))) == (4, summary, "")
@@ -156,13 +162,16 @@ def test_a_warm_up_reads_a_stream_to_its_end(start, prefix):
 @pytest.mark.parametrize("prefix", ["", "async "])
 def test_a_warm_up_of_a_batch(start, prefix):
     batch = {"max_size": 4, "retry": True}
-    source = f"{prefix}def Handler(requests):\n    print(len(requests), flush=True)\n    return [r.input for r in requests]\n"
+    source = (f"{prefix}def Handler(requests):\n    print(len(requests), flush=True)\n"
+              "    return [r.input for r in requests]\n")
     replica = start(source, settings=settings(warmup={"input": "w"}, batch=batch)).started()
     assert replica.out.wait_for(b"\n") == b"1\n"
     assert replica.reply(b"x") == b"x"
     broken = f"{prefix}def Handler(requests): return []"
-    assert failed(start(broken, settings=settings(warmup={"input": "w"}, batch=batch), folder=replica.folder / "b"))[:2] == (
-        4, "the warm-up call: the handler returned 0 replies for a batch of 1; it must return one for each request, in order")
+    other = start(broken, settings=settings(warmup={"input": "w"}, batch=batch), folder=replica.folder / "b")
+    assert failed(other)[:2] == (
+        4, "the warm-up call: the handler returned 0 replies for a batch of 1; "
+           "it must return one for each request, in order")
 
 
 # The end.
@@ -187,7 +196,8 @@ class Handler:
 
 
 def test_a_close_that_raises_is_in_the_log(start):
-    replica = start("class Handler:\n    def __call__(self, req): return b''\n    def close(self): raise OSError('stuck')\n").started()
+    replica = start("class Handler:\n    def __call__(self, req): return b''\n"
+                    "    def close(self): raise OSError('stuck')\n").started()
     replica.drain()
     assert replica.status() == 0
     assert b"OSError: stuck" in replica.err.all()
@@ -218,7 +228,8 @@ def test_once_gives_a_batch_of_one(folder, each_python, prefix):
     source = f"{prefix}def Handler(requests):\n    assert len(requests) == 1\n    return [requests[0].input * 2]\n"
     done = once(folder, each_python, b"ab", source, config={"batch": {"max_size": 8, "retry": True}})
     assert (done.returncode, done.stdout, done.stderr) == (0, b"abab", b"")
-    wrong = once(folder, each_python, b"ab", f"{prefix}def Handler(requests): return None", config={"batch": {"max_size": 8}})
+    source = f"{prefix}def Handler(requests): return None"
+    wrong = once(folder, each_python, b"ab", source, config={"batch": {"max_size": 8}})
     assert wrong.returncode == 1
     assert b"the handler returned None for a batch of 1" in wrong.stderr
 

@@ -1,4 +1,4 @@
-"""The end of a replica is plain Python's own: threads, exit handlers, what was printed, what was left to be removed."""
+"""A replica ends as plain Python does: threads, exit handlers, buffered output, temporary files."""
 import os
 import pathlib
 import signal
@@ -13,27 +13,30 @@ from test_life import gateway_with_watcher, is_gone, receive
 
 
 def ended(replica, data=b"x"):
-    """After a call and a drain: what standard output got."""
+    """Makes a call and drains the replica; returns what came to standard output."""
     assert replica.reply(data) == b"done"
     replica.drain()
     assert replica.status() == 0, replica.err.all()
     return replica.out.all().decode()
 
 
-# What was printed.
+# Buffered output.
 
 WRAPPERS = {
     "text over the buffer": "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
-    "buffered over the buffer": "sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), encoding='latin-1')",
+    "buffered over the buffer": "sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), "
+                                "encoding='latin-1')",
     "fdopen": "sys.stdout = os.fdopen(1, 'w')",
     "fdopen of a copy": "sys.stdout = os.fdopen(os.dup(1), 'w', buffering=1 << 20)",
     "open": "sys.stdout = open('/dev/stdout', 'w')",
     "codecs": "sys.stdout = codecs.getwriter('utf-8')(sys.stdout.buffer)",
-    "a buffered one that is not sys.stdout": "out = open(1, 'w', closefd=False)\nprint = functools.partial(print, file=out)",
+    "a buffered one that is not sys.stdout": "out = open(1, 'w', closefd=False)\n"
+                                             "print = functools.partial(print, file=out)",
     "the interpreter's first": "sys.stdout = sys.__stdout__",
     "a tee": "class Tee:\n    def __init__(self, *to): self.to, self.kept = to, []\n"
              "    def write(self, text): self.kept.append(text)\n"
-             "    def flush(self):\n        for each in self.to: each.write(''.join(self.kept))\n        self.kept.clear()\n"
+             "    def flush(self):\n        for each in self.to: each.write(''.join(self.kept))\n"
+             "        self.kept.clear()\n"
              "sys.stdout = Tee(sys.stdout)",
     "redirected": "stack = contextlib.ExitStack()\nstack.enter_context(contextlib.redirect_stdout(sys.__stdout__))",
     "logging": "import logging.handlers\nlog = logging.getLogger('x')\n"
@@ -55,7 +58,8 @@ def test_what_was_printed_through_another_stream(start, name):
 
 
 def test_a_replaced_stdout_is_read_while_the_replica_lives(start, each_python):
-    replica = start("import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')\nprint('at import')\n"
+    replica = start("import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')\n"
+                    "print('at import')\n"
                     "def Handler(req):\n    print('in the call')\n    return b'done'\n", python=each_python).started()
     replica.out.wait_for(b"at import\n")
     assert replica.reply() == b"done"
@@ -88,7 +92,7 @@ return b"done\""""), python=each_python).started()
 
 
 def test_what_a_forked_child_printed(start, each_python):
-    """Its streams are flushed at its end, and it has no other."""
+    """multiprocessing flushes the child's streams at its end; the child runs no exit handlers that could."""
     replica = start("""
 import multiprocessing, os, sys
 def work():
@@ -180,7 +184,8 @@ def test_a_templates_exit_handlers_are_its_own(folder, each_python):
         for name in ("a", "b"):
             replica = template.fork(folder / name, IN_REPLICA).started()
             shared = pathlib.Path(replica.reply(b"folder", id=5).decode())
-            assert sorted(ended(replica).splitlines()) == ["logged", "logged", "the replica's", "the thread's", "the thread's"]
+            lines = sorted(ended(replica).splitlines())
+            assert lines == ["logged", "logged", "the replica's", "the thread's", "the thread's"]
             assert shared.is_dir()
             assert not pathlib.Path((folder / name / "own").read_text()).exists()
             assert not notes.exists()
@@ -191,7 +196,7 @@ def test_a_templates_exit_handlers_are_its_own(folder, each_python):
         assert not shared.exists()
 
 
-# Threads and what runs on an event loop.
+# Threads, and tasks on an event loop.
 
 LATER = {
     "thread": "threading.Thread(target=later).start()",
@@ -217,18 +222,22 @@ def test_threads_are_waited_for(start, folder, name, concurrency):
 
 def test_threads_on_each_python(start, folder, each_python):
     replica = start("import threading, time\ndef later():\n    time.sleep(0.3)\n    print('later')\n"
-                    "def Handler(req):\n    threading.Thread(target=later).start()\n    return b'done'\n", python=each_python).started()
+                    "def Handler(req):\n    threading.Thread(target=later).start()\n"
+                    "    return b'done'\n", python=each_python).started()
     assert ended(replica) == "later\n"
 
 
+@pytest.mark.alone
 def test_a_thread_that_does_not_end_has_the_stop_time(start, each_python):
     replica = start("import atexit, threading, time\natexit.register(print, 'goodbye')\n"
-                    "def Handler(req):\n    threading.Thread(target=time.sleep, args=(600,)).start()\n    return b'done'\n",
+                    "def Handler(req):\n    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+                    "    return b'done'\n",
                     python=each_python, settings=settings(stop=3)).started()
     assert ended(replica) == "goodbye\n"
     assert b"did not end in time, and is cut off\n" in replica.err.all()
 
 
+@pytest.mark.alone
 def test_an_exit_handler_that_does_not_end_has_the_stop_time(start):
     replica = start("import atexit, time\natexit.register(print, 'goodbye')\natexit.register(time.sleep, 600)\n"
                     "def Handler(req): return b'done'\n", settings=settings(stop=3)).started()
@@ -236,7 +245,8 @@ def test_an_exit_handler_that_does_not_end_has_the_stop_time(start):
 
 
 def test_c_code_at_the_end_that_does_not_end(start):
-    replica = start("import atexit, ctypes\natexit.register(ctypes.PyDLL(None).sleep, 600)\ndef Handler(req): return b'done'\n",
+    replica = start("import atexit, ctypes\natexit.register(ctypes.PyDLL(None).sleep, 600)\n"
+                    "def Handler(req): return b'done'\n",
                     settings=settings(stop=1)).started()
     assert replica.reply() == b"done"
     replica.drain()
@@ -248,6 +258,10 @@ def test_an_event_loop_ends_as_asyncio_runs_do(start, folder, each_python):
 import asyncio, threading, time
 class Handler:
     closing = threading.Event()
+    def later(self):
+        self.closing.wait()
+        time.sleep(0.2)
+        print("executor done")
     async def pieces(self):
         try:
             yield 1
@@ -263,7 +277,7 @@ class Handler:
         self.task = asyncio.ensure_future(self.forever())
         self.generator = self.pieces()
         await self.generator.__anext__()
-        asyncio.get_running_loop().run_in_executor(None, lambda: (self.closing.wait(), time.sleep(0.2), print("executor done")))
+        asyncio.get_running_loop().run_in_executor(None, self.later)
         await asyncio.sleep(0.01)
         return b"done"
     async def close(self):
@@ -278,21 +292,25 @@ class Handler:
     assert (done.stdout, sorted(done.stderr.decode().splitlines())) == (b"done", wanted)
 
 
-# What is to be removed.
+# Shared memory, processes and temporary files.
 
 LEFT = {
     "temporary folder": "kept = tempfile.TemporaryDirectory()\nname = kept.name",
     "temporary file": "kept = tempfile.NamedTemporaryFile()\nname = kept.name",
     "spooled": "kept = tempfile.SpooledTemporaryFile()\nname = '/nothing'",
     "finalizer": "class K: pass\nkept = K()\nname = tempfile.mkdtemp()\nweakref.finalize(kept, os.rmdir, name)",
-    "shared memory": "from multiprocessing import shared_memory\nkept = shared_memory.SharedMemory(create=True, size=100)\n"
+    "shared memory": "from multiprocessing import shared_memory\n"
+                     "kept = shared_memory.SharedMemory(create=True, size=100)\n"
                      "name = '/dev/shm/' + kept.name.lstrip('/')",
     "a manager": "kept = multiprocessing.get_context('spawn').Manager()\nname = '/proc/%d' % kept._process.pid",
-    "a daemonic process": "kept = multiprocessing.get_context('spawn').Process(target=time.sleep, args=(600,), daemon=True)\nkept.start()\n"
+    "a daemonic process": "kept = multiprocessing.get_context('spawn').Process(target=time.sleep, args=(600,), "
+                          "daemon=True)\nkept.start()\n"
                           "name = '/proc/%d' % kept.pid",
-    "a semaphore": "kept = multiprocessing.get_context('spawn').Semaphore()\nname = '/dev/shm/sem.' + kept._semlock.name.lstrip('/')",
+    "a semaphore": "kept = multiprocessing.get_context('spawn').Semaphore()\n"
+                   "name = '/dev/shm/sem.' + kept._semlock.name.lstrip('/')",
     "a pool": "kept = multiprocessing.get_context('forkserver').Pool(1)\nname = '/proc/%d' % kept._pool[0].pid",
-    "a process pool": "import concurrent.futures\nkept = concurrent.futures.ProcessPoolExecutor(1)\nkept.submit(int).result()\n"
+    "a process pool": "import concurrent.futures\nkept = concurrent.futures.ProcessPoolExecutor(1)\n"
+                      "kept.submit(int).result()\n"
                       "name = '/proc/%d' % list(kept._processes)[0]",
 }
 
@@ -314,7 +332,7 @@ def test_what_a_replica_leaves_is_removed(start, folder, name):
 def test_children_have_the_usual_signals(start, each_python):
     source = handler("""
 import os, signal, subprocess, sys
-child = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, int(signal.getsignal(signal.SIGTERM)))"
+child = "from signal import *; print(getsignal(SIGINT) is default_int_handler, int(getsignal(SIGTERM)))"
 spawned = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.strip()
 status = subprocess.run(["grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"], capture_output=True, text=True).stdout
 pid = os.fork()
@@ -325,7 +343,8 @@ if pid == 0:
         os._exit(1)
     except KeyboardInterrupt:
         os._exit(7)
-return "%s %s %s" % (spawned, [int(line.split()[1], 16) & ~(3 << 31) for line in status.splitlines()], os.WEXITSTATUS(os.waitpid(pid, 0)[1]))""")
+masks = [int(line.split()[1], 16) & ~(3 << 31) for line in status.splitlines()]
+return "%s %s %s" % (spawned, masks, os.WEXITSTATUS(os.waitpid(pid, 0)[1]))""")
     replica = start(source, python=each_python).started()
     wanted = b"True 0 [0, 0] 7"
     assert replica.reply() == wanted
@@ -355,7 +374,8 @@ class Handler:
 """
 
 
-@pytest.mark.parametrize("prefix, others", [("", {}), ("async ", {}), ("", {"concurrency": 2})], ids=["plain", "async", "threads"])
+@pytest.mark.parametrize("prefix, others", [("", {}), ("async ", {}), ("", {"concurrency": 2})],
+                         ids=["plain", "async", "threads"])
 def test_an_idle_replica_that_loses_its_link_ends_in_good_order(start, folder, prefix, others):
     replica = start(GONE.format(prefix=prefix), settings=settings(**others)).started()
     assert replica.reply() == b"done"

@@ -1,4 +1,4 @@
-"""Faults of handlers that have used up, taken away or replaced what puts faults into words."""
+"""Faults of handlers that have used up, removed or replaced what the runtime needs to describe a fault."""
 import pytest
 
 import frames
@@ -16,17 +16,20 @@ SPOILERS = {
     "folder": "import os, shutil\nshutil.rmtree(os.path.dirname(__file__)); os.chdir('/')",
     "streams": "import sys\nsys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None",
     "modules": "import sys\nsys.modules.clear()",
-    "path": "import sys\nsys.path.clear(); sys.meta_path.clear(); sys.path_hooks.clear(); sys.path_importer_cache.clear()",
+    "path": "import sys\n"
+            "sys.path.clear(); sys.meta_path.clear(); sys.path_hooks.clear(); sys.path_importer_cache.clear()",
     "builtins": "import builtins\nnames = vars(builtins)\nfor name in list(names):\n"
                 "    if not name.startswith('__') and name != 'ValueError': names.pop(name)",
-    "traceback": "import traceback\nfor name in list(vars(traceback)):\n    if not name.startswith('__'): delattr(traceback, name)",
+    "traceback": "import traceback\nfor name in list(vars(traceback)):\n"
+                 "    if not name.startswith('__'): delattr(traceback, name)",
     "linecache": "import linecache\nlinecache.checkcache = linecache.getline = linecache.getlines = None",
     "lying traceback": "import traceback\ntraceback.TracebackException.format = lambda *_, **__: iter([])",
     "os": "import os, posix\nfor module in os, posix:\n    for name in list(vars(module)):\n"
           "        if not name.startswith('__') and name != 'environ': delattr(module, name)",
     "time": "import time\ntime.time = time.sleep = time.perf_counter = None",
     "clock": "import time\ntime.monotonic = None",
-    "threading": "import threading, _thread\nthreading.Thread = threading.Lock = _thread.RLock = _thread.get_ident = None",
+    "threading": "import threading, _thread\n"
+                 "threading.Thread = threading.Lock = _thread.RLock = _thread.get_ident = None",
     "signal": "import signal, _signal\nsignal.signal = _signal.signal = _signal.setitimer = None",
     "io": "import io, _io, codecs\nio.StringIO = io.open = _io.open = codecs.lookup = codecs.encode = None",
     "import": "import builtins\nbuiltins.__import__ = None",
@@ -39,12 +42,13 @@ SPOILERS = {
 def test_a_fault_after_all_was_spoilt(start, style, name):
     if style == "async" and name in ("clock", "builtins"):
         pytest.skip("asyncio itself needs it")
-    source = STYLES[style] + "".join(f"    {line}\n" for line in SPOILERS[name].split("\n")) + "    raise ValueError('the reason')\n"
+    spoiler = "".join(f"    {line}\n" for line in SPOILERS[name].split("\n"))
+    source = STYLES[style] + spoiler + "    raise ValueError('the reason')\n"
     replica = start(source).started()
     wanted = f"ValueError: the reason (handler.py:{len(source.splitlines())} in Handler)"
     for id in (1, 2):
         error = replica.error(id=id)
-        # What was spoilt for good may be why the second call fails.
+        # The second call may fail for another reason, because of what the first one has spoilt.
         if id == 1 or name in ("streams", "time", "signal", "lying traceback", "linecache"):
             assert (error.code, error.executed) == (frames.UNKNOWN, frames.YES)
             assert error.message.split("\n")[0] == wanted
@@ -56,7 +60,8 @@ def test_a_fault_after_all_was_spoilt(start, style, name):
 
 @pytest.mark.parametrize("name", ["descriptors", "folder", "modules", "builtins", "traceback", "os"])
 def test_a_constructors_fault_after_all_was_spoilt(start, each_python, name):
-    source = ("class Handler:\n    def __init__(self):\n" + "".join(f"        {line}\n" for line in SPOILERS[name].split("\n"))
+    spoiler = "".join(f"        {line}\n" for line in SPOILERS[name].split("\n"))
+    source = ("class Handler:\n    def __init__(self):\n" + spoiler
               + "        raise ValueError('the reason')\n    def __call__(self, req): pass\n")
     replica = start(source, python=each_python)
     answer = replica.ready()
@@ -74,31 +79,39 @@ EXCEPTIONS = {
     "str recurses": "class E(Exception):\n    def __str__(self): return str(self)",
     "str exits": "class E(Exception):\n    def __str__(self): raise SystemExit(3)",
     "str is no text": "class E(Exception):\n    def __str__(self): return 5",
-    "str of a class of its own": "class S(str):\n    def __getattribute__(self, name): raise ValueError\n    def __len__(self): raise ValueError\n"
-                                 "    def __radd__(self, other): raise ValueError\nclass E(Exception):\n    def __str__(self): return S('sub')",
+    "str of a class of its own": "class S(str):\n    def __getattribute__(self, name): raise ValueError\n"
+                                 "    def __len__(self): raise ValueError\n"
+                                 "    def __radd__(self, other): raise ValueError\nclass E(Exception):\n"
+                                 "    def __str__(self): return S('sub')",
     "class raises": "class E(Exception):\n    @property\n    def __class__(self): raise ValueError",
     "class lies": "class E(Exception):\n    __class__ = int",
     "args raise": "class E(Exception):\n    @property\n    def args(self): raise ValueError",
-    "cause raises": "class E(Exception):\n    @property\n    def __cause__(self): raise ValueError\n    __context__ = __suppress_context__ = __cause__",
+    "cause raises": "class E(Exception):\n    @property\n    def __cause__(self): raise ValueError\n"
+                    "    __context__ = __suppress_context__ = __cause__",
     "traceback raises": "class E(Exception):\n    @property\n    def __traceback__(self): raise ValueError",
     "notes raise": "class E(Exception):\n    @property\n    def __notes__(self): raise ValueError",
     "notes are no list": "class E(Exception):\n    __notes__ = 5",
     "notes are no text": "class E(Exception):\n    def __init__(self): self.__notes__ = [5, None, '\\ud800', 'a note']",
     "all attributes raise": "class E(Exception):\n    def __getattribute__(self, name): raise ValueError",
-    "a class that hides its name": "class M(type):\n    def __getattribute__(cls, name): raise ValueError\nclass E(Exception, metaclass=M): pass",
+    "a class that hides its name": "class M(type):\n    def __getattribute__(cls, name): raise ValueError\n"
+                                   "class E(Exception, metaclass=M): pass",
     "a name of another kind": "class E(Exception): pass\nE.__module__ = 5",
     "huge": "class E(Exception):\n    def __str__(self): return 'x' * 30_000_000",
     "surrogates": "class E(Exception):\n    def __str__(self): return '\\ud800\\udfff' * 1000",
     "zeros and controls": "class E(Exception):\n    def __str__(self): return '\\0\\x1e\\x1f\\r\\n\\x1b[31m'",
     "many lines": "class E(Exception):\n    def __str__(self): return 'line\\n' * 100_000",
-    "hash and eq raise": "class E(Exception):\n    def __hash__(self): raise ValueError\n    def __eq__(self, other): raise ValueError\n"
+    "hash and eq raise": "class E(Exception):\n    def __hash__(self): raise ValueError\n"
+                         "    def __eq__(self, other): raise ValueError\n"
                          "    def __bool__(self): raise ValueError\n    def __len__(self): raise ValueError",
     "a dcf.Error that is not whole": "import dcf\nclass E(dcf.Error):\n    def __init__(self): pass",
-    "a dcf.Error with other fields": "import dcf\nclass E(dcf.Error):\n    def __init__(self): self.number, self.message, self.code = 'x', 5, None",
-    "a SyntaxError that is not whole": "class E(SyntaxError):\n    def __init__(self): self.filename, self.lineno, self.msg = 5, 'x', 7",
+    "a dcf.Error with other fields": "import dcf\nclass E(dcf.Error):\n"
+                                     "    def __init__(self): self.number, self.message, self.code = 'x', 5, None",
+    "a SyntaxError that is not whole": "class E(SyntaxError):\n"
+                                       "    def __init__(self): self.filename, self.lineno, self.msg = 5, 'x', 7",
     "an import error": "class E(ImportError):\n    def __init__(self): self.name = self.path = 5; self.name_from = 7",
     "a name error": "class E(NameError):\n    def __init__(self): self.name = 5",
-    "an attribute error": "class O:\n    def __dir__(self): raise ValueError\nclass E(AttributeError):\n    def __init__(self): super().__init__('x', name='y', obj=O())",
+    "an attribute error": "class O:\n    def __dir__(self): raise ValueError\nclass E(AttributeError):\n"
+                          "    def __init__(self): super().__init__('x', name='y', obj=O())",
 }
 
 
@@ -118,7 +131,8 @@ def test_an_exception_that_can_hardly_be_described(start, name, prefix):
     assert replica.reply(b"goes on", id=2) == b"goes on"
 
 
-@pytest.mark.parametrize("name", ["str raises", "class raises", "all attributes raise", "huge", "notes are no text", "a name error"])
+@pytest.mark.parametrize(
+    "name", ["str raises", "class raises", "all attributes raise", "huge", "notes are no text", "a name error"])
 def test_the_same_on_each_python(start, each_python, name):
     source = EXCEPTIONS[name] + "\ndef Handler(req):\n    if req.input: return req.input\n    raise E()\n"
     replica = start(source, python=each_python).started()
@@ -129,9 +143,12 @@ def test_the_same_on_each_python(start, each_python, name):
 CHAINS = {
     "a circle of causes": "a, b = ValueError('a'), KeyError('b')\na.__cause__ = b\nb.__cause__ = a\nraise a",
     "its own cause": "a = ValueError('a')\na.__cause__ = a\nraise a",
-    "a thousand causes": "a = ValueError('a')\nlast = a\nfor i in range(1000):\n    last.__cause__ = KeyError(i)\n    last = last.__cause__\nraise a",
-    "a thousand contexts": "def f(n):\n    try:\n        if n: f(n - 1)\n        else: 1 / 0\n    except Exception: raise ValueError('a')\nf(150)",
-    "deep recursion": "def f(n): return f(n + 1)\ntry: f(0)\nexcept RecursionError as error: raise ValueError('a') from error",
+    "a thousand causes": "a = ValueError('a')\nlast = a\nfor i in range(1000):\n    last.__cause__ = KeyError(i)\n"
+                         "    last = last.__cause__\nraise a",
+    "a thousand contexts": "def f(n):\n    try:\n        if n: f(n - 1)\n        else: 1 / 0\n"
+                           "    except Exception: raise ValueError('a')\nf(150)",
+    "deep recursion": "def f(n): return f(n + 1)\ntry: f(0)\n"
+                      "except RecursionError as error: raise ValueError('a') from error",
     "a hundred thousand frames of tb": "def f(n):\n    if n == 0: raise ValueError('a')\n    f(n - 1)\nf(900)",
 }
 
@@ -166,7 +183,8 @@ raise group if req.input else deep(50)"""), python=each_python).started()
     "bytes(1 << 50)",
 ])
 def test_no_memory(start, each_python, statement):
-    source = ("import resource\ndef Handler(req):\n    resource.setrlimit(resource.RLIMIT_AS, (1 << 29, resource.RLIM_INFINITY))\n"
+    source = ("import resource\ndef Handler(req):\n"
+              "    resource.setrlimit(resource.RLIMIT_AS, (1 << 29, resource.RLIM_INFINITY))\n"
               + "".join(f"    {line}\n" for line in statement.split("\n")))
     replica = start(source, python=each_python).started()
     error = replica.error()
@@ -188,7 +206,7 @@ def test_a_reply_that_can_hardly_be_described(start, reply):
 
 
 def test_nothing_is_imported_or_opened_when_a_fault_happens(start, each_python):
-    """Once the first call has begun, a fault in the author's own file needs nothing of the system."""
+    """After the first call has begun, the description of a fault in the author's file opens and imports nothing."""
     replica = start("""
 import sys
 seen = []

@@ -1,4 +1,4 @@
-"""Handlers that misbehave: each gets the answer of the contract, and nothing they do garbles the link."""
+"""Handlers that misbehave: their callers get the documented answer, and the link keeps working."""
 import os
 import signal
 
@@ -117,9 +117,10 @@ def test_a_handler_that_ends_the_process(start, each_python, statement, status):
 
 @pytest.mark.parametrize("first", [0, 3])
 def test_a_handler_that_closes_every_descriptor(start, each_python, first):
-    replica = start(handler(f"import os\nos.closerange({first}, 65536)\nreturn b'closed'"), python=each_python).started()
+    source = handler(f"import os\nos.closerange({first}, 65536)\nreturn b'closed'")
+    replica = start(source, python=each_python).started()
     replica.send(frames.call(1))
-    # The thread that watches the link has a descriptor of its own: on a busy machine it may send the reply before the end.
+    # The guard's thread has its own descriptor of the link: on a busy machine it may send the reply before the end.
     assert replica.ended() or replica.ended()
     assert replica.status() == 70
     if first:
@@ -145,7 +146,7 @@ return req.input""")).started()
 
 
 def test_a_forked_child_never_answers(start, each_python):
-    """It returns from the handler as its parent does, on the same link."""
+    """A forked child returns from the handler as its parent does; it has the same link."""
     replica = start(handler("""import os
 pid = os.fork()
 print("child" if pid == 0 else "parent")

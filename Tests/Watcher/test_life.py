@@ -1,4 +1,4 @@
-"""The process's beginning and end: the launcher's refusals, the link's protocol, and dying with the gateway."""
+"""The process's start and end: the launcher's refusals, the link's protocol, and the end with the gateway."""
 import os
 import pathlib
 import select
@@ -7,13 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
 import frames
-from replica import BIN, PATIENCE, WATCHER
-from test_calls import ECHO, handler
+from replica import BIN, PATIENCE, WATCHER, wait_for
+from test_calls import ECHO
 
 
 def launch(*arguments, **options):
@@ -42,8 +41,8 @@ def test_wrong_arguments(arguments, reason):
 def test_a_python_that_is_not_there():
     done = launch("--parent", os.getpid(), "--python", "/no/such/python3")
     assert done.returncode == 69
-    assert done.stderr == ("dcf-watcher: the interpreter /no/such/python3 cannot be started: No such file or directory; "
-                           "see the function's python key\n")
+    assert done.stderr == ("dcf-watcher: the interpreter /no/such/python3 cannot be started: "
+                           "No such file or directory; see the function's python key\n")
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.6", "3.7", "3.8"])
@@ -75,11 +74,12 @@ def test_the_library_where_make_install_puts_it(folder, start):
 def test_a_parent_that_is_another():
     done = launch("--parent", os.getpid() + 1, "--python", sys.executable)
     assert done.returncode == 69
-    assert done.stderr == "dcf-watcher: the process that started it has ended already\n"
+    assert done.stderr == "dcf-watcher: the process that started it has already ended\n"
 
 
 def test_a_child_becomes_the_command():
-    done = launch("--child", "--", sys.executable, "-c", "import sys; print(sys.argv[1:]); sys.exit(5)", "a b", "--", "")
+    program = "import sys; print(sys.argv[1:]); sys.exit(5)"
+    done = launch("--child", "--", sys.executable, "-c", program, "a b", "--", "")
     assert (done.returncode, done.stdout, done.stderr) == (5, "['a b', '--', '']\n", "")
 
 
@@ -90,22 +90,22 @@ def test_a_child_that_cannot_be_started():
 
 
 def test_signals_are_as_they_are_by_default():
-    """Whatever the parent ignores or blocks is not handed on."""
+    """Signals that the parent ignores or blocks have their defaults in the child."""
     def spoil():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
 
     done = subprocess.run([WATCHER, "--child", "--", "grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"],
                           capture_output=True, text=True, preexec_fn=spoil)
-    # The C library keeps 32 and 33 to itself and starts programs with both ignored.
+    # The C library uses signals 32 and 33 itself, and starts programs with both ignored.
     own = 1 << 31 | 1 << 32
     assert [int(line.split()[1], 16) & ~own for line in done.stdout.splitlines()] == [0, 0]
 
 
-# Dying with the gateway.
+# The end with the gateway.
 
 def is_gone(pid):
-    """Waits for a process that is not our child."""
+    """Waits for the end of a process that is not a child of this one."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -134,7 +134,7 @@ def test_a_child_dies_with_its_parent(folder):
 
 
 def test_what_a_child_started_dies_with_the_parent_too(folder):
-    """As pip's own children must: the group goes, not only the first of it."""
+    """The whole group ends, not only its first process; so do the children of pip."""
     reading, writing = os.pipe()
     source = ("import os, subprocess, sys\n"
               "nested = 'sleep 600 & sh -c \"sleep 601 & sleep 602\" & echo started >/dev/fd/%s; wait' % sys.argv[2]\n"
@@ -146,7 +146,7 @@ def test_what_a_child_started_dies_with_the_parent_too(folder):
     assert os.read(reading, 100) == b"started\n"
     gateway.kill()
     gateway.wait()
-    # The pipe ends once the last that holds it is gone.
+    # The pipe ends when the last process that holds it is gone.
     assert select.select([reading], [], [], PATIENCE)[0] and os.read(reading, 1) == b""
     os.close(reading)
 
@@ -161,7 +161,7 @@ AWAY = "setsid sh -c 'setsid sleep 600 & sleep 601' & setsid env -i /bin/sleep 6
 
 @pytest.mark.parametrize("end", ["exit 3", "kill -9 $$", "kill -9 $PPID; wait"])
 def test_what_leaves_the_group_ends_too(end):
-    """The pipe ends once the last that holds it is gone, however the child or its guard ended."""
+    """The pipe ends when the last process that holds it is gone, however the child or its guard ended."""
     child = subprocess.Popen([WATCHER, "--child", "--", "sh", "-c", f"{AWAY}; {end}"], stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE)
     assert child.communicate(timeout=PATIENCE)[0] == b"started\n"
@@ -194,7 +194,7 @@ def receive(link):
 
 
 def gateway_with_watcher(folder, python, source):
-    """A gateway process whose link is served by us: killing it leaves the link open."""
+    """A gateway process, but this process serves its link: the link stays open when the gateway is killed."""
     (folder / "handler.py").write_text(source)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "l"))
@@ -219,16 +219,10 @@ class Handler:
         open("child", "w").write(str(self.child.pid))
     def __call__(self, req):
         open("begun", "w").close()
-        # With PyDLL the GIL is held meanwhile.
+        # PyDLL does not release the GIL.
         ctypes.PyDLL(None).sleep(600)
 """
 
-
-def wait_for_file(path):
-    deadline = time.monotonic() + PATIENCE
-    while not (path.exists() and path.stat().st_size >= 0):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("state", ["starting", "idle", "holds the GIL"])
@@ -236,10 +230,10 @@ def test_a_watcher_and_its_children_die_with_the_gateway(folder, python, state):
     gateway, pid, link = gateway_with_watcher(folder, python, STUBBORN)
     if state == "holds the GIL":
         link.sendall(frames.call(1))
-        wait_for_file(folder / "begun")
+        wait_for((folder / "begun").exists)
     elif state == "idle":
         assert receive(link) == frames.READY
-        wait_for_file(folder / "child")
+        wait_for((folder / "child").exists)
     gateway.kill()
     gateway.wait()
     assert is_gone(pid)
@@ -251,7 +245,7 @@ def test_a_watcher_and_its_children_die_with_the_gateway(folder, python, state):
 def test_a_watcher_that_holds_the_gil_ends_with_the_link(start, folder):
     replica = start(STUBBORN).started()
     replica.send(frames.call(1))
-    wait_for_file(folder / "begun")
+    wait_for((folder / "begun").exists)
     replica.link.close()
     assert replica.status() == -signal.SIGKILL
     assert is_gone(int((folder / "child").read_text()))
@@ -274,10 +268,10 @@ def test_a_watcher_leads_its_own_group(start):
     lambda replica: replica.send(frames.frame(frames.STACKS, flags=frames.OPTIONAL)),
 ], ids=["signal", "frame"])
 def test_the_stacks(start, each_python, asks):
-    """SIGRTMIN+8, or a frame, has the stacks of all threads in the log while C code holds the GIL."""
+    """SIGRTMIN+8, or a frame, prints the stacks of all threads to the log, even while C code holds the GIL."""
     replica = start(STUBBORN, python=each_python).started()
     replica.send(frames.call(1))
-    wait_for_file(replica.folder / "begun")
+    wait_for((replica.folder / "begun").exists)
     asks(replica)
     assert b"handler.py\", line" in replica.err.wait_for(b"in __call__")
 
@@ -299,10 +293,11 @@ def test_a_socket_path_that_is_too_long(folder, python):
 
 
 @pytest.mark.parametrize("data, reason", [
-    (frames.frame(frames.DRAIN), b"frame 17 came where Welcome was due"),
+    (frames.frame(frames.DRAIN), b"frame 17 came where Welcome was expected"),
     (frames.frame(frames.WELCOME, b"\1\0"), b"frame welcome: its head ends early"),
     (frames.frame(frames.WELCOME, b"\x09\0" + bytes(8)), b"version 9 of the link"),
-    (frames.HEADER.pack(1, frames.WELCOME, 0, 9, 0), b"frame welcome: its head of 9 bytes is longer than its body of 1"),
+    (frames.HEADER.pack(1, frames.WELCOME, 0, 9, 0),
+     b"frame welcome: its head of 9 bytes is longer than its body of 1"),
     (frames.HEADER.pack(0xFFFFFFFF, frames.WELCOME, 0, 9, 0), b"frame welcome has 4294967295 bytes, the limit is"),
 ])
 def test_a_wrong_welcome(start, data, reason):

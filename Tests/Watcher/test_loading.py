@@ -1,4 +1,4 @@
-"""From the author's folder to a handler: what is found, how it is constructed, what is said when it cannot be."""
+"""From the author's folder to a handler: how it is found and constructed, and the messages when that fails."""
 import subprocess
 
 import pytest
@@ -51,7 +51,8 @@ class Handler:
 @pytest.mark.parametrize("source, expected", [
     ("def Handler(req): return b'plain ' + req.input", b"plain x"),
     ("Handler = lambda req: req.input * 2", b"xx"),
-    ("import functools\ndef f(a, req): return a + req.input\nHandler = functools.partial(f, b'partial ')", b"partial x"),
+    ("import functools\ndef f(a, req): return a + req.input\nHandler = functools.partial(f, b'partial ')",
+     b"partial x"),
     ("class K:\n    def __call__(self, req): return b'object'\nHandler = K()", b"object"),
     ("class Base:\n    def __call__(self, req): return b'inherited'\nclass Handler(Base): pass", b"inherited"),
     ("class Handler:\n    @staticmethod\n    def __call__(req): return b'static'", b"static"),
@@ -96,24 +97,26 @@ RELATIVE = "from .helper import up\ndef Handler(req):\n    return up(req.input)\
 
 
 @pytest.mark.parametrize("place, packages, source, name", [
-    # As a script: its own folder is the first.
+    # Like a script: the file's own folder comes first on sys.path.
     ("src/", [], PLAIN, "handler"),
     ("a/b/c/", [], PLAIN, "handler"),
     ("", [], PLAIN, "handler"),
     ("", [""], PLAIN, "handler"),
-    # In packages: as with python -m.
+    # In packages: like python -m.
     ("src/", ["src/"], RELATIVE, "src.handler"),
     ("src/", ["src/"], PLAIN, "src.handler"),
-    ("src/", ["src/"], "import src.helper as helper\nfrom src import helper as same\nassert helper is same\n" + PLAIN[14:], "src.handler"),
+    ("src/", ["src/"], "import src.helper as helper\nfrom src import helper as same\n"
+                       "assert helper is same\n" + PLAIN[14:], "src.handler"),
     ("a/b/", ["a/", "a/b/"], RELATIVE, "a.b.handler"),
     ("a/b/", ["a/b/"], RELATIVE, "b.handler"),
     ("a/b/", ["a/", "a/b/"], "from ..b.helper import up\nfrom .. import b\n" + RELATIVE, "a.b.handler"),
-    # What a relative import needs to work.
+    # With a relative import.
     ("src/", [], RELATIVE, "src.handler"),
     ("src/", [], "try:\n    from . import helper\nexcept OSError: pass\n" + PLAIN[14:], "src.handler"),
     ("", [""], RELATIVE, "dcf_function.handler"),
     ("", [], RELATIVE, "dcf_function.handler"),
-    ("", [], "from.helper import up\nimport handler, sys\nassert handler is sys.modules[__name__]\n" + RELATIVE[22:], "dcf_function.handler"),
+    ("", [], "from.helper import up\nimport handler, sys\n"
+             "assert handler is sys.modules[__name__]\n" + RELATIVE[22:], "dcf_function.handler"),
 ])
 def test_where_a_handler_may_be(start, folder, each_python, place, packages, source, name):
     (folder / place).mkdir(parents=True, exist_ok=True)
@@ -122,7 +125,8 @@ def test_where_a_handler_may_be(start, folder, each_python, place, packages, sou
         (folder / each / "__init__.py").touch()
     (folder / "root.py").write_text("WHERE = __file__\n")
     (folder / place / "handler.py").write_text(
-        source + "import inspect, pickle, root, sys\nfrom dataclasses import dataclass\nfrom typing import get_type_hints\n"
+        source + "import inspect, pickle, root, sys\nfrom dataclasses import dataclass\n"
+                 "from typing import get_type_hints\n"
         "@dataclass\nclass Point:\n    x: 'int' = 1\n    y: 'Point' = None\n"
         "assert pickle.loads(pickle.dumps(Point(3))) == Point(3) and get_type_hints(Point)['y'] is Point\n"
         "assert 'class Point' in inspect.getsource(Point) and inspect.getsource(sys.modules[__name__])\n"
@@ -155,7 +159,7 @@ def test_a_package_that_imports_its_handler(start, folder):
 
 
 def test_a_packages_files_hide_nothing(start, folder, each_python):
-    """Files of a package called like the standard library's are the package's alone."""
+    """Files of a package with names of the standard library hide nothing outside the package."""
     (folder / "pkg").mkdir()
     (folder / "pkg/__init__.py").touch()
     for name in ("types", "queue", "json", "asyncio", "threading"):
@@ -168,12 +172,14 @@ def test_a_packages_files_hide_nothing(start, folder, each_python):
 def test_a_fault_in_a_subfolder_names_its_path(start, folder):
     (folder / "src").mkdir()
     (folder / "src/handler.py").write_text("def Handler(req): raise ValueError('x')\n")
-    assert start(file="src/handler.py").started().error().message.startswith("ValueError: x (src/handler.py:1 in Handler)")
+    message = start(file="src/handler.py").started().error().message
+    assert message.startswith("ValueError: x (src/handler.py:1 in Handler)")
 
 
 def test_a_constructor_that_goes_elsewhere_before_a_warm_up_file(start, folder):
     (folder / "first.bin").write_bytes(b"warm")
-    source = ("import os\nclass Handler:\n    def __init__(self):\n        os.chdir('/')\n    def __call__(self, req):\n"
+    source = ("import os\nclass Handler:\n    def __init__(self):\n        os.chdir('/')\n"
+              "    def __call__(self, req):\n"
               "        print(req.input.decode())\n        return req.input\n")
     replica = start(source, settings=settings(warmup={"file": "first.bin"})).started()
     replica.out.wait_for(b"warm\n")
@@ -205,7 +211,8 @@ class Handler:
     replica = start(source, python=each_python)
     stage, summary, traceback = failed(replica)
     assert (stage, summary) == (2, "ValueError: bad weights (handler.py:6)")
-    assert traceback.startswith("Traceback (most recent call last):\n  File \"" + str(replica.folder) + "/handler.py\", line 4")
+    assert traceback.startswith("Traceback (most recent call last):\n"
+                                "  File \"" + str(replica.folder) + "/handler.py\", line 4")
     assert traceback.endswith("ValueError: bad weights\n")
     assert "<dcf>" not in traceback
     assert replica.err.all().decode() == traceback

@@ -1,4 +1,4 @@
-"""What a handler prints becomes lines of its log, each with its request."""
+"""The output of a handler is written to its log in lines, each with its request."""
 import pytest
 
 import frames
@@ -6,7 +6,7 @@ from test_calls import handler
 
 
 def lines_of(start, python, body, ask=1, stream="out"):
-    """All that a handler with this body wrote in so many calls."""
+    """All output of a handler with this body after so many calls."""
     replica = start("import sys, os, threading, logging, io, asyncio\n" + handler(body), python=python).started()
     for id in range(1, ask + 1):
         replica.ask(b"%d" % id, id=id)
@@ -90,7 +90,7 @@ threads = [threading.Thread(target=work, args=(c,)) for c in 'abcd']
 [t.start() for t in threads]
 [t.join() for t in threads]"""
     lines = lines_of(start, python, body).split(b"\n")
-    # print writes the text and the end of the line one after the other, so two texts may share a line.
+    # print writes the text and the newline in two steps, so two texts may share a line.
     assert sum(len(line) for line in lines) == 200_000
     assert all(set(line) <= set(b"abcd") for line in lines)
 

@@ -1,4 +1,7 @@
-"""Modules of the author's that are called like others: each import gives what it gives in plain Python, in every style of serving."""
+"""Modules of the author's with the names of other modules: each import gives what it gives in plain Python.
+
+That holds in every style of serving.
+"""
 import ast
 import subprocess
 import sys
@@ -9,7 +12,8 @@ import frames
 from replica import once, settings
 from templates import Template
 
-#: Prints, or returns, what an import of each name gives: the author's file or not. The author's own print no more than their name.
+#: Prints, or returns, what an import of each name gives: the author's file or another. The author's files only print
+#: their names.
 PROBE = """
 def found():
     import builtins
@@ -26,17 +30,20 @@ def found():
 
 STYLES = {
     "one": ("def Handler(req):\n    return answer(req)\n", {}),
-    "class": ("class Handler:\n    def __init__(self, parameters): pass\n    def __call__(self, req): return answer(req)\n"
+    "class": ("class Handler:\n    def __init__(self, parameters): pass\n"
+              "    def __call__(self, req): return answer(req)\n"
               "    def close(self): pass\n", {}),
     "threads": ("def Handler(req):\n    return answer(req)\n", {"concurrency": 3}),
     "cancel": ("def Handler(req):\n    return answer(req)\n", {"concurrency": 2, "cancel": "raise"}),
     "generator": ("def Handler(req):\n    yield answer(req)\n", {}),
-    "batch": ("def Handler(reqs):\n    return [answer(req) for req in reqs]\n", {"batch": {"max_size": 4, "retry": True}}),
+    "batch": ("def Handler(reqs):\n"
+              "    return [answer(req) for req in reqs]\n", {"batch": {"max_size": 4, "retry": True}}),
     "async": ("async def Handler(req):\n    return answer(req)\n", {"concurrency": 3}),
     "async generator": ("async def Handler(req):\n    yield answer(req)\n", {"concurrency": 3}),
     "async batch": ("async def Handler(reqs):\n    return [answer(req) for req in reqs]\n",
                     {"batch": {"max_size": 4, "retry": True}}),
-    "async close": ("class Handler:\n    def __call__(self, req): return answer(req)\n    async def close(self): pass\n", {}),
+    "async close": ("class Handler:\n    def __call__(self, req): return answer(req)\n"
+                    "    async def close(self): pass\n", {}),
 }
 
 ANSWER = """
@@ -57,7 +64,10 @@ def standard_names(python):
 
 
 def shadowed(folder, python, source):
-    """A folder with a file for each name of the standard library, and a handler; what plain Python imports there."""
+    """Fills a folder with a handler and a file for each name of the standard library.
+
+    Returns what plain Python imports there.
+    """
     names = [name for name in standard_names(python) if name not in ("antigravity", "this")]
     for number, name in enumerate(names):
         if number % 7 == 3:
@@ -75,8 +85,10 @@ def shadowed(folder, python, source):
 
 
 def same(text, wanted):
-    """What the standard library's own needed and got from the author may work where the runtime has loaded it before."""
-    return {name: each for name, each in ast.literal_eval(text.decode()).items() if not wanted[name].endswith("Error")} == {
+    """Leaves out the names that fail in plain Python because an import in the standard library finds the author's file:
+    they may work here if the runtime has loaded them before."""
+    found = ast.literal_eval(text.decode())
+    return {name: each for name, each in found.items() if not wanted[name].endswith("Error")} == {
         name: each for name, each in wanted.items() if not each.endswith("Error")}
 
 
@@ -118,7 +130,7 @@ def test_the_same_without_a_gateway(folder, each_python):
 
 def test_the_same_in_a_template(folder, each_python):
     wanted = shadowed(folder, each_python, STYLES["one"][0])
-    # What is preloaded is not the author's to hide.
+    # The author's files do not hide preloaded modules.
     with Template(each_python, "queue", "logging", "concurrent.futures").ready() as template:
         serves(template.fork(folder).started(), wanted)
         template.control.close()
@@ -132,11 +144,11 @@ def Handler(req):
 """
 
 
-@pytest.mark.parametrize("name", ["asyncio", "queue", "traceback", "contextlib", "types", "json", "selectors", "linecache",
-                                  "threading", "socket", "mesh", "concurrent", "numbers"])
+@pytest.mark.parametrize("name", ["asyncio", "queue", "traceback", "contextlib", "types", "json", "selectors",
+                                  "linecache", "threading", "socket", "mesh", "concurrent", "numbers"])
 @pytest.mark.parametrize("has_own", [True, False])
 def test_one_module(start, folder, name, has_own):
-    """Also where the standard library's others work, which a folder full of files breaks."""
+    """One file alone: a folder full of such files also breaks imports within the standard library."""
     if has_own:
         (folder / f"{name}.py").write_text("WHO = 'the author'\n")
     replica = start(PAIRS.format(name=name), settings=settings(concurrency=2)).started()
@@ -144,7 +156,7 @@ def test_one_module(start, folder, name, has_own):
 
 
 def test_what_the_runtime_has_loaded_is_not_loaded_twice(start, each_python):
-    """The author's asyncio is the one that runs the author's coroutines; its exceptions are caught."""
+    """The asyncio that the author imports runs the author's coroutines; its exceptions can be caught."""
     replica = start("""
 import asyncio, concurrent.futures, json, sys, threading, traceback
 import json.decoder
@@ -164,7 +176,8 @@ async def Handler(req):
         json.loads("{")
     except json.decoder.JSONDecodeError:
         pass
-    return str([await asyncio.to_thread(len, "abc"), threads, json.__spec__.loader.get_source("json")[:3], json.decoder.__name__])
+    source = json.__spec__.loader.get_source("json")
+    return str([await asyncio.to_thread(len, "abc"), threads, source[:3], json.decoder.__name__])
 """, python=each_python).started()
     assert replica.reply().decode() == "[3, ['MainThread'], 'r\"\"', 'json.decoder']"
     replica.drain()
@@ -172,11 +185,12 @@ async def Handler(req):
 
 
 def test_modules_are_not_there_before_they_are_imported(start, each_python):
-    """As in plain Python: what the runtime imported for itself is not the author's."""
+    """As in plain Python: the author's code does not see the modules that the runtime has imported for itself."""
     source = "import sys\nprint(sorted(set(sys.modules) - {'plain', 'handler'}))\n"
     replica = start(source + "def Handler(req): return b''\n", python=each_python).started()
     (replica.folder / "plain.py").write_text(source)
-    plain = subprocess.run([each_python, replica.folder / "plain.py"], capture_output=True, text=True, check=True).stdout
+    command = [each_python, replica.folder / "plain.py"]
+    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert replica.out.wait_for(b"\n").decode() == plain
 
 
@@ -187,7 +201,7 @@ def test_main_is_empty(start, each_python):
     assert all(name.startswith("__") for name in names)
 
 
-# The framework's own.
+# The framework's own modules.
 
 @pytest.mark.parametrize("place", ["folder", "package"])
 def test_the_frameworks_dcf_comes_first_and_says_so(start, folder, place):
@@ -257,8 +271,10 @@ def test_a_folder_of_pythonpath_hides_nothing_either(start, folder, each_python,
     (folder / "modules").mkdir()
     for name in ("asyncio", "ast", "json", "select", "tokenize", "traceback", "unicodedata"):
         (folder / f"modules/{name}.py").write_text("WHO = 'author'\n")
-    replica = start("import json\ndef Handler(req):\n    if req.input: raise ValueError('raised')\n    return json.WHO\n",
-                    python=each_python, environment={"PYTHONPATH": str(folder / "modules")}, settings=settings(**others)).started()
+    replica = start("import json\ndef Handler(req):\n    if req.input: raise ValueError('raised')\n"
+                    "    return json.WHO\n",
+                    python=each_python, environment={"PYTHONPATH": str(folder / "modules")},
+                    settings=settings(**others)).started()
     assert replica.reply() == b"author"
     assert replica.error(b"x", id=2).traceback.endswith("ValueError: raised\n")
     replica.drain()

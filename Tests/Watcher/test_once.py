@@ -50,19 +50,22 @@ def test_failures(folder, each_python, source, status, words):
 
 @pytest.mark.parametrize("source, name, line", [
     (handler("import time; time.sleep(600)"), "the call had not returned after 0.5 s (timeout.call)", 3),
-    (handler("import ctypes, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]); ctypes.PyDLL(None).sleep(600)"),
+    (handler("import ctypes, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]); "
+             "ctypes.PyDLL(None).sleep(600)"),
      "Timeout (0:00:01)!", 3),
     ("import time\nclass Handler:\n    def __init__(self): time.sleep(600)\n    def __call__(self, req): pass\n",
      "the constructor had not returned after 0.5 s (timeout.start)", 3),
     ("import asyncio\nasync def Handler(req):\n    await asyncio.sleep(600)\n", "the call had not returned", None),
 ])
 def test_what_takes_too_long(folder, each_python, source, name, line):
-    done = once(folder, each_python, b"", source, config={"timeout": {"call": 0.5, "start": 0.5 if "constructor" in name else 60}})
+    timeout = {"call": 0.5, "start": 0.5 if "constructor" in name else 60}
+    done = once(folder, each_python, b"", source, config={"timeout": timeout})
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode().startswith(name)
     assert line is None or f"handler.py\", line {line} in".encode() in done.stderr
 
 
+@pytest.mark.alone
 def test_the_time_of_a_call(folder, each_python):
     source = "def Handler(req): return str([4 < req.remaining() <= 5, req.cancelled, req.request_id])\n"
     assert once(folder, each_python, b"", source, config={"timeout": {"call": 5}}).stdout == b"[True, False, '']"
@@ -70,7 +73,8 @@ def test_the_time_of_a_call(folder, each_python):
 
 def test_standard_input_is_the_calls_alone(folder, each_python):
     source = ("import subprocess, sys\nclass Handler:\n    def __init__(self): self.first = sys.stdin.read()\n"
-              "    def __call__(self, req):\n        return req.input + repr([self.first, subprocess.check_output('cat')]).encode()\n")
+              "    def __call__(self, req):\n"
+              "        return req.input + repr([self.first, subprocess.check_output('cat')]).encode()\n")
     done = once(folder, each_python, b"data", source)
     assert done.stdout == b"data['', b'']", done.stderr
 
@@ -89,7 +93,8 @@ def test_an_interrupt(folder, python):
 
 def test_it_stays_in_the_terminals_group(folder, python):
     import os
-    assert once(folder, python, b"", handler("import os; return str(os.getpgrp())")).stdout == str(os.getpgrp()).encode()
+    done = once(folder, python, b"", handler("import os; return str(os.getpgrp())"))
+    assert done.stdout == str(os.getpgrp()).encode()
 
 
 def test_a_large_reply_into_a_closed_pipe(folder, python):

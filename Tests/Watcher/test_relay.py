@@ -1,4 +1,4 @@
-"""A task that several gateways share: each has a link of its own with it."""
+"""A task that several gateways share: each gateway has a link of its own to the task."""
 import signal
 import socket
 import struct
@@ -8,9 +8,8 @@ import threading
 import pytest
 
 import frames
-from replica import PATIENCE, WATCHER, Replica
+from replica import PATIENCE, WATCHER, Replica, tcp_address, wait_for
 from test_calls import ECHO
-from test_container import wait_for
 
 SLOW = """
 import os, time
@@ -48,7 +47,7 @@ def Handler(req):
 
 
 class Other(Replica):
-    """Another gateway's end, for a watcher that a test has started with the first one's."""
+    """The end of a second gateway, for a watcher that a test has started with the first gateway."""
 
     is_remote = True
 
@@ -71,8 +70,8 @@ def listeners():
 @pytest.fixture
 def pair(start, listeners):
     def pair(handler, environment=None, ready=True, **options):
-        link = ",".join("tcp:%s:%d" % each.getsockname() for each in listeners)
-        first = start(handler, tcp=listeners[0], contained=True, environment={"DCF_LINK": link, **(environment or {})}, **options)
+        environment = {"DCF_LINK": ",".join(map(tcp_address, listeners)), **(environment or {})}
+        first = start(handler, tcp=listeners[0], contained=True, environment=environment, **options)
         second = Other(first, listeners[1])
         if ready:
             first.started()
@@ -144,14 +143,14 @@ def test_a_gateway_that_goes_leaves_the_other_its_calls(pair, folder):
     first.send(frames.call(1, b"0"))
     first.link.close()
     first.started()
-    # What it has is asked back behind the news that it had gone.
+    # The relay has handled the end of the first link before it handles this Recall.
     first.send(frames.frame(frames.RECALL))
     assert frames.returned(first.receive()) == []
     (folder / "go").touch()
     answer = second.receive()
     assert (answer.kind, answer.payload) == (frames.REPLY, b"slept")
     assert first.reply(b"0") == b"slept", "it is dialled again"
-    assert (folder / "begun").read_text() == "xx", "what nobody waited for did not run"
+    assert (folder / "begun").read_text() == "xx", "the call without a caller did not run"
 
 
 def test_the_calls_of_a_gateway_that_goes_are_cancelled(pair, folder):
@@ -168,7 +167,7 @@ def test_a_recall_gives_each_its_own(pair, folder):
     first.send(frames.call(1, b"wait"))
     wait_for(lambda: (folder / "begun").exists())
     first.send(frames.call(2, b"0"))
-    # The last is out of time: its answer says that those before it were read.
+    # The deadline of the last call has passed: its answer shows that the calls before it were read.
     second.send(frames.call(2, b"0"), frames.call(3, b"0"), frames.call(9, b"0", micros=1))
     assert frames.Error.of(second.receive()).code == frames.DEADLINE_EXCEEDED
     first.send(frames.frame(frames.RECALL))
@@ -245,7 +244,7 @@ def test_what_is_no_list(link):
 
 
 def test_names_are_found_as_the_image_does(start, listeners):
-    link = ",".join("tcp:localhost:%d" % each.getsockname()[1] for each in listeners)
+    link = ",".join(f"tcp:localhost:{each.getsockname()[1]}" for each in listeners)
     first = start(ECHO, tcp=listeners[0], contained=True, environment={"DCF_LINK": link})
     second = Other(first, listeners[1])
     assert first.started().reply(b"x") == b"x"

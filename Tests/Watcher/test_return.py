@@ -1,14 +1,13 @@
-"""A contained replica whose gateway goes away dials the next one, with its handler as it is."""
+"""A replica in a container loses its gateway, and dials the next one with its handler as it is."""
 import os
 import pathlib
 import signal
-import time
 
 import pytest
 
 import frames
-from replica import settings
-from test_container import alive, children, wait_for
+from replica import settings, wait_for
+from test_container import alive, children
 
 MADE = """
 import os, time
@@ -53,7 +52,7 @@ class Handler:
         return pieces()
 """
 
-#: As an iterator that is no generator: nobody but the watcher closes it.
+#: An iterator that is not a generator: only the watcher closes it.
 CLOSABLE = """
 import os
 
@@ -78,7 +77,7 @@ class Handler:
         return Pieces() if req.input else "whole"
 """
 
-#: What is resident, in MiB, when nothing is asked; else a stream without an end.
+#: Replies with the resident memory in MiB to an empty input, and with an endless stream to any other.
 RESIDENT = """
 import os
 
@@ -99,20 +98,21 @@ class Handler:
     def __init__(self):
         global made
         made += 1
-        self.calls = self.turns = 0
+        self.calls = 0
         self.background = None
+        open("turns", "w").close()
 
     async def turn(self):
         while True:
-            self.turns += 1
+            if os.path.exists("count"):
+                with open("turns", "a") as file:
+                    file.write("x")
             await asyncio.sleep(0.01)
 
     async def __call__(self, req):
         self.calls += 1
         if self.background is None:
             self.background = asyncio.ensure_future(self.turn())
-        if req.input == b"turns":
-            return str(self.turns)
         if req.input == b"slow":
             open("begun", "w").close()
             try:
@@ -139,8 +139,23 @@ def returning(start):
 
 
 def lose(replica):
+    """The gateway goes away."""
     replica.link.close()
     replica._buffer = b""
+
+
+def lose_for_good(replica):
+    """The gateway goes away, and does not come back: the replica has noticed, and dials in vain."""
+    lose(replica)
+    # It has noticed when it dials again. The gateway that answers goes away too, before it says Welcome.
+    replica._listener.accept()[0].close()
+    os.rename(replica.folder / "l", replica.folder / "away")
+
+
+def come_back(replica):
+    """Ends `lose_for_good`."""
+    os.rename(replica.folder / "away", replica.folder / "l")
+    replica.started()
 
 
 def test_it_comes_back_as_it_is(returning):
@@ -163,7 +178,7 @@ def test_a_call_under_way_is_forgotten(returning, options):
     wait_for((replica.folder / "begun").exists)
     lose(replica)
     if options:
-        # Its other threads answer the next gateway meanwhile.
+        # Its other threads answer the next gateway's calls meanwhile.
         replica.started()
         assert replica.reply(b"x") == b"1 2"
     (replica.folder / "go").touch()
@@ -193,22 +208,23 @@ def test_batches_and_threads(returning, source, options, wanted):
     (STREAM, {}), (CLOSABLE, {}), (CLOSABLE, {"concurrency": 3}), (STREAM.replace("def", "async def"), {}),
 ], ids=["def", "iterator", "threads", "async"])
 def test_a_stream_under_way_is_closed(returning, source, options):
-    """Whoever notices first: the thread that writes, or the one that watches the link."""
+    """Whichever thread notices first: the one that writes, or the one that watches the link."""
     replica = returning(source, **options)
+    closed = replica.folder / "closed"
     for turn in range(20):
         replica.send(frames.call(1, b"go", flags=frames.STREAM))
         assert replica.receive().kind == frames.PIECE
         lose(replica)
         replica.started()
         assert replica.reply() == b"whole"
-        wait_for(lambda: (replica.folder / "closed").exists())
-        wait_for(lambda: (replica.folder / "closed").read_text() == "x" * (turn + 1))
+        wait_for(lambda count=turn + 1: closed.exists() and closed.read_text() == "x" * count)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("options", [{}, {"concurrency": 3}], ids=["alone", "threads"])
 def test_what_was_cut_off_is_not_kept(returning, options):
-    """Neither the input of a call under way, nor the half of one that had not come whole."""
-    # What is freed goes back to the system at once.
+    """The replica keeps neither the input of a running call nor the received half of another one."""
+    # With this variable, freed memory goes back to the system at once.
     replica = returning(RESIDENT, environment={"MALLOC_MMAP_THRESHOLD_": "1000000"}, **options)
     size = 8 << 20
     before = int(replica.reply())
@@ -244,15 +260,12 @@ def test_a_call_that_lasts_does_not_prolong_that(returning):
 
 def test_a_signal_ends_it_while_it_is_alone(returning):
     replica = returning(MADE)
-    replica._listener.close()
-    os.unlink(replica.folder / "l")
-    lose(replica)
-    time.sleep(0.2)
+    lose_for_good(replica)
     replica.process.send_signal(signal.SIGTERM)
     assert replica.status() == 0
 
 
-# Coroutines.
+# Async handlers.
 
 def test_an_event_loop_comes_back(returning):
     replica = returning(ASYNC, concurrency=8)
@@ -267,14 +280,14 @@ def test_an_event_loop_comes_back(returning):
 
 @pytest.mark.parametrize("cancel", [None, "raise"])
 def test_a_task_under_way_is_forgotten(returning, cancel):
-    """It goes on beside the next gateway's calls, or is cancelled where the config says so; either way nobody hears of it."""
+    """It goes on beside the next gateway's calls, or the config has it cancelled. Either way its answer is dropped."""
     replica = returning(ASYNC, concurrency=2, **({"cancel": cancel} if cancel else {}))
-    # Together, so that both have begun when one has.
+    # In one write, so that both have begun when one has.
     replica.send(*(frames.call(id, b"slow") for id in (7, 8)))
     wait_for((replica.folder / "begun").exists)
     lose(replica)
     replica.started()
-    # As many as ever run beside it.
+    # The old tasks do not take places of the new gateway's calls.
     assert replica.reply(b"x", id=7) == b"1 3"
     (replica.folder / "go").touch()
     wait_for((replica.folder / "cancelled").exists)
@@ -286,14 +299,12 @@ def test_a_task_under_way_is_forgotten(returning, cancel):
 
 def test_an_event_loop_turns_without_a_gateway(returning):
     replica = returning(ASYNC, concurrency=2)
-    before = int(replica.reply(b"turns"))
-    path, away = replica.folder / "l", replica.folder / "away"
-    os.rename(path, away)
-    lose(replica)
-    time.sleep(1.5)
-    os.rename(away, path)
-    replica.started()
-    assert int(replica.reply(b"turns", id=2)) > before + 10
+    assert replica.reply(b"x") == b"1 1"
+    lose_for_good(replica)
+    (replica.folder / "count").touch()
+    wait_for(lambda: len((replica.folder / "turns").read_bytes()) > 10)
+    come_back(replica)
+    assert replica.reply(b"x", id=2) == b"1 2"
 
 
 def test_a_call_of_another_function_under_way_fails(returning):
@@ -302,8 +313,9 @@ def test_a_call_of_another_function_under_way_fails(returning):
     assert replica.receive().kind == frames.CALL_OUT
     lose(replica)
     replica.started()
-    wait_for((replica.folder / "told").exists)
-    assert "UNAVAILABLE" in (replica.folder / "told").read_text() and "went away" in (replica.folder / "told").read_text()
+    told = replica.folder / "told"
+    wait_for(lambda: told.exists() and told.read_text())
+    assert "UNAVAILABLE" in told.read_text() and "went away" in told.read_text()
     assert replica.reply(b"x") == b"1 2"
 
 

@@ -1,10 +1,10 @@
-"""Deadlines, cancels and drains: what is not begun in time never begins, what was accepted is finished."""
+"""Deadlines, cancels and drains: a call that has not begun in time never begins; calls before a drain are finished."""
 import pytest
 
 import frames
 from test_calls import handler
 
-#: Notes in a file what began; works as many milliseconds as the input says.
+#: Writes the request ids of the calls that begin to a file, and works as many milliseconds as the input says.
 SLOW = """
 import os, time
 notes = os.open("notes", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
@@ -14,7 +14,7 @@ class Handler:
         print("begun", req.request_id, flush=True)
         if req.input == b"wait":
             while not os.path.exists("go"): time.sleep(0.001)
-            # However soon that came, this was a long call.
+            # However soon the file is there, this is a long call.
             time.sleep(0.003)
         else:
             time.sleep(int(req.input) / 1000)

@@ -5,17 +5,12 @@ import shutil
 import socket
 import subprocess
 
+from .ports import free_port
 from .waiting import wait_until
 
 DOCS = pathlib.Path(__file__).parents[3] / "docs/balancers"
 #: In the configurations: where callers come, and where the gateways are.
 FRONT, BACKS = 32220, (32221, 32222, 32223)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Balancer:
@@ -26,7 +21,7 @@ class Balancer:
         self.folder, self.backs, self.port, self.command = pathlib.Path(folder), backs, free_port(), command
         self.folder.mkdir(parents=True)
         text = (DOCS / config).read_text()
-        for written, port in ((FRONT, self.port), *zip(BACKS, backs)):
+        for written, port in ((FRONT, self.port), *zip(BACKS, backs, strict=True)):
             assert text.count(f"127.0.0.1:{written}") == 1
             text = text.replace(f"127.0.0.1:{written}", f"127.0.0.1:{port}")
         self.path = self.folder / config

@@ -3,12 +3,11 @@ import importlib
 import pathlib
 import sys
 import tempfile
-import time
 
 import grpc
 from grpc_tools import protoc
 
-from support.waiting import wait_until
+from support.waiting import unseen_step, wait_until
 
 PROTOS = pathlib.Path(__file__).parents[3] / "Protos"
 
@@ -81,7 +80,8 @@ class Client:
 
     def begin(self, name, data=b"", timeout=60, **options):
         """An InvokeBytes that is under way: a grpc future."""
-        return self.stub.InvokeBytes.future(pb.InvokeServiceRequest(Service=name, Input=data), timeout=timeout, **options)
+        return self.stub.InvokeBytes.future(pb.InvokeServiceRequest(Service=name, Input=data), timeout=timeout,
+                                            **options)
 
     def each_replica(self, name, count, data=b""):
         """The set of what `count` replicas answer, when each answers something of its own.
@@ -99,16 +99,22 @@ class Client:
     def queue_up(self, name, data, timeout=60):
         """Begins calls of a busy function one after another, each when the one before it waits there. Returns them.
 
-        The gateway's threads may take calls that come together in any order. A call that was answered came after those
-        that were sent before it, and the thread that has one of them needs a moment at most."""
+        The gateway's threads may take calls that come together in any order."""
         begun = []
         for one in data:
             begun.append(self.begin(name, one, timeout))
-            error = refused(self.invoke, "no-such-function")
-            assert error.name == "NOT_FOUND", error
-            time.sleep(0.05)
+            self.catch_up()
         assert not any(call.done() for call in begun), f"{name} is not busy"
         return begun
+
+    def catch_up(self):
+        """Returns when the gateway has taken what this client sent.
+
+        On one connection the gateway reads calls in order, so a call that was answered came after those that were sent
+        before it. The thread that has one of them needs a moment at most."""
+        error = refused(self.invoke_bytes, "no-such-function")
+        assert error.name == "NOT_FOUND", error
+        unseen_step()
 
     def occupy(self, name, data, probe):
         """Begins a long call of a function with one replica; returns when others have to wait behind it."""

@@ -1,7 +1,7 @@
 """A Docker engine of the tests' own, on folders and a socket of its own, with images that need no registry.
 
-Its containers have no network and its builds the host's, so that nothing of the machine's network is changed. What takes long
-to make is kept in ~/.cache/dcf-test/images: a Debian with a Python, by debootstrap.
+Its containers have no network, and its builds have the host's, so that nothing of the machine's network is changed.
+What takes long to make is kept in ~/.cache/dcf-test/images: a Debian with a Python, by debootstrap.
 """
 import base64
 import contextlib
@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 
 from .gateway import BIN
+from .ports import free_port
 from .processes import command, descendants, kill
 from .waiting import wait_until
 
@@ -43,7 +44,8 @@ for word in "$@"; do
         previous=
         for each in "$@"; do
             if [ "$previous" = --bundle ]; then
-                sed -i 's|"mounts":\\[|&{"destination":"SHARED","type":"bind","source":"SHARED","options":["rbind","rw"]},|' "$each/config.json"
+                mount='{"destination":"SHARED","type":"bind","source":"SHARED","options":["rbind","rw"]}'
+                sed -i 's|"mounts":\\[|&'"$mount"',|' "$each/config.json"
             fi
             previous=$each
         done
@@ -90,6 +92,8 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
 
     #: Those that were started.
     made = []
+    #: Whether this process may start engines: not in a lane that runs beside the lane of the engines.
+    is_allowed = True
 
     #: What dockerd is started through, and what it is told beside its folders.
     through = ()
@@ -113,6 +117,7 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
         return self.launch()
 
     def launch(self):
+        assert self.is_allowed, "this lane starts no engine; name the fixture that starts it in lanes.ENGINES"
         if os.geteuid() != 0:
             raise Unavailable("a Docker engine of the tests' own needs root; DCF_TEST_DOCKER_HOST names another")
         path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -131,13 +136,16 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
                  "--pidfile", f"{self.folder}/pid", "--host", self.host, *flags],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env={**os.environ, "PATH": path})
-        end = time.monotonic() + START_SECONDS
-        while self("version", check=False).returncode != 0:
-            if self.process.poll() is not None or time.monotonic() > end:
-                lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-                self.stop()
-                raise Unavailable(f"dockerd cannot be started here; it said: {lines[-1][:300]}")
-            time.sleep(0.1)
+        def answers():
+            assert self.process.poll() is None, "dockerd has ended"
+            return self("version", check=False).returncode == 0
+
+        try:
+            wait_until(answers, START_SECONDS, "dockerd answers", every=0.1)
+        except AssertionError:
+            lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+            self.stop()
+            raise Unavailable(f"dockerd cannot be started here; it said: {lines[-1][:300]}") from None
         return self
 
     @classmethod
@@ -232,7 +240,8 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
                     env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
                 if done.returncode != 0:
                     raise Unavailable(f"debootstrap of {release} failed: {(done.stdout + done.stderr)[-300:]}")
-                for each in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"):
+                for each in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale",
+                             "usr/share/man"):
                     shutil.rmtree(tree / each, ignore_errors=True)
                     (tree / each).mkdir(parents=True)
                 (tree / "var/cache/apt/archives/partial").mkdir(parents=True)
@@ -267,7 +276,8 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
         shutil.rmtree(context)
         return name
 
-    @functools.cache
+    # The tests' engines live as long as their process.
+    @functools.cache  # noqa: B019
     def watcher(self):
         """The watcher's image, as Dockerfiles/watcher.Dockerfile makes it of the programs under test."""
         self.script("images.sh", "watcher")
@@ -279,7 +289,8 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
         return text.split('version = "')[1].split('"')[0]
 
     def script(self, name, *arguments, **environment):
-        done = subprocess.run([ROOT / "scripts" / name, *arguments], capture_output=True, text=True, timeout=FETCH_SECONDS,
+        done = subprocess.run([ROOT / "scripts" / name, *arguments], capture_output=True, text=True,
+                              timeout=FETCH_SECONDS,
                               env={**os.environ, **self.environment, "DCF_BIN": str(BIN), **environment})
         assert done.returncode == 0, f"{name} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout
@@ -300,7 +311,8 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
         auth = {"auth": {"htpasswd": {"realm": "test", "path": str(users)}}} if login else {}
         config.write_text(json.dumps({
             **auth, "version": 0.1, "log": {"level": "warn"}, "http": {"addr": f"{host}:{port}"},
-            "storage": {"filesystem": {"rootdirectory": f"{self.folder}/registry-{port}"}, "delete": {"enabled": True}}}))
+            "storage": {"filesystem": {"rootdirectory": f"{self.folder}/registry-{port}"},
+                        "delete": {"enabled": True}}}))
         with open(self.folder / f"registry-{port}.log", "wb") as log:
             process = subprocess.Popen(["docker-registry", "serve", config], stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=log, start_new_session=True)
@@ -324,8 +336,8 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
 
     def run(self, image, *command, flags=(), input=None, timeout=60, **options):
         """To its end; the container is gone afterwards."""
-        return self("run", "--rm", *(("--interactive",) if input is not None else ()), *HARDENED, *flags, image, *command,
-                    input=input, timeout=timeout, check=False, **options)
+        return self("run", "--rm", *(("--interactive",) if input is not None else ()), *HARDENED, *flags, image,
+                    *command, input=input, timeout=timeout, check=False, **options)
 
     def begin(self, image, *command, flags=()):
         """In the background; its id."""
@@ -343,14 +355,6 @@ ENTRYPOINT ["/dcf/watcher/dcf-watcher"]
 
     def remove(self, container):
         self("rm", "--force", "--volumes", container, check=False)
-
-
-def free_port(host="127.0.0.1"):
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
 
 
 def architecture():

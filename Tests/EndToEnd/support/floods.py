@@ -19,7 +19,8 @@ def stream_ids():
 def resets(name):
     def more(state):
         streams = [next(state) for _ in range(50)]
-        return b"".join(http2.call(s, name, b"r") + http2.frame(http2.RST_STREAM, 0, s, struct.pack(">I", 8)) for s in streams)
+        return b"".join(
+            http2.call(s, name, b"r") + http2.frame(http2.RST_STREAM, 0, s, struct.pack(">I", 8)) for s in streams)
     return more
 
 
@@ -27,7 +28,8 @@ def resets_without_a_message(name):
     def more(state):
         streams = [next(state) for _ in range(100)]
         return b"".join(
-            http2.headers(s, "/pb.Gateway/InvokeBytes") + http2.frame(http2.RST_STREAM, 0, s, struct.pack(">I", 8)) for s in streams)
+            http2.headers(s, "/pb.Gateway/InvokeBytes") + http2.frame(http2.RST_STREAM, 0, s, struct.pack(">I", 8))
+            for s in streams)
     return more
 
 

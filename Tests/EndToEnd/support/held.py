@@ -1,14 +1,17 @@
 """Calls that are held in the handler until the test says what they shall do: functions/held is the other end.
 
-So a test waits for what happens, never for time to pass: a call has begun when `next()` returns it, and it ends when it is told to."""
+So a test waits for what happens, never for time to pass. A call has begun when `next()` returns it, and it ends when
+the test tells it to."""
 import ast
+import contextlib
 import json
 import queue
 import secrets
 import socket
 import struct
 import threading
-import time
+
+from .waiting import wait_for
 
 
 class HeldCall:
@@ -63,10 +66,11 @@ class HeldCall:
 
     def becomes(self, text, wanted, seconds=10):
         """Waits until a Python expression has a value."""
-        end = time.monotonic() + seconds
-        while (value := self.eval(text)) != wanted:
-            assert time.monotonic() < end, f"{text} in {self} is {value!r} after {seconds} s, and not {wanted!r}"
-            time.sleep(0.005)
+        wait_for(wanted, lambda: self.eval(text), seconds, f"{text} in {self}", every=0.005)
+
+    def undisturbed(self, seconds):
+        """Has the handler run Python code for so long. Nothing may be raised in it."""
+        assert self.eval(f"[time.sleep(0.002) for _ in range({round(seconds / 0.002)})][0]") is None
 
     def returns(self, value=b"done"):
         self._order("return", repr(value))
@@ -96,10 +100,8 @@ class HeldCall:
         self._order("stuck", text)
 
     def close(self):
-        try:
+        with contextlib.suppress(OSError):
             self.file.close()
-        except OSError:
-            pass
         self.connection.close()
 
 
@@ -154,10 +156,8 @@ class Calls:
 
     def close(self):
         # A shutdown ends the thread's accept().
-        try:
+        with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self.listener.close()
         for call in self._all:
             call.close()

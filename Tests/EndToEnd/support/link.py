@@ -41,7 +41,8 @@ class Link:
         hello = self._receive()
         assert hello.kind == frames.HELLO and TOKEN.encode() in hello.head
         head = (1).to_bytes(2, "little") + (64 << 20).to_bytes(8, "little")
-        self._send(frames.frame(frames.WELCOME, head, json.dumps({"name": "tested", "version": 1, **settings}).encode()))
+        self._send(
+            frames.frame(frames.WELCOME, head, json.dumps({"name": "tested", "version": 1, **settings}).encode()))
         return self._receive()
 
     def ready(self, **settings):

@@ -1,4 +1,5 @@
 """Processes as /proc shows them. Nothing here ends a process that it did not get by its id."""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -75,10 +76,8 @@ def descriptors(pid):
     """What each open descriptor of a process is, by number."""
     folder, found = f"/proc/{pid}/fd", {}
     for entry in os.listdir(folder):
-        try:
+        with contextlib.suppress(OSError):
             found[int(entry)] = os.readlink(f"{folder}/{entry}")
-        except OSError:
-            pass
     return found
 
 
@@ -86,10 +85,8 @@ def threads(pid):
     """The names of a process's threads."""
     names = []
     for entry in os.listdir(f"/proc/{pid}/task"):
-        try:
+        with contextlib.suppress(OSError):
             names.append(pathlib.Path(f"/proc/{pid}/task/{entry}/comm").read_text().strip())
-        except OSError:
-            pass
     return sorted(names)
 
 
@@ -102,7 +99,5 @@ def memory(pid, field="VmRSS"):
 
 
 def kill(pid, sign=signal.SIGKILL):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sign)
-    except ProcessLookupError:
-        pass

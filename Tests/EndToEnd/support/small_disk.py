@@ -8,7 +8,8 @@ import pytest
 
 @contextlib.contextmanager
 def small_disk(gateway, mebibytes):
-    """Puts the data folder of a gateway that has not started on a small disk; yields it. The gateway has ended afterwards."""
+    """Puts the data folder of a gateway that has not started on a small disk; yields it. Ends the gateway
+    afterwards."""
     gateway.data.mkdir(parents=True)
     mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=700", "tmpfs", str(gateway.data)], capture_output=True)

@@ -1,4 +1,5 @@
 """An Invokes stream whose requests are sent one by one, and whose replies are read one by one."""
+import itertools
 import queue
 
 import grpc
@@ -68,6 +69,7 @@ def outputs(messages):
 def well_formed(messages, requests):
     """Requests in order from 0, each with exactly one message that is its last, and that one at its end."""
     seen = [(m.Request, m.Last) for m in messages]
-    assert [r for r, last in seen if last] == list(range(requests)), f"which messages are the last of their request: {seen}"
-    for (request, last), (following, _) in zip(seen, seen[1:]):
+    assert [r for r, last in seen if last] == list(range(requests)), (
+        f"which messages are the last of their request: {seen}")
+    for (request, last), (following, _) in itertools.pairwise(seen):
         assert following == request + (1 if last else 0), f"requests out of order: {seen}"

@@ -1,8 +1,9 @@
-"""A Docker Swarm of several nodes on this machine: an engine each, in a network namespace each, on a network of their own.
+"""A Docker Swarm of several nodes on this machine: each node has an engine and a network namespace of its own.
 
-The network is 10.213.N.0/24. Node i has its address i+1; this machine is on it too, as 254, so that what listens there is
-reached by the tasks, and what listens in a node's namespace is reached from here. No packet of it leaves the machine: a node
-has no other way out. What is made is named for the process that made it, and what a killed one left is removed by the next.
+The nodes' network is 10.213.N.0/24. Node i has the address i+1. This machine is on the network too, as 254: tasks reach
+what listens there, and this machine reaches what listens in a node's namespace. No packet leaves the machine: a node
+has no other way out. What is made is named for the process that made it, and the next process removes what a killed one
+left.
 """
 import contextlib
 import http.client
@@ -15,7 +16,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.parse
 
 from . import processes
@@ -23,7 +23,8 @@ from .docker import START_SECONDS, Docker, Unavailable
 from .waiting import wait_until
 
 VERSION = "v1.41"
-#: Seconds between a node's signs of life; the manager gives it up after two to three times that. An engine's own default is 5.
+#: Seconds between a node's signs of life. The manager gives a node up after two to three times that. An engine's
+#: default is 5.
 HEARTBEAT = 1.0
 PREFIX = "dcf-s"
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -64,7 +65,8 @@ class Node(Docker):
     def plug(self):
         """A namespace, and its cable to the switch."""
         ip("netns", "add", self.namespace)
-        ip("-n", self.swarm.switch, "link", "add", self.port, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
+        ip("-n", self.swarm.switch, "link", "add", self.port, "type", "veth", "peer", "name", "eth0", "netns",
+           self.namespace)
         ip("-n", self.swarm.switch, "link", "set", self.port, "master", "switch", "up")
         ip("-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")
         for each in ("lo", "eth0"):
@@ -108,9 +110,11 @@ class Swarm:
         if os.geteuid() != 0:
             raise Unavailable("a Swarm of several nodes on one machine needs root")
         os.environ["PATH"] += ":/usr/sbin:/sbin" * ("/usr/sbin" not in os.environ["PATH"].split(":"))
-        missing = [each for each in ("docker", "dockerd", "ip", "nsenter", "unshare", "iptables") if not shutil.which(each)]
+        missing = [
+            each for each in ("docker", "dockerd", "ip", "nsenter", "unshare", "iptables") if not shutil.which(each)]
         if missing:
-            raise Unavailable(f"{', '.join(missing)} not installed (apt-get install docker.io iproute2 util-linux iptables)")
+            raise Unavailable(
+                f"{', '.join(missing)} not installed (apt-get install docker.io iproute2 util-linux iptables)")
         sweep()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.name = self.folder.name
@@ -161,7 +165,8 @@ class Swarm:
         return str(self.network[254])
 
     def _cable(self):
-        taken = [ipaddress.ip_network(each["dst"]) for each in json.loads(ip("-4", "-json", "route", "show", "table", "all"))
+        taken = [
+            ipaddress.ip_network(each["dst"]) for each in json.loads(ip("-4", "-json", "route", "show", "table", "all"))
                  if "/" in each["dst"] and each["dst"] != "0.0.0.0/0"]
         free = [each for each in ipaddress.ip_network(NETWORKS).subnets(new_prefix=24)
                 if not any(each.overlaps(other) for other in taken)]
@@ -181,10 +186,12 @@ class Swarm:
         ip("link", "set", cable(self.folder), "up")
 
     def encrypts(self):
-        """Whether this kernel can do what an encrypted overlay needs. Where it cannot, tasks start, and no packet arrives."""
-        done = subprocess.run(["ip", "-n", self.switch, "xfrm", "state", "add", "src", "10.0.0.1", "dst", "10.0.0.2", "proto",
-                               "esp", "spi", "0x101", "mode", "transport", "aead", "rfc4106(gcm(aes))", f"0x{1:040x}", "64"],
-                              capture_output=True)
+        """Whether this kernel can do what an encrypted overlay needs. Without that, tasks start, and no packet
+        arrives."""
+        done = subprocess.run(
+            ["ip", "-n", self.switch, "xfrm", "state", "add", "src", "10.0.0.1", "dst", "10.0.0.2", "proto", "esp",
+             "spi", "0x101", "mode", "transport", "aead", "rfc4106(gcm(aes))", f"0x{1:040x}", "64"],
+            capture_output=True)
         if done.returncode == 0:
             ip("-n", self.switch, "xfrm", "state", "flush")
         return done.returncode == 0
@@ -221,7 +228,8 @@ class Swarm:
         if node.process:
             node.process.wait()
             node.process = None
-        # What is in memory is lost with it: control groups, mounts, the folder for what runs, the namespace. Its disk is kept.
+        # What is in memory is lost with the node: control groups, mounts, the folder for what runs, the namespace. Its
+        # disk is kept.
         ungroup(node.folder)
         unmount(node.folder)
         shutil.rmtree(node.folder / "exec", ignore_errors=True)
@@ -230,7 +238,8 @@ class Swarm:
         ip("netns", "delete", node.namespace)
 
     def restart_node(self, index):
-        """One that was killed, with the disk that it had. It is of the Swarm again, which its tasks may have left for ever."""
+        """Starts a node that was killed, with the disk that it had. It belongs to the Swarm again. Its tasks may
+        never come back."""
         node = self.nodes[index]
         # Its other end went with the namespace, some time after.
         subprocess.run(["ip", "-n", self.switch, "link", "delete", node.port], capture_output=True)
@@ -254,7 +263,8 @@ class Swarm:
     # Images and services.
 
     def share(self, image, source=None):
-        """An image of `source`, else of the manager, on every node; its id. A service that names it by that is not pulled."""
+        """Puts an image of `source`, else of the manager, on every node; its id. A service that names the id pulls
+        nothing."""
         source = source or self.manager
         identity = source.inspect(image)["Id"]
         file = self.folder / "image.tar"

@@ -1,4 +1,6 @@
-"""Calls the functions that the input names, one after another: `b c d` calls b with `c d`. The last one tells what it sees."""
+"""Calls the functions that the input names, one after another: `b c d` calls b with `c d`.
+
+The last one tells what it sees."""
 import json
 
 import dcf

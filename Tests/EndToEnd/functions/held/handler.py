@@ -1,7 +1,7 @@
 """Holds each call until the test says what it shall do; support/held.py is the other end.
 
-A call dials the test's socket, says what it is, and obeys: one JSON line an order, one JSON line an answer. The class is
-chosen by `handler.name`. An input that begins with `quick` is answered at once, with itself."""
+A call dials the test's socket, says what it is, and obeys: each order and each answer is one JSON line. `handler.name`
+chooses the class. An input that begins with `quick` is answered at once, with itself."""
 import asyncio
 import json
 import os

@@ -16,7 +16,7 @@ class Handler:
             "limits": repr(req.info["limits"]),
             "keys": sorted(req.info),
             "parameters": self.parameters,
-            "python": "%d.%d" % sys.version_info[:2],
+            "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
             "executable": sys.executable,
             "prefix": sys.prefix,
             "path0": sys.path[0],

@@ -1,6 +1,7 @@
-"""Writes down its life: `made VERSION PID`, `warm VERSION PID`, `closed VERSION PID`, each with one write. Answers with its version.
+"""Writes down its life: `made VERSION PID`, `warm VERSION PID`, `closed VERSION PID`, each with one write.
 
-The constructor raises while a file `broken` lies beside it; the call whose input is `warm up` raises while `cold` does."""
+A call is answered with the version. The constructor raises an error while a file `broken` lies beside it.
+A call with the input `warm up` raises an error while a file `cold` does."""
 import os
 import time
 
@@ -16,7 +17,7 @@ class Handler:
         with open("number.txt") as file:
             self.version = file.read()
         if os.path.exists("broken"):
-            raise RuntimeError("the weights of version %s are broken" % self.version)
+            raise RuntimeError(f"the weights of version {self.version} are broken")
         time.sleep(float(parameters.get("load_seconds", 0)))
         self.write("made")
 
@@ -26,7 +27,7 @@ class Handler:
     def __call__(self, req):
         if req.input == b"warm up":
             if os.path.exists("cold"):
-                raise RuntimeError("version %s cannot get warm" % self.version)
+                raise RuntimeError(f"version {self.version} cannot get warm")
             self.write("warm")
         return self.version
 

@@ -1,5 +1,5 @@
-"""Prints: `lines N` of about 100 bytes, `long BYTES` in one line, `say TEXT`, `raw SECONDS` as fast as it can, `raw-long BYTES`
-in one line past sys.stdout.
+"""Prints: `lines N` of about 100 bytes, `long BYTES` in one line, `say TEXT`, `raw SECONDS` as fast as it can,
+`raw-long BYTES` in one line past sys.stdout.
 
 `raw` answers with the number of lines that it wrote, all others with `done`."""
 import os
