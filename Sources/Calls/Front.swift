@@ -44,10 +44,14 @@ package struct InvocationContext: Sendable {
     package var wantsPieces: Bool
     /// The functions that wait for this call, outermost first: each waits for the next. Empty for a caller outside.
     package var path: [FunctionRoute]
+    /// Whether a handler makes the call. The gate neither counts nor refuses such a call: handlers of accepted calls finish
+    /// them while the gateway drains.
+    package var isFromHandler: Bool
 
     package init(
         metadata: RequestMetadata, arrived: MonotonicTime = .now, deadline: MonotonicTime = .never,
-        needsText: StaticString? = nil, wantsPieces: Bool = false, path: [FunctionRoute] = []
+        needsText: StaticString? = nil, wantsPieces: Bool = false, path: [FunctionRoute] = [],
+        isFromHandler: Bool = false
     ) {
         self.metadata = metadata
         self.arrived = arrived
@@ -55,6 +59,7 @@ package struct InvocationContext: Sendable {
         self.needsText = needsText
         self.wantsPieces = wantsPieces
         self.path = path
+        self.isFromHandler = isFromHandler
     }
 
     package var requestID: String { metadata.requestID }

@@ -30,7 +30,7 @@ package final class Invocation: @unchecked Sendable {
     var position = Position.nowhere
     /// The route that the call was handed to; nil while it is with the route that it came to.
     let movedTo = Lock<FunctionRoute?>(nil)
-    /// Whether the call got a place in its route's queue or at a replica. Only the first route writes this.
+    /// Whether the call got a place in its route's queue or at a replica. The route that admits the call writes this.
     var isAdmitted = false
     /// Whether the responder was asked to tell when the caller leaves.
     var isWatched = false
@@ -41,7 +41,7 @@ package final class Invocation: @unchecked Sendable {
     private let pieceBytes = Atomic<Int>(0)
 
     /// - Parameters:
-    ///   - gate: has let the call in; the call leaves it at its end.
+    ///   - gate: is told of the end. It has let the call in, unless a handler makes the call.
     ///   - namesVersion: whether the caller named the version.
     package init(
         of route: FunctionRoute, _ input: InvocationInput, _ context: InvocationContext,
@@ -80,7 +80,7 @@ package final class Invocation: @unchecked Sendable {
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
         tell(failure.code, failure.executed, bytes: pieceBytes.load(ordering: .relaxed))
         responder.fail(failure)
-        gate.leave()
+        leaveGate()
         return true
     }
 
@@ -93,7 +93,7 @@ package final class Invocation: @unchecked Sendable {
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
         tell(.ok, .yes, bytes: output.count)
         responder.reply(output, metadata)
-        gate.leave()
+        leaveGate()
         return true
     }
 
@@ -111,7 +111,12 @@ package final class Invocation: @unchecked Sendable {
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return }
         tell(.ok, .yes, bytes: pieceBytes.load(ordering: .relaxed))
         responder.end(metadata)
-        gate.leave()
+        leaveGate()
+    }
+
+    /// A call that a handler makes is not inside.
+    private func leaveGate() {
+        if !context.isFromHandler { gate.leave() }
     }
 
     /// Tells the gate how the call ends.

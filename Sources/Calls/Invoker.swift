@@ -38,14 +38,14 @@ package final class Invoker: Sendable {
         _ function: String, _ input: InvocationInput, _ context: InvocationContext, _ responder: any InvocationResponder
     ) -> CallHandle? {
         sweeper.wake()
-        guard gate.enter() else {
+        guard context.isFromHandler || gate.enter() else {
             end(function, .draining, context, responder, bytes: input.count)
             return nil
         }
         switch admission(of: function, input, context) {
         case .failure(let failure):
             end(function, failure, context, responder, bytes: input.count)
-            gate.leave()
+            if !context.isFromHandler { gate.leave() }
             return nil
         case .success(let target):
             let invocation = Invocation(
@@ -55,7 +55,7 @@ package final class Invoker: Sendable {
         }
     }
 
-    /// Ends a call whose request the front cannot read.
+    /// Ends a call that does not get as far as `invoke`: its front cannot read the request, or has no room for the call.
     ///
     /// - Parameter function: the function's name, where it is known.
     package func refuse(
@@ -63,7 +63,7 @@ package final class Invoker: Sendable {
         _ responder: any InvocationResponder
     ) {
         sweeper.wake()
-        end(function, gate.isOpen ? failure : .draining, context, responder, bytes: 0)
+        end(function, context.isFromHandler || gate.isOpen ? failure : .draining, context, responder, bytes: 0)
     }
 
     /// Ends a call that was not admitted.

@@ -29,7 +29,7 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         var isRunning = false
         /// The handle of that request, once there is one.
         var handle: CallHandle?
-        /// Whether the gate is held for the request, until its reply is sent.
+        /// Whether the gate is held, from the end of the request until its reply is sent.
         var isHeld = false
         var waiting = MessageQueue()
         var isSending = false
@@ -161,8 +161,7 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
 
     private func end(with failure: CallFailure, _ state: inout State) {
         guard state.isRunning else { return }
-        state.isRunning = false
-        state.handle = nil
+        endRequest(&state)
         state.status = Status(failure)
         state.metadata = failure.metadata
     }
@@ -190,8 +189,7 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
             guard state.isRunning else { return .dropped }
             let suffix = ReplySuffix(request: state.begun - 1, isLast: isLast)
             if isLast {
-                state.isRunning = false
-                state.handle = nil
+                endRequest(&state)
                 state.metadata = metadata
             } else {
                 state.source = source
@@ -269,8 +267,6 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
             return state.isDraining ? finish(Status(.draining), &state) : .nothing
         }
         guard gate.isOpen else { return finish(Status(.draining), &state) }
-        gate.hold()
-        state.isHeld = true
         state.next = nil
         state.source = nil
         state.isRunning = true
@@ -288,6 +284,14 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         state.next = nil
         defer { state.nextRoom = nil }
         return .finish(status, state.metadata, unsent: state.waiting.removeAll(), state.nextRoom)
+    }
+
+    /// The request has its answer, and leaves the gate. Its reply is still to be sent.
+    private func endRequest(_ state: inout State) {
+        state.isRunning = false
+        state.handle = nil
+        gate.hold()
+        state.isHeld = true
     }
 
     private func leaveGate(_ state: inout State) {

@@ -22,23 +22,22 @@ extension ReplicaLink {
         let served = served
         let parent = served.flatMap { $0.route.invocation(head.parent, of: $0.replica) }
         let call = ChainedCall(link: self, id: id, parent: parent == nil ? 0 : head.parent)
-        let count = callsOut.withLock { calls in
-            guard calls[id] == nil else { return -1 }
-            if calls.count < Self.callsOutMax { calls[id] = call }
+        let count = callsOut.withLock { calls -> Int? in
+            guard calls[id] == nil else { return nil }
+            calls[id] = call
             return calls.count
         }
-        guard count >= 0 else { throw .unexpected(.callOut, "has the id of one that is under way") }
-        guard callsOut.withLock({ $0[id] }) != nil else {
-            send(.tooManyCallsOut(served?.route.name ?? "", limit: Self.callsOutMax), for: id)
-            return
-        }
-        // The caller of the handler's call has left: the answer would be of no use.
-        if let parent, parent.isAnswered {
-            call.fail(.cancelled(executed: .no))
-            return
-        }
+        guard let count else { throw .unexpected(.callOut, "has the id of one that is under way") }
         let context = context(of: head, parent: parent, route: served?.route)
-        call.admitted(invoker.invoke(head.function, input, context, call))
+        if count > Self.callsOutMax {
+            let failure = CallFailure.tooManyCallsOut(served?.route.name ?? "", limit: Self.callsOutMax)
+            invoker.refuse(failure, function: head.function, context, call)
+        } else if let parent, parent.isAnswered {
+            // The caller of the handler's call has left: the answer would be of no use.
+            invoker.refuse(.cancelled(executed: .no), function: head.function, context, call)
+        } else {
+            call.admitted(invoker.invoke(head.function, input, context, call))
+        }
     }
 
     private func context(of head: CallOutHead, parent: Invocation?, route: FunctionRoute?) -> InvocationContext {
@@ -55,7 +54,7 @@ extension ReplicaLink {
         }
         var path: [FunctionRoute] = []
         if let parent, let route { path = parent.context.path + [route] }
-        return InvocationContext(metadata: metadata, arrived: now, deadline: deadline, path: path)
+        return InvocationContext(metadata: metadata, arrived: now, deadline: deadline, path: path, isFromHandler: true)
     }
 
     /// Cancels a call that the handler does not wait for any more.
@@ -90,10 +89,6 @@ extension ReplicaLink {
     /// Gives the failure of a call to the handler that made it.
     func answer(_ id: UInt64, _ failure: CallFailure) {
         guard callsOut.withLock({ $0.removeValue(forKey: id) }) != nil else { return }
-        send(failure, for: id)
-    }
-
-    private func send(_ failure: CallFailure, for id: UInt64) {
         let head = CallReplyHead(
             code: UInt8(failure.code.rawValue), executed: ErrorHead.Executed(failure.executed), message: failure.message
         )

@@ -150,6 +150,28 @@ import Testing
         #expect(route.takeEndedCalls() == 1 && route.endedCalls == 0)
     }
 
+    /// Keeps the code of an answer.
+    private final class Answer: InvocationResponder {
+        let code = Mutex<StatusCode?>(nil)
+        func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata) { code.withLock { $0 = .ok } }
+        func fail(_ failure: CallFailure) { code.withLock { $0 = failure.code } }
+    }
+
+    @Test func aHandlersCallGoesOnWhileTheGateIsClosed() throws {
+        let replica = FakeReplica(route, settings, at: .now)
+        let context = InvocationContext(metadata: RequestMetadata(), isFromHandler: true)
+        let (answer, refused, unreadable) = (Answer(), Answer(), Answer())
+        plane.gate.close()
+        plane.invoker.invoke("f", input("x"), context, answer)
+        #expect(plane.gate.count == 0)
+        reply(replica, try #require(replica.received().first).id, "y")
+        plane.invoker.invoke("nobody", input("x"), context, refused)
+        plane.invoker.refuse(.cancelled(executed: .no), function: "f", context, unreadable)
+        #expect([answer, refused, unreadable].map { $0.code.withLock { $0 } } == [.ok, .notFound, .cancelled])
+        #expect(outcomes.map(\.code) == [.ok, .notFound, .cancelled])
+        #expect(plane.gate.count == 0)
+    }
+
     @Test func aCallerMayLeave() throws {
         let replica = FakeReplica(route, settings, at: .now)
         let call = front.call("f", input("long"))

@@ -193,6 +193,21 @@ def test_calls_from_several_threads_of_one_handler(client, outer):
     assert outcome(call) == b"done"
 
 
+def test_a_handler_calls_another_while_the_gateway_drains(own_gateway, calls):
+    gateway = own_gateway()
+    gateway.deploy("echo")
+    gateway.deploy("outer", "held", config=calls.config())
+    call = gateway.client.begin("outer", b"x")
+    one = calls.next()
+    gateway.process.terminate()
+    wait_until(lambda: "draining: 1 calls" in gateway.text(), 10, "the drain")
+    # What an accepted call needs is not a new call.
+    assert one.eval("bytes(dcf.call('echo', b'late'))") == b"late"
+    one.returns()
+    assert outcome(call) == b"done"
+    assert gateway.process.wait(10) == 0
+
+
 def test_a_call_in_the_constructor_or_after_the_reply(gateway, client):
     """There is no call whose deadline it could have; it works, or says so, and does not hang."""
     code = ("import dcf\nclass Handler:\n    def __init__(self):\n"

@@ -149,7 +149,7 @@ def test_a_generator_runs_to_its_end_while_the_gateway_drains(own_gateway, calls
     one.yields(b"1")
     assert stream.piece() == b"1"
     gateway.process.terminate()
-    wait_until(lambda: "drain" in gateway.text().lower(), 10, "draining")
+    wait_until(lambda: "draining: 1 calls" in gateway.text(), 10, "draining")
     one.yields(b"2")
     assert stream.piece() == b"2"
     one.returns(None)
