@@ -144,7 +144,7 @@ let package = Package(
         .target(
             name: "GatewayGRPC",
             dependencies: [
-                "CLinux", "Calls", "ControlPlane", "GRPC", "GatewayProtocol", "Platform",
+                "Calls", "ControlPlane", "GRPC", "GatewayProtocol", "Platform",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),

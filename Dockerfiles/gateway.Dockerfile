@@ -29,6 +29,6 @@ HEALTHCHECK --interval=5s --timeout=5s --start-period=60s CMD ["dcf-gateway", "-
 # listens on every address of the container, without TLS, and logs a warning at each start. The person who publishes the
 # port chooses who can reach it: -p 127.0.0.1:32222:32222 limits it to the host.
 #
-# The first process is the launcher. It reaps orphans and passes SIGTERM on. A stop takes up to 40 s, and Docker's
+# The first process is the launcher. It reaps orphans and passes SIGTERM on. A stop takes up to 45 s, and Docker's
 # default is 10 s. Use docker stop --time 50.
 ENTRYPOINT ["dcf-watcher", "--child", "--", "dcf-gateway", "--data-dir", "/var/lib/dcf", "--listen", "0.0.0.0:32222", "--allow-plaintext", "--limit", "lame-duck=5s"]

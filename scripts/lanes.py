@@ -62,6 +62,15 @@ class Lane(threading.Thread):
         self._lock, self._process, self._is_stopped = threading.Lock(), None, False
 
     def run(self):
+        try:
+            self._run_parts()
+        except BaseException:
+            self.status = 70
+            raise
+        finally:
+            self.ended.put(self)
+
+    def _run_parts(self):
         began = time.monotonic()
         with open(self.log, "wb") as log:
             for folder, arguments in self.parts:
@@ -76,7 +85,6 @@ class Lane(threading.Thread):
                 status = self._process.wait()
                 self.status = max(self.status, status if status >= 0 else 128 - status)
         self.seconds = time.monotonic() - began
-        self.ended.put(self)
 
     def stop(self, number):
         with self._lock:
@@ -87,7 +95,8 @@ class Lane(threading.Thread):
     def show(self):
         self.is_shown = True
         sys.stdout.flush()
-        sys.stdout.buffer.write(self.log.read_bytes())
+        if self.log.exists():
+            sys.stdout.buffer.write(self.log.read_bytes())
         print(f"== {self} ==\n", flush=True)
 
     def __str__(self):

@@ -9,6 +9,10 @@ package protocol Front: Sendable {
     /// Begins to take calls.
     func start()
 
+    /// Serves what is not a call of a function, until the front has drained. Called once, after `start`; the task is
+    /// cancelled when all calls have ended.
+    func serve() async
+
     /// Accepts the connections that are being made, and no others.
     func finishAccepting()
 

@@ -144,12 +144,20 @@ package final class ControlPlane: Sendable {
 
     // MARK: Start and stop
 
-    /// Runs all deployed functions and `serve`, and returns when `serve` has returned.
-    package func run(_ serve: () async -> Void) async throws {
-        // An unreadable registry is not an empty one: without it the gateway does not serve.
+    /// Reads what is deployed, and prepares what it runs on. Nothing runs yet.
+    ///
+    /// - Throws: where the gateway cannot serve. An unreadable registry is not an empty one.
+    package func prepare() async throws -> [StoredFunction] {
         let stored = try store.all { [logger, store] in logger.error("the registry \(store.path): \($0)") }
         try await prepareSwarm()
         await containment.prepareForTheEnd()
+        return stored
+    }
+
+    /// Runs all deployed functions and `serve`, and returns when `serve` has returned.
+    ///
+    /// - Parameter stored: what `prepare` has read.
+    package func run(_ stored: [StoredFunction], _ serve: () async -> Void) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [tasks] in await tasks.run() }
             group.addTask { [self] in await writeCounts() }

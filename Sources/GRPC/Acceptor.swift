@@ -153,7 +153,7 @@ private final class AcceptLoop {
 
     /// Watches a descriptor, or gives up on it where the system has no memory to watch it.
     private func watch(_ descriptor: Int32, for events: EventPoll.Events = .readable) {
-        try? poll.watch(descriptor, for: events, key: UInt64(descriptor))
+        try? poll.watch(descriptor, for: events, key: UInt64(descriptor), named: "a connection")
     }
 
     /// Milliseconds until there is work without an event; -1 where there will be none.

@@ -39,7 +39,7 @@ package final class Gateway: Service {
         GRPCFront.redirectLog(to: logger)
         self.configuration = configuration
         self.logger = logger
-        let limits = configuration.limits
+        let limits = configuration.control.limits
         folder = try DataFolder(configuration.control.dataFolder)
         let socket = try Self.listen(at: configuration.address, allowsPlaintext: configuration.allowsPlaintext)
         let address = HostAddress(host: configuration.address.host, port: socket.port)
@@ -51,11 +51,11 @@ package final class Gateway: Service {
         let events = CallEvents()
         self.events = events
         calls = CallPlane(
-            maxInputBytes: limits.control.messageBytes, maxMetadataBytes: limits.control.metadataBytes,
-            chainDepth: limits.control.chainDepth, queuedBytes: limits.control.queuedBytes, onTurn: { events.drain() })
+            maxInputBytes: limits.messageBytes, maxMetadataBytes: limits.metadataBytes,
+            chainDepth: limits.chainDepth, queuedBytes: limits.queuedBytes, onTurn: { events.drain() })
         links = try LinkServer(
             path: folder.socket, containerPath: folder.containerSocket, tcp: swarm?.address,
-            maxBodyBytes: limits.control.messageBytes, invoker: calls.invoker, logger: logger,
+            maxBodyBytes: limits.messageBytes, invoker: calls.invoker, logger: logger,
             onTurn: { events.drain() })
         control = try ControlPlane(
             configuration.control, folder: folder, calls: calls, links: links,
@@ -63,7 +63,7 @@ package final class Gateway: Service {
             heartbeats: [links.heartbeat, calls.sweeper.heartbeat], logger: logger)
         fronts = [
             try GRPCFront(
-                socket, limits: limits.grpc, common: limits.control, plane: calls, control: control, events: events,
+                socket, limits: configuration.grpc, common: limits, plane: calls, control: control, events: events,
                 logger: logger)
         ]
     }
@@ -90,15 +90,22 @@ package final class Gateway: Service {
 
     /// Serves until it is told to shut down. Then it drains: accepted calls are finished as far as the limits allow.
     package func run() async throws {
+        let stored = try await control.prepare()
         links.start()
         calls.sweeper.start()
         // The closure runs once everything that was deployed has begun to run.
-        try await control.run { [self] in
-            for front in fronts { front.start() }
-            announceAddresses()
-            try? await gracefulShutdown()
-            await serveAsLameDuck()
-            await drain()
+        await control.run(stored) { [self] in
+            await withTaskGroup(of: Void.self) { group in
+                for front in fronts {
+                    front.start()
+                    group.addTask { await front.serve() }
+                }
+                announceAddresses()
+                try? await gracefulShutdown()
+                await serveAsLameDuck()
+                await drain()
+                group.cancelAll()
+            }
         }
         control.endProcesses()
         calls.sweeper.stop()
@@ -121,7 +128,7 @@ package final class Gateway: Service {
     /// time ends, the listeners close, so that a balancer that does not ask for health tries another gateway.
     /// Connections that exist by then have the rest of the time for their calls.
     private func serveAsLameDuck() async {
-        let time = configuration.limits.control.lameDuck
+        let time = configuration.control.limits.lameDuck
         guard time > .zero else { return }
         logger.info("calls are taken for \(time.text) more; health says NOT_SERVING")
         calls.gate.beginLameDuck()
@@ -162,7 +169,7 @@ package final class Gateway: Service {
     private func finishCalls() async {
         for front in fronts { front.beginDrain() }
         await control.beginDrain()
-        let deadline = MonotonicTime.now.advanced(by: configuration.limits.control.drain)
+        let deadline = MonotonicTime.now.advanced(by: configuration.control.limits.drain)
         while calls.gate.count > 0 || fronts.contains(where: \.isBusy), MonotonicTime.now < deadline {
             try? await Task.sleep(for: .milliseconds(5))
         }

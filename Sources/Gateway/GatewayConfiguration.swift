@@ -1,4 +1,5 @@
 package import ControlPlane
+package import GatewayGRPC
 internal import Environments
 internal import FunctionConfig
 package import Platform
@@ -8,7 +9,8 @@ package struct GatewayConfiguration: Sendable {
     /// The address on which the gateway listens for calls.
     package var address: HostAddress
     package var control: ControlConfiguration
-    package var limits: GatewayLimits
+    /// The limits of the gRPC front.
+    package var grpc: GRPCLimits
     /// Whether calls without encryption are allowed at an address that other machines can reach.
     package var allowsPlaintext: Bool
 
@@ -20,7 +22,7 @@ package struct GatewayConfiguration: Sendable {
         self.address = address
         self.control = control
         self.control.limits = limits.control
-        self.limits = limits
+        grpc = limits.grpc
         self.allowsPlaintext = allowsPlaintext
     }
 }

@@ -14,7 +14,6 @@ package final class GRPCFront: Front {
     private let server: Server
     private let invokes: StreamInvokeService
     private let service: GatewayService
-    private let serving = Lock<Task<Void, Never>?>(nil)
 
     /// - Parameters:
     ///   - socket: holds the port. Nothing is accepted yet.
@@ -56,9 +55,11 @@ package final class GRPCFront: Front {
 
     package func start() {
         server.start()
-        let task = Task { [service, server] in await service.run(server.calls) }
-        serving.withLock { $0 = task }
         acceptor.start(limits: acceptorLimits, connections: connections) { [server] in server.adopt($0) }
+    }
+
+    package func serve() async {
+        await service.run(server.calls)
     }
 
     package func finishAccepting() {

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Calls
 internal import ControlPlane
 internal import GRPC
@@ -121,7 +120,6 @@ final class HealthService: Sendable {
 
     /// The body of the thread, which runs until the process ends.
     private func run() {
-        _ = dcf_prctl_name("health")
         while true {
             wakeup.wait()
             isDue.store(false, ordering: .releasing)

@@ -66,7 +66,7 @@ final class LinkLoop {
 
     /// Watches a descriptor, or gives up on it where the system has no memory to watch it.
     private func watch(_ descriptor: Int32) {
-        try? poll.watch(descriptor, key: UInt64(descriptor))
+        try? poll.watch(descriptor, key: UInt64(descriptor), named: "a link")
     }
 
     func run() {

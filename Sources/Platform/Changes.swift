@@ -2,7 +2,7 @@
 package final class Changes: Sendable {
     private struct State {
         var next = Promise<Void>()
-        var observer: (@Sendable () -> Void)?
+        var observers: [@Sendable () -> Void] = []
     }
 
     private let state = Lock(State())
@@ -11,17 +11,17 @@ package final class Changes: Sendable {
 
     /// Has `body` called at each change from now on, on the thread that announces it. It must not block.
     package func observe(_ body: @escaping @Sendable () -> Void) {
-        state.withLock { $0.observer = body }
+        state.withLock { $0.observers.append(body) }
     }
 
-    /// Tells the observer and all tasks that wait.
+    /// Tells the observers and all tasks that wait.
     package func announce() {
-        let (promise, observer) = state.withLock { state in
+        let (promise, observers) = state.withLock { state in
             defer { state.next = Promise() }
-            return (state.next, state.observer)
+            return (state.next, state.observers)
         }
         assertNoLockIsHeld()
-        observer?()
+        for observer in observers { observer() }
         promise.settle(())
     }
 

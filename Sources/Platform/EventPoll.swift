@@ -25,20 +25,21 @@ package final class EventPoll: Sendable {
     private static let capacity = 64
 
     private let descriptor: CInt
-    private let wakeup = Wakeup()
+    private let wakeup: Wakeup
     /// Used only by the thread that waits.
     private nonisolated(unsafe) let events: UnsafeMutableBufferPointer<epoll_event>
 
     package init() throws(FileError) {
         descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
-        events = .allocate(capacity: Self.capacity)
         guard descriptor >= 0 else { throw FileError("make", "epoll", Errno(rawValue: errno)) }
-        try watch(wakeup.descriptor, key: Self.wakeKey)
+        wakeup = Wakeup()
+        events = .allocate(capacity: Self.capacity)
+        try watch(wakeup.descriptor, key: Self.wakeKey, named: "eventfd")
     }
 
     deinit {
         events.deallocate()
-        if descriptor >= 0 { close(descriptor) }
+        close(descriptor)
     }
 
     // MARK: Any thread
@@ -48,9 +49,12 @@ package final class EventPoll: Sendable {
     /// - Parameters:
     ///   - descriptor: must stay open until it is removed. Closing it removes it where there is no copy of it.
     ///   - key: comes with its events in ``event(_:)``.
-    package func watch(_ descriptor: CInt, for events: Events = .readable, key: UInt64) throws(FileError) {
+    ///   - name: what the error calls it.
+    package func watch(
+        _ descriptor: CInt, for events: Events = .readable, key: UInt64, named name: String
+    ) throws(FileError) {
         guard control(EPOLL_CTL_ADD, descriptor, events, key) else {
-            throw FileError("watch", "descriptor \(descriptor)", Errno(rawValue: errno))
+            throw FileError("watch", name, Errno(rawValue: errno))
         }
     }
 

@@ -3,7 +3,6 @@
 ///
 /// A handler may choose any code from 1 to 16. So the field of a frame is a plain number, and these are its names.
 package enum LinkStatusCode: UInt8, Sendable {
-    case ok = 0
     case cancelled = 1
     case unknown = 2
     case deadlineExceeded = 4

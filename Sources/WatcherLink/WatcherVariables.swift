@@ -1,5 +1,5 @@
-/// The names of the environment variables that a watcher reads, for the programs that set them and those that read
-/// them.
+/// The names of the environment variables that a watcher reads, for the gateway, which sets them, and the watcher.
+/// `Engine` and `dcf` do not import this module: they write `DCF_CONTAINER`, `DCF_ONCE` and `DCF_CONFIG` themselves.
 ///
 /// The Python runtime reads most of them by these names too (`_dcf_replica.py`, `_dcf_container.py`, `_dcf_once.py`,
 /// `_dcf_template.py`). A handler sees none of them.
@@ -17,8 +17,6 @@ package enum WatcherVariables {
     package static let returnSeconds = "DCF_RETURN"
     /// `1`: the process and its children can gain no privileges.
     package static let noNewPrivileges = "DCF_NO_NEW_PRIVS"
-    /// `1`: the process runs in a container of a function's image, and keeps a health file.
-    package static let container = "DCF_CONTAINER"
     /// `1`: the process makes one call, as `--once` says on a command line.
     package static let once = "DCF_ONCE"
     /// The modules that a template imports, with commas between.

@@ -195,8 +195,9 @@ def test_the_gateway_is_out_of_descriptors_while_a_watcher_dies(own_gateway):
     wait_until(lambda: client.meta("cold").Status == "Idle", 20, "idle")
     pid = gateway.replicas("echo")[0]
     soft, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
-    # What is open stays open, and one descriptor is left. A replica needs more. With none left, libdispatch may end
-    # the gateway: its monitor of threads takes a file of /proc that it cannot open for a thread that is gone.
+    # What is open stays open. One descriptor is left, and those that the dead replica gives back; a start needs more.
+    # With none left, libdispatch may end the gateway: its monitor of threads takes a file of /proc that it cannot open
+    # for a thread that is gone.
     used = {int(number) for number in os.listdir(f"/proc/{gateway.pid}/fd")}
     free = [number for number in range(max(used) + 3) if number not in used]
     resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (free[1], hard))

@@ -148,8 +148,10 @@ def lose_for_good(replica):
     """The gateway goes away, and does not come back: the replica has noticed, and dials in vain."""
     lose(replica)
     # It has noticed when it dials again. The gateway that answers goes away too, before it says Welcome.
-    replica._listener.accept()[0].close()
+    connection = replica._listener.accept()[0]
+    # Away before it can dial once more.
     os.rename(replica.folder / "l", replica.folder / "away")
+    connection.close()
 
 
 def come_back(replica):

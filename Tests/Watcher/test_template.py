@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -395,6 +396,7 @@ def test_a_replica_ends_with_its_link(template, folder):
     assert replica.status() == -signal.SIGKILL
 
 
+@pytest.mark.alone
 def test_all_end_with_the_gateway(python, folder):
     """The gateway is killed: an idle template, one that is importing, an idle replica, and one that holds the GIL."""
     (folder / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
@@ -417,6 +419,8 @@ time.sleep(600)
     pids = [int(pid) for pid in gateway.stdout.readline().split()]
     assert len(pids) == 4
     gateway.kill()
+    began = time.monotonic()
     gateway.wait()
     gateway.stdout.close()
     wait_for(lambda: all(state_of(pid) in ("", "Z") for pid in pids))
+    assert time.monotonic() - began < 2

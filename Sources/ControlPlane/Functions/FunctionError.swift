@@ -30,8 +30,6 @@ enum FunctionError: Error {
     case devices(function: String, GPUShortage, hint: String?)
     case constructor(function: String, ConstructorFailure)
     case container(EngineError)
-    /// Too many requests of this kind are under way.
-    case tooMany(String)
     case cancelled
 
     var failure: CallFailure {
@@ -78,7 +76,6 @@ enum FunctionError: Error {
         case .constructor(let function, let failure):
             Self.failure(.failedPrecondition, Self.message(function, failure))
         case .container(let error): Self.failure(.failedPrecondition, "\(error)")
-        case .tooMany(let message): Self.failure(.resourceExhausted, message)
         case .cancelled: Self.failure(.cancelled, "the caller has left; nothing was changed")
         }
     }

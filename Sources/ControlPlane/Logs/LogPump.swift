@@ -53,7 +53,7 @@ package final class LogPump: Sendable {
         return try state.withLock { state throws(FileError) in
             guard !state.isStopped else { throw FileError("watch", "a replica's pipe", .badFileDescriptor) }
             state.lastNumber += 1
-            try poll.watch(descriptor, key: state.lastNumber)
+            try poll.watch(descriptor, key: state.lastNumber, named: "a replica's pipe")
             state.added[state.lastNumber] = source
             return state.lastNumber
         }

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import DequeModule
 internal import Glibc
 internal import Platform
@@ -65,7 +64,6 @@ package final class LogWriters: Sendable {
     }
 
     private func run(_ thread: Int) {
-        _ = dcf_prctl_name("log-writer")
         while let log = next(thread) {
             heartbeats[thread].begin()
             let hasMore = log.writeWaiting()

@@ -56,7 +56,7 @@ package final class OutputLog: @unchecked Sendable {
             return (state.isResting, !state.isStarted)
         }
         if wakes { wakeup.post() }
-        if starts, !Thread.detached(name: "output-log", { [self] in run() }) { state.withLock { $0.isStarted = false } }
+        if starts, !Thread.detached(name: "own-log", { [self] in run() }) { state.withLock { $0.isStarted = false } }
     }
 
     /// Waits until everything is written. It is for the end of the process.
@@ -73,7 +73,6 @@ package final class OutputLog: @unchecked Sendable {
     }
 
     private func run() {
-        _ = dcf_prctl_name("own-log")
         while true {
             let (batch, dropped, flushing) = state.withLock { state -> ([[UInt8]], Int, Int) in
                 if state.lines.isEmpty, state.dropped == 0 {

@@ -40,10 +40,11 @@ package final class LogService: Sendable {
         let (earlier, later) = try await reading {
             log.follow(lines: lines, ofRequest: requestID.isEmpty ? nil : requestID)
         }
-        var sent = await Self.send(earlier, send)
+        let sent = await Self.send(earlier, send)
+        guard case .success = sent else { return sent }
         for await text in later where requestID.isEmpty || FunctionLog.isLine(text.utf8, ofRequest: requestID) {
-            guard case .success = sent else { break }
-            sent = await Self.send(text, send)
+            let sent = await Self.send(text, send)
+            guard case .success = sent else { return sent }
         }
         return sent
     }
@@ -72,11 +73,11 @@ package final class LogService: Sendable {
             }
         guard isStarted else {
             reads.subtract(1, ordering: .relaxed)
-            throw FunctionError.tooMany(
-                "\(Self.readsMax) reads of logs already wait for their disks, or no thread can be started"
-            ).failure
+            throw CallFailure(
+                .resourceExhausted, executed: .no,
+                "\(Self.readsMax) reads of logs already wait for their disks, or no thread can be started")
         }
-        guard let value = await answer.value() else { throw FunctionError.cancelled.failure }
+        guard let value = await answer.value() else { throw .cancelled(executed: .no) }
         return value
     }
 

@@ -28,7 +28,7 @@ final class DescriptorWatch: Sendable {
         try state.withLock { state throws(FileError) in
             guard !state.isStopped else { throw FileError("watch", "a process", .badFileDescriptor) }
             state.last += 1
-            try poll.watch(descriptor, key: state.last)
+            try poll.watch(descriptor, key: state.last, named: "a process")
             state.handlers[state.last] = handler
             if state.thread == nil { state.thread = Thread(name: "templates") { [self] in run() } }
             return state.last

@@ -145,9 +145,8 @@ final class ReplicaRun: ReplicaLinkObserver {
 
     /// The state of the run.
     private struct Life {
-        var slots: ReplicaSlots?
-        /// The link, once the replica is Ready. The slots are set then, too.
-        var link: ReplicaLink?
+        /// The replica's slots and its link, once it is Ready.
+        var served: (slots: ReplicaSlots, link: ReplicaLink)?
         var isStopping = false
         /// Why the gateway killed the replica, if it did.
         var verdict: String?
@@ -170,13 +169,13 @@ final class ReplicaRun: ReplicaLinkObserver {
             life.turn?.end()
             let slots = ReplicaSlots(channel: link, settings: plan.route) { [self] in overran($0) }
             link.serve(slots, of: route)
-            (life.slots, life.link) = (slots, link)
+            life.served = (slots, link)
             onReady(slots, constructorMicros)
         case .constructorFailed(let failure):
             // A watcher that the gateway killed may report an effect of the kill.
             if life.verdict == nil { life.failure = failure }
         case .startTimedOut:
-            guard life.slots == nil, !life.isStopping, !life.isCaughtUp else { return nil }
+            guard life.served == nil, !life.isStopping, !life.isCaughtUp else { return nil }
             let failure = backend.tooSlow(plan.startTimeout)
             kill(&life, failure.summary)
             life.failure = failure
@@ -198,12 +197,12 @@ final class ReplicaRun: ReplicaLinkObserver {
             retire(&life)
             onStuck()
         case .idle:
-            if let link = life.link { backend.drain(link) }
+            if let link = life.served?.link { backend.drain(link) }
             addTimer(context.limits.stop, .stopTimedOut, to: &group)
         case .stopTimedOut:
             backend.kill()
         case .exited(let exit):
-            if life.slots == nil, !life.isCaughtUp {
+            if life.served == nil, !life.isCaughtUp {
                 // The last frames of the watcher are handled before its end.
                 life.isCaughtUp = true
                 await context.links.readAll(of: self)
@@ -219,7 +218,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     private func retire(_ life: inout Life) {
         life.isStopping = true
         stopRequested.settle(())
-        if let slots = life.slots {
+        if let slots = life.served?.slots {
             route.retire(slots) { [feed] in feed.yield(.idle) }
         } else {
             // It has no calls: it is still being constructed.
@@ -243,7 +242,7 @@ final class ReplicaRun: ReplicaLinkObserver {
     private func end(_ exit: ReplicaExit, _ life: Life) async -> ReplicaEnd {
         let stuck = isOverrunKilled.withLock { $0 ? Self.overrun(plan.callTimeout) : nil }
         let how = life.verdict ?? stuck ?? life.failure?.summary ?? "\(exit)"
-        if let slots = life.slots, let link = life.link {
+        if let (slots, link) = life.served {
             // Replies that the watcher wrote before it ended still count.
             await context.links.finish(link, how: how)
             let hadAnswered = slots.hasAnswered

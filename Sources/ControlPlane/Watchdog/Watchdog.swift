@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 package import Logging
 package import Platform
@@ -87,7 +86,6 @@ package final class Watchdog: Sendable {
     }
 
     private func run() {
-        _ = dcf_prctl_name("watchdog")
         var subjects = heartbeats.map(Subject.init)
         let pause = limit / Self.looksMax
         while true {

@@ -67,6 +67,25 @@ import Testing
         #expect(played.log.tail(lines: 10).contains("is lost, if there was any: the Docker engine was away"))
     }
 
+    @Test func aContainerThatOutlivesItsLinkIsKilled() async throws {
+        let exit = try await run { backend in
+            backend.linkEnded(.closedByWatcher, isStopping: false)
+            await asked("signal 1 9", times: 1)
+        }
+        #expect(exit == .container(3, lastLine: ""))
+    }
+
+    @Test func aContainerWhoseReplicaHasDiedSaysHow() async throws {
+        let engine = played.engine
+        let exit = try await run { backend in
+            backend.linkEnded(.closedByWatcher, isStopping: false)
+            engine.end()
+        }
+        #expect(exit == .container(3, lastLine: ""))
+        // All tasks of the pool are done by now.
+        #expect(!engine.calls.contains("signal 1 9"))
+    }
+
     @Test func howItEndedMeanwhileIsAskedFor() async throws {
         let engine = played.engine
         let exit = try await run { _ in

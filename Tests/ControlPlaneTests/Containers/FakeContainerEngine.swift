@@ -175,7 +175,11 @@ final class FakeContainerEngine: ContainerEngine {
     func kill(_ id: String, signal: Int32) async throws(EngineError) {
         note("signal \(id) \(signal)")
         try requireEngine()
-        guard signal == 9 else { return }
+        if signal == 9 { end() }
+    }
+
+    /// The container ends.
+    func end() {
         let waiting = state.withLock { state in
             state.isKilled = true
             defer { state.killed = [] }

@@ -31,13 +31,13 @@ import WatcherLink
         try await test.run {
             let set = try test.set(isActive: false)
             let failed = failure(of: set, 3, test)
-            let backend = await test.backends.begun(0)
+            let backend = await test.replicas.begun(0).backend
             try backend.dial(failure: Failed(stage: .constructor, summary: "ValueError: no (handler.py:3)"))
             backend.end(.status(1))
             let failure = await failed.value() ?? nil
             #expect(failure?.summary == "ValueError: no (handler.py:3)")
             #expect(failure?.cause == .handler)
-            #expect(test.backends.all.count == 1)
+            #expect(test.replicas.all.count == 1)
             await test.wait(set) { $0.isEmpty }
         }
     }
@@ -47,16 +47,16 @@ import WatcherLink
         try await test.run {
             let set = try test.set()
             set.add(1)
-            let first = await test.backends.begun(0)
+            let first = await test.replicas.begun(0).backend
             try first.dial()
             await test.wait(set) { $0.first?.phase == .ready }
             first.end(.status(3))
-            let second = await test.backends.begun(1)
+            let second = await test.replicas.begun(1).backend
             second.end(.signal(11))
             await test.wait(set) { $0.first?.phase == .waiting && $0.first?.restarts == 2 }
             let shown = try #require(set.shown.first)
             #expect(shown.explanation.contains("signal 11 (SIGSEGV); next try"))
-            try await test.backends.begun(2).dial()
+            try await test.replicas.begun(2).backend.dial()
             await test.wait(set) { $0.first?.phase == .ready }
             #expect(set.shown.first?.explanation == "")
             await end(set)
@@ -69,10 +69,10 @@ import WatcherLink
             let set = try test.set()
             set.add(1)
             for number in 0..<4 {
-                await test.backends.begun(number).fail(
+                await test.replicas.begun(number).backend.fail(
                     ConstructorFailure(summary: "no descriptors", traceback: "", isElsewhere: true))
             }
-            try await test.backends.begun(4).dial()
+            try await test.replicas.begun(4).backend.dial()
             await test.wait(set) { $0.first?.phase == .ready }
             #expect(set.shown.first?.restarts == 4)
             // The first death by the handler's own code still counts as the first.
@@ -86,7 +86,7 @@ import WatcherLink
         try await test.run {
             let set = try test.set(isActive: false)
             let failed = failure(of: set, 1, test)
-            await test.backends.begun(0).end(.status(69))
+            await test.replicas.begun(0).backend.end(.status(69))
             let failure = await failed.value() ?? nil
             #expect(failure?.cause == .elsewhere)
             #expect(failure?.summary.contains(test.context.links.path) == true)
@@ -98,7 +98,7 @@ import WatcherLink
         try await test.run {
             let set = try test.set()
             set.add(1)
-            let first = await test.backends.begun(0)
+            let first = await test.replicas.begun(0).backend
             try first.dial()
             await test.wait(set) { $0.first?.phase == .ready }
             let call = FakeCall()
@@ -109,7 +109,7 @@ import WatcherLink
             #expect(early.overruns.isEmpty)
             #expect(call.failures == [.deadlinePassed(executed: .maybe)])
             await end(set)
-            #expect(test.backends.all.count == 1)
+            #expect(test.replicas.all.count == 1)
         }
     }
 
@@ -118,14 +118,14 @@ import WatcherLink
         try await test.run {
             let set = try test.set()
             set.add(1)
-            let first = await test.backends.begun(0)
+            let first = await test.replicas.begun(0).backend
             try first.dial()
             await test.wait(set) { $0.first?.phase == .ready }
             let now = MonotonicTime.now
             test.route.admit(FakeCall().invocation("wait", of: test.route, at: now))
             let late = now.advanced(by: SupervisionTest.callTimeout + .milliseconds(200))
             for overrun in test.route.sweep(at: late, watchAfter: 0).overruns { overrun.replica.onOverrun(overrun) }
-            let second = await test.backends.begun(1)
+            let second = await test.replicas.begun(1).backend
             #expect(first.stacks.load(ordering: .relaxed) == 1)
             #expect(test.backoff.current == nil)
             try second.dial()
@@ -140,10 +140,10 @@ import WatcherLink
         try await test.run {
             let set = try test.set()
             set.add(2)
-            for number in 0..<2 { try await test.backends.begun(number).dial() }
+            for number in 0..<2 { try await test.replicas.begun(number).backend.dial() }
             await test.wait(set) { $0.count { $0.phase == .ready } == 2 }
             await end(set)
-            #expect(test.backends.all.allSatisfy { $0.wasKilled.current == nil })
+            #expect(test.replicas.all.allSatisfy { $0.backend.wasKilled.current == nil })
             await test.wait(set) { $0.isEmpty }
         }
     }
@@ -153,13 +153,13 @@ import WatcherLink
         try await test.run {
             let set = try test.set(isActive: false)
             async let started: Void = set.start(1) { _ in }
-            let first = await test.backends.begun(0)
+            let first = await test.replicas.begun(0).backend
             try first.dial()
             try await started
             first.end(.signal(9))
             await test.wait(set) { $0.isEmpty }
             set.activate()
-            try await test.backends.begun(1).dial()
+            try await test.replicas.begun(1).backend.dial()
             await test.wait(set) { $0.first?.phase == .ready }
             await end(set)
         }
@@ -172,7 +172,7 @@ import WatcherLink
             let busy = test.anotherRoute()
             let three = try test.set(of: busy)
             one.add(1)
-            let first = await test.backends.begun(0)
+            let first = await test.replicas.begun(0).backend
             two.add(1)
             await test.wait(two) { $0.first?.wait != nil }
             #expect(two.shown.first?.explanation == "waits for its turn: 1 other is starting")
@@ -183,9 +183,9 @@ import WatcherLink
             await test.wait(three) { $0.first?.wait != nil }
             try first.dial()
             // Calls wait for the replica.
-            await test.backends.begun(2).end(.status(0))
+            await test.replicas.begun(2).backend.end(.status(0))
             await end(three)
-            let second = await test.backends.begun(1)
+            let second = await test.replicas.begun(1).backend
             await end(one, two)
             #expect(second.wasKilled.current != nil)
             #expect(test.context.starts.running == 0)
@@ -202,11 +202,11 @@ import WatcherLink
             set.add(1)
             await test.wait(set) { $0.first?.phase == .waiting }
             #expect(set.shown.first?.explanation.contains("bad weights; next try in") == true)
-            #expect(test.backends.all.isEmpty)
+            #expect(test.replicas.all.isEmpty)
             // A deploy or restart is not delayed.
             let other = try test.set(isActive: false)
             async let started: Void = other.start(1) { _ in }
-            try await test.backends.begun(0).dial()
+            try await test.replicas.begun(0).backend.dial()
             try await started
             await end(set, other)
         }

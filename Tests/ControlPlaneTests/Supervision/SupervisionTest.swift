@@ -11,41 +11,9 @@ import Testing
 
 /// Replicas with fake backends. Everything else of their supervision is real.
 struct SupervisionTest {
-    /// All backends that were made, in their order.
-    final class Backends: Sendable {
-        private let state = Mutex<[FakeBackend]>([])
-        private let changes: Changes
-
-        init(_ changes: Changes) {
-            self.changes = changes
-        }
-
-        var all: [FakeBackend] { state.withLock { $0 } }
-
-        func make(_ socket: String) -> FakeBackend {
-            let backend = FakeBackend(socket: socket)
-            state.withLock { $0.append(backend) }
-            changes.announce()
-            return backend
-        }
-
-        /// Returns the backend of this number, from 0, once it is its turn to start.
-        func begun(_ number: Int) async -> FakeBackend {
-            while true {
-                let change = changes.upcoming
-                let all = all
-                if number < all.count {
-                    await all[number].hasBegun()
-                    return all[number]
-                }
-                _ = await change.value()
-            }
-        }
-    }
-
     let folder: TemporaryFolder
     let context: SupervisionContext
-    let backends: Backends
+    let replicas: FakeReplicas
     private let logs: LogPump
     let backoff: Backoff
     let route: FunctionRoute
@@ -69,8 +37,9 @@ struct SupervisionTest {
         let (logs, tasks, changes) = (try LogPump(), TaskPool(), Changes())
         let queue = StartQueue(limit: starts)
         let containment = Containment(launcher: "/none", logger: logger)
-        let backends = Backends(changes)
-        self.backends = backends
+        let replicas = FakeReplicas(socket: links.path, changes: changes, steps: Steps())
+        replicas.begin(.waits)
+        self.replicas = replicas
         self.logs = logs
         context = SupervisionContext(
             links: links, limits: Limits(), variables: [:], logger: logger, changes: changes, tasks: tasks,
@@ -78,7 +47,7 @@ struct SupervisionTest {
             templates: try TemplatePool(
                 launcher: "/none", containment: containment, logs: logs, tasks: tasks, starts: queue, logger: logger),
             gpus: GPULeases(), inventory: GPUInventory(variables: [:], launcher: "/none", logger: logger),
-            place: { _ in FakePlacement { backends.make(links.path) } })
+            place: { request in FakePlacement { replicas.make(request) } })
         log = FunctionLog(folder: folder.path + "/log")
         route = Self.makeRoute(calls.routing.busy)
     }

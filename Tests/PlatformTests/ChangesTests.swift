@@ -1,4 +1,3 @@
-@testable import ControlPlane
 import Platform
 import Synchronization
 import Testing
