@@ -198,7 +198,7 @@ def test_the_gateway_is_out_of_descriptors_while_a_watcher_dies(own_gateway):
     # What is open stays open. One descriptor is left, and those that the dead replica gives back; a start needs more.
     # With none left, libdispatch may end the gateway: its monitor of threads takes a file of /proc that it cannot open
     # for a thread that is gone.
-    used = {int(number) for number in os.listdir(f"/proc/{gateway.pid}/fd")}
+    used = descriptors_at_rest(gateway.pid)
     free = [number for number in range(max(used) + 3) if number not in used]
     resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (free[1], hard))
     try:
@@ -215,6 +215,18 @@ def test_the_gateway_is_out_of_descriptors_while_a_watcher_dies(own_gateway):
     assert [outcome(call) for call in waiting] == [b"x"] * 6
     gateway.wait_ready("echo")
     gateway.stop()
+
+
+def descriptors_at_rest(pid):
+    """The descriptors that a process has open, without those that it has open for a moment only."""
+    seen = []
+
+    def is_at_rest():
+        seen.append({int(number) for number in os.listdir(f"/proc/{pid}/fd")})
+        return len(seen) > 20 and seen[-20:] == seen[-1:] * 20
+
+    wait_until(is_at_rest, 60, "no descriptor comes or goes for a second", every=0.05)
+    return seen[-1]
 
 
 @pytest.mark.process
