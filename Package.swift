@@ -57,7 +57,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -72,6 +71,7 @@ let package = Package(
         // The C side: declarations only.
         .systemLibrary(name: "CGRPC", path: "Sources/CGRPC"),
         .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+        .systemLibrary(name: "COpenSSL", path: "Sources/COpenSSL"),
         // And what stands before the C library where the gRPC core reads and writes.
         .target(name: "CSockets"),
 
@@ -96,8 +96,7 @@ let package = Package(
         .target(
             name: "Environments",
             dependencies: [
-                "Platform",
-                .product(name: "Crypto", package: "swift-crypto"),
+                "COpenSSL", "Platform",
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],

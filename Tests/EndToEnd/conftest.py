@@ -16,6 +16,10 @@ from support.gateway import BIN, Gateway  # noqa: E402
 from support.held import Calls  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 
+#: pip compiles nothing of what it installs: the tests load little of it, and compiling takes more time than all else.
+#: The value is a false one because pip reads it as the value of the option `compile`.
+os.environ.setdefault("PIP_NO_COMPILE", "no")
+
 #: Threads that the gRPC core and the Swift runtime start when they first need them and keep.
 THREADS_KEPT = 8
 
