@@ -1,5 +1,7 @@
 """Fixtures: one gateway for all that can share one, others of their own for tests that break it."""
 import collections
+import concurrent.futures
+import gc
 import os
 import pathlib
 import shutil
@@ -70,6 +72,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if lanes.ENGINES & set(item.fixturenames) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
+
+
+def pytest_collection_finish(session):
+    # The collected tests stay to the end: without this each full collection of garbage looks at all of them again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -171,8 +179,8 @@ def own_gateway(scratch, request):
 
     before = processes.descendants(os.getpid())
     yield make
-    for gateway in made:
-        gateway.end()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(Gateway.end, made))
     # The shared gateway may have replaced one of its replicas meanwhile.
     shared = lambda: Gateway.shared.below() if Gateway.shared else set()  # noqa: E731
     left = lambda: processes.descendants(os.getpid()) - before - Docker.running() - shared()  # noqa: E731

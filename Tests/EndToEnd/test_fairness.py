@@ -6,7 +6,7 @@ import pytest
 from support import length
 from support.client import Client, Refused, outcome, refused
 from support.ledger import Ledger
-from support.processes import memory
+from support.processes import kill, memory
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.alone
@@ -75,6 +75,9 @@ def test_what_waits_goes_to_a_replica_that_comes_later(gateway, client, clients,
     slow.cancel()
     ledger.record("slow", ("CANCELLED", "", None, "fair"))
     ledger.check()
+    # The handler sleeps on, and nothing else needs its process.
+    for pid in gateway.replicas("fair"):
+        kill(pid)
 
 
 def test_two_slow_calls_do_not_share_a_replica_while_another_is_free(gateway, client, calls):

@@ -268,7 +268,7 @@ ARG handler_file""", 1)
 
 # Bases.
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", VERSIONS if FULL else [VERSIONS[0], VERSIONS[-1]])
 def test_images_with_every_python(docker, watcher, debian, begin, link, tmp_path, version):
     base = skipping(docker.python, version)
     begin(short(docker, tmp_path, base, f"dcf-test/on:{version}",

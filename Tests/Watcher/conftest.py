@@ -1,4 +1,6 @@
 """Tests of the watcher: the tests act as its gateway, with the real launcher, real interpreters and real sockets."""
+import gc
+import os
 import pathlib
 import re
 import shutil
@@ -30,6 +32,10 @@ def _newest(version):
 PYTHONS = {version: _newest(version) for version in VERSIONS}
 PYTHONS["debian"] = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else None
 
+#: What each_python is: the oldest and the newest, and all of them at full length. Tests that are not about the version
+#: run on ONE, which is neither.
+EACH = list(PYTHONS) if os.environ.get("DCF_TEST_FULL") == "1" else [VERSIONS[0], VERSIONS[-1], "debian"]
+
 #: The interpreter for the tests that do not depend on the version: most of them.
 ONE = next((PYTHONS[v] for v in ("3.12", "3.11", "3.13", "3.10", "3.9", "debian") if PYTHONS[v]), None)
 
@@ -39,11 +45,17 @@ def pytest_sessionstart(session):
         pytest.exit(f"{WATCHER} is not there: build first, or set DCF_BIN", 2)
 
 
+def pytest_collection_finish(session):
+    # The collected tests stay to the end: without this each full collection of garbage looks at all of them again.
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_report_header(config):
     return [f"watcher: {WATCHER}"] + [f"python {k}: {v or 'absent'}" for k, v in PYTHONS.items()]
 
 
-@pytest.fixture(params=list(PYTHONS))
+@pytest.fixture(params=EACH)
 def each_python(request):
     path = PYTHONS[request.param]
     if path is None:
