@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 SWIFT ?= swift
+# Of the debug build.
+DEBUG_FLAGS ?=
 SOURCES := Package.swift Sources Tests Watcher
 
 # Named one by one: a plain `swift build` also builds the tools of every dependency, protoc among them.
@@ -38,7 +40,7 @@ images: build ## Build the images dcf/watcher and dcf/gateway on the Docker engi
 
 .PHONY: debug
 debug:
-	@for product in $(PRODUCTS) dcfPackageTests; do $(SWIFT) build --product $$product || exit; done
+	@for product in $(PRODUCTS) dcfPackageTests; do $(SWIFT) build $(DEBUG_FLAGS) --product $$product || exit; done
 
 .PHONY: test
 test: deps check-generated lint debug ## Run every test, at a length that suits every change
