@@ -1,7 +1,6 @@
 """Fixtures: one gateway for all that can share one, others of their own for tests that break it."""
 import collections
 import concurrent.futures
-import gc
 import os
 import pathlib
 import shutil
@@ -72,12 +71,6 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if lanes.ENGINES & set(item.fixturenames) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
-
-
-def pytest_collection_finish(session):
-    # The collected tests stay to the end: without this each full collection of garbage looks at all of them again.
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter, config):

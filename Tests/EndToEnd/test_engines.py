@@ -6,10 +6,10 @@ import threading
 import pytest
 
 from conftest import skipping
+from support import FULL
 from support.docker import Docker
 from support.waiting import wait_until
 
-FULL = os.environ.get("DCF_TEST_FULL") == "1"
 # Each of them starts an engine several times.
 pytestmark = pytest.mark.skipif(not FULL, reason="minutes of engines that start: DCF_TEST_FULL=1")
 LABEL = "io.dcf.gateway"

@@ -12,12 +12,12 @@ import time
 import pytest
 
 from conftest import skipping
+from support import FULL
 from support.docker import ROOT
 from support.gateway import BIN, FUNCTIONS, dcf
 from support.link import Link
 from support.waiting import wait_until
 
-FULL = os.environ.get("DCF_TEST_FULL") == "1"
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 MIB = 1 << 20
 

@@ -15,7 +15,7 @@ import pytest
 from support import FULL, length
 from support.background import background
 from support.client import Refused, outcome, pb, refused
-from support.processes import exists, kill, real, threads
+from support.processes import descriptors, exists, kill, real, threads
 from support.waiting import pause, wait_until
 
 
@@ -222,7 +222,7 @@ def descriptors_at_rest(pid):
     seen = []
 
     def is_at_rest():
-        seen.append({int(number) for number in os.listdir(f"/proc/{pid}/fd")})
+        seen.append(set(descriptors(pid)))
         return len(seen) > 20 and seen[-20:] == seen[-1:] * 20
 
     wait_until(is_at_rest, 60, "no descriptor comes or goes for a second", every=0.05)

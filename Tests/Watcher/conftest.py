@@ -1,5 +1,4 @@
 """Tests of the watcher: the tests act as its gateway, with the real launcher, real interpreters and real sockets."""
-import gc
 import os
 import pathlib
 import re
@@ -32,9 +31,11 @@ def _newest(version):
 PYTHONS = {version: _newest(version) for version in VERSIONS}
 PYTHONS["debian"] = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else None
 
-#: What each_python is: the oldest and the newest, and all of them at full length. Tests that are not about the version
-#: run on ONE, which is neither.
-EACH = list(PYTHONS) if os.environ.get("DCF_TEST_FULL") == "1" else [VERSIONS[0], VERSIONS[-1], "debian"]
+#: Full length instead of what every change can wait for.
+FULL = os.environ.get("DCF_TEST_FULL") == "1"
+
+#: What each_python is: the oldest, the newest and Debian's own; all of them at full length.
+EACH = list(PYTHONS) if FULL else [VERSIONS[0], VERSIONS[-1], "debian"]
 
 #: The interpreter for the tests that do not depend on the version: most of them.
 ONE = next((PYTHONS[v] for v in ("3.12", "3.11", "3.13", "3.10", "3.9", "debian") if PYTHONS[v]), None)
@@ -43,12 +44,6 @@ ONE = next((PYTHONS[v] for v in ("3.12", "3.11", "3.13", "3.10", "3.9", "debian"
 def pytest_sessionstart(session):
     if not WATCHER.exists():
         pytest.exit(f"{WATCHER} is not there: build first, or set DCF_BIN", 2)
-
-
-def pytest_collection_finish(session):
-    # The collected tests stay to the end: without this each full collection of garbage looks at all of them again.
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_report_header(config):

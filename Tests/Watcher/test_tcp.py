@@ -11,6 +11,7 @@ import time
 import pytest
 
 import frames
+from conftest import FULL
 from inotify import Readers
 from replica import FOREVER, PATIENCE, WATCHER, settings
 from test_calls import ECHO
@@ -188,7 +189,7 @@ def test_a_name_that_comes_later(start, folder):
 
 
 @pytest.mark.alone
-@pytest.mark.skipif("DCF_TEST_FULL" not in os.environ, reason="a minute of waiting: DCF_TEST_FULL=1")
+@pytest.mark.skipif(not FULL, reason="a minute of waiting: DCF_TEST_FULL=1")
 def test_nobody_there_is_said_after_a_minute():
     began = time.monotonic()
     done = launch(DCF_LINK="tcp:127.0.0.1:1")
