@@ -56,7 +56,7 @@ dcf-gateway --listen 127.0.0.1:0 --data-dir "$scratch/data" --python "$python" >
 gateway=$!
 address=
 for _ in $(seq 100); do
-    address=$(sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$scratch/gateway.log" | head -n 1)
+    address=$(sed -n '/.*listening on \([0-9.]*:[0-9]*\).*/{s//\1/p;q}' "$scratch/gateway.log")
     [[ -z $address ]] || break
     kill -0 "$gateway" 2>/dev/null || break
     sleep 0.1

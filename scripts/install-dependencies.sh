@@ -18,6 +18,8 @@ for use in "$@"; do
 done
 
 # Whether a package is present. Some packages may be installed another way, so their programs are looked for instead.
+# Without a pipe into grep -q: that ends at the first match, and with pipefail a writer that then fails (SIGPIPE) would
+# make a present package a missing one.
 present() {
     case $1 in
         git | strace | unzip | debootstrap | docker-registry | haproxy) command -v "$1" >/dev/null ;;
@@ -31,9 +33,9 @@ present() {
         protobuf-compiler) command -v protoc >/dev/null ;;
         protobuf-compiler-grpc) command -v grpc_cpp_plugin >/dev/null ;;
         nghttp2-client) command -v h2load >/dev/null ;;
-        libgl1) ldconfig -p | grep -q 'libGL\.so\.1 ' ;;
-        libglib2.0-0) ldconfig -p | grep -q 'libgthread-2\.0\.so\.0 ' ;;
-        *) dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q '^install ok installed$' ;;
+        libgl1) [[ $(ldconfig -p) == *"libGL.so.1 "* ]] ;;
+        libglib2.0-0) [[ $(ldconfig -p) == *"libgthread-2.0.so.0 "* ]] ;;
+        *) [[ $(dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null) == *"install ok installed"* ]] ;;
     esac
 }
 
@@ -62,8 +64,9 @@ if [[ $(id -u) != 0 ]]; then
 fi
 echo "installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
-"${as_root[@]}" apt-get update -qq &&
-    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" || {
+# What they say goes to stderr: stdout belongs to the script that called this one.
+{ "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2 || {
     echo "apt-get failed; these packages are needed: ${missing[*]}" >&2
     exit 69
 }

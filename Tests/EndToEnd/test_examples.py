@@ -144,6 +144,7 @@ def test_the_demo(tmp_path):
                           env={**os.environ, "DCF_BIN": str(BIN), "TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr[-3000:]
     lines = done.stdout.rstrip().splitlines()
+    assert lines[0] == "[", f"{done.stdout[:2000]}\n{done.stderr[-3000:]}"
     assert len(json.loads("\n".join(lines[:-4]))) > 2
     for line in lines[-4:]:
         assert re.fullmatch(r"\w.{35} [0-9.]+ m?s", line), lines[-4:]

@@ -59,3 +59,32 @@ def test_uninstall_leaves_nothing(tmp_path):
     assert make("install", tmp_path).returncode == 0
     assert make("uninstall", tmp_path).returncode == 0
     assert [p for p in tmp_path.rglob("*") if not p.is_dir()] == []
+
+
+def dependencies(tmp_path, *uses, **programs):
+    """scripts/install-dependencies.sh with programs of ours in place of the machine's: a name and its shell text."""
+    for name, text in {"sudo": '"$@"', **programs}.items():
+        program = tmp_path / name.replace("_", "-")
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    return subprocess.run([ROOT / "scripts/install-dependencies.sh", *uses], capture_output=True, text=True,
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+
+
+def test_a_package_that_is_found_early_in_a_long_list_is_present(tmp_path):
+    lists = "echo ' libGL.so.1 (libc6)'; echo ' libgthread-2.0.so.0 (libc6)'; seq 100000"
+    done = dependencies(tmp_path, "demo", ldconfig=lists, apt_get="exit 1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_apt_says_is_not_on_stdout(tmp_path):
+    """The demo's stdout is the model's answer."""
+    done = dependencies(tmp_path, "demo", ldconfig="echo none", apt_get='echo "apt-get $1"')
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr == "installing libgl1 libglib2.0-0\napt-get update\napt-get install\n"
+
+
+def test_an_apt_that_fails_is_said_with_the_packages(tmp_path):
+    done = dependencies(tmp_path, "demo", ldconfig="echo none", apt_get="exit 100")
+    assert (done.returncode, done.stdout) == (69, "")
+    assert "apt-get failed; these packages are needed: libgl1 libglib2.0-0" in done.stderr

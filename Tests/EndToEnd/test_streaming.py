@@ -218,6 +218,8 @@ def test_a_client_that_stops_reading_closes_the_generator(gateway, client, calls
         held = calls.next()
         held.yields(b"one")
         assert stream.piece() == b"one"
+        # It is past its yield before the client leaves.
+        assert held.eval("req.cancelled") is False
         stream.cancel()
         if kind == "Stream":
             # A generator is closed where it yields; until then it can see that nobody reads.
