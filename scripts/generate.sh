@@ -4,6 +4,9 @@
 #   scripts/generate.sh          writes them into Sources/GatewayProtocol
 #   scripts/generate.sh --check  writes nothing; fails when the committed files do not match Protos/
 #
+# Protos/generated.sha256 holds the sums of the protos and of what was generated from them. The check compares only
+# those, so that it needs neither protoc nor its plugin and does not depend on their versions.
+#
 # The plugin is built from the swift-protobuf that the package depends on, once for each of its versions, and kept in
 # the cache. PROTOC_GEN_SWIFT names a ready plugin instead.
 set -euo pipefail
@@ -35,29 +38,24 @@ plugin() {
     echo "$built"
 }
 
-# Writes everything below the folder $1.
-generate() {
-    local plugin
-    plugin=$(plugin)
-    mkdir -p "$1/Generated" "$1/Resources"
-    # The descriptor set has no comments, so the same protos always give the same bytes.
-    protoc -IProtos --plugin="protoc-gen-swift=$plugin" --swift_out="$1/Generated" \
-        --swift_opt=Visibility=Package,UseAccessLevelOnImports=true,FileNaming=PathToUnderscores \
-        --include_imports --descriptor_set_out="$1/Resources/descriptors.binpb" "${protos[@]}"
+# Prints the sum of each proto and of each generated file.
+sums() {
+    find Protos "$target/Generated" "$target/Resources" -type f ! -name '*.sha256' | LC_ALL=C sort | xargs sha256sum
 }
 
-if [[ ${1:-} != --check ]]; then
-    rm -rf "$target/Generated"
-    generate "$target"
-    exit
-fi
-fresh=$(mktemp -d)
-trap 'rm -rf "$fresh"' EXIT
-generate "$fresh"
-for part in Generated Resources; do
-    diff -r "$target/$part" "$fresh/$part" || {
-        echo "generated code is stale: $target/$part does not match Protos/; run make generate and commit" >&2
+if [[ ${1:-} == --check ]]; then
+    diff Protos/generated.sha256 <(sums) || {
+        echo "generated code is stale: $target does not match Protos/; run make generate and commit" >&2
         exit 1
     }
-done
-echo "generated code is current"
+    echo "generated code is current"
+    exit
+fi
+plugin=$(plugin)
+rm -rf "$target/Generated"
+mkdir -p "$target/Generated" "$target/Resources"
+# The descriptor set has no comments, so the same protos always give the same bytes.
+protoc -IProtos --plugin="protoc-gen-swift=$plugin" --swift_out="$target/Generated" \
+    --swift_opt=Visibility=Package,UseAccessLevelOnImports=true,FileNaming=PathToUnderscores \
+    --include_imports --descriptor_set_out="$target/Resources/descriptors.binpb" "${protos[@]}"
+sums >Protos/generated.sha256

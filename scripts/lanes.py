@@ -34,10 +34,18 @@ def processes(lane):
 def images(lane):
     """Some tests run once more, with functions that are images: those where this can make a difference. Without an
     engine they are skipped, and say why."""
-    return "EndToEnd", ["--engine", "docker", "-m", "not process", "--lane", lane, *(f"test_{name}.py" for name in (
-        "cancellation", "chains", "concurrency", "context", "deadlines", "endings", "handlers", "health", "invoke",
-        "supervision", "updates"))]
+    names = IMAGES[lane] | IMAGES_AT_FULL_LENGTH if os.environ.get("DCF_TEST_FULL") == "1" else IMAGES[lane]
+    return "EndToEnd", ["--engine", "docker", "-m", "not process", "--lane", lane,
+                        *(f"test_{name}.py" for name in sorted(names))]
 
+
+#: The files with tests that run once more for every change.
+IMAGES = {
+    "engine": {"cancellation", "chains", "concurrency", "deadlines", "endings", "handlers", "health", "supervision",
+               "updates"},
+    "alone": {"deadlines"},
+}
+IMAGES_AT_FULL_LENGTH = {"cancellation", "chains", "context", "invoke"}
 
 #: The names are those of Tests/EndToEnd/support/lanes.py.
 TOGETHER = {

@@ -1,3 +1,4 @@
+internal import Platform
 internal import Synchronization
 
 /// The metadata of a call on its way to a handler, encoded as in a Call frame: a count, and then pairs of strings.
@@ -135,24 +136,16 @@ package struct RequestMetadata: Sendable, Equatable {
     private static func kind(of key: UnsafeRawBufferPointer) -> Kind {
         guard let first = key.first else { return .own }
         switch first {
-        case UInt8(ascii: "a"): return `is`(key, "authorization") ? .own : .handlers
-        case UInt8(ascii: "c"): return `is`(key, "cookie") ? .own : .handlers
-        case UInt8(ascii: "p"): return `is`(key, "proxy-authorization") ? .own : .handlers
+        case UInt8(ascii: "a"): return key.isEqual(to: "authorization") ? .own : .handlers
+        case UInt8(ascii: "c"): return key.isEqual(to: "cookie") ? .own : .handlers
+        case UInt8(ascii: "p"): return key.isEqual(to: "proxy-authorization") ? .own : .handlers
         case UInt8(ascii: "d"):
-            guard begins(key, "dcf-") else { return .handlers }
-            return `is`(key, stickyKey) ? .sticky : .own
-        case UInt8(ascii: "x"): return `is`(key, requestIDKey) ? .requestID : .handlers
-        case UInt8(ascii: "t"): return `is`(key, traceParentKey) ? .traceParent : .handlers
+            guard key.hasPrefix("dcf-") else { return .handlers }
+            return key.isEqual(to: stickyKey) ? .sticky : .own
+        case UInt8(ascii: "x"): return key.isEqual(to: requestIDKey) ? .requestID : .handlers
+        case UInt8(ascii: "t"): return key.isEqual(to: traceParentKey) ? .traceParent : .handlers
         default: return .handlers
         }
-    }
-
-    private static func begins(_ key: UnsafeRawBufferPointer, _ prefix: StaticString) -> Bool {
-        key.starts(with: UnsafeBufferPointer(start: prefix.utf8Start, count: prefix.utf8CodeUnitCount))
-    }
-
-    private static func `is`(_ key: UnsafeRawBufferPointer, _ name: StaticString) -> Bool {
-        key.count == name.utf8CodeUnitCount && begins(key, name)
     }
 }
 
@@ -221,8 +214,8 @@ package struct ReplyMetadata: Sendable, Equatable {
     /// Whether it is a valid name, and a handler may set it.
     private static func isGood(_ key: UnsafeRawBufferPointer) -> Bool {
         guard !key.isEmpty, key.allSatisfy(isKeyByte) else { return false }
-        return !key.starts(with: "dcf-".utf8)
-            && !["x-request-id", "traceparent"].contains { key.elementsEqual($0.utf8) }
+        return !key.hasPrefix("dcf-") && !key.isEqual(to: RequestMetadata.requestIDKey)
+            && !key.isEqual(to: RequestMetadata.traceParentKey)
     }
 
     private static func isKeyByte(_ byte: UInt8) -> Bool {

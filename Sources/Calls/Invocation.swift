@@ -5,7 +5,7 @@ internal import Synchronization
 ///
 /// Its responder gets exactly one answer: the first of the threads that have one gives it. Any thread may answer.
 package final class Invocation: @unchecked Sendable {
-    // @unchecked: `deadline` is written before the call is admitted; `position`, `isAdmitted` and `isWatched` belong to
+    // @unchecked: `answerBy` is written before the call is admitted; `position`, `isAdmitted` and `isWatched` belong to
     // the lock of the route that has the call. The rest is constant or atomic.
 
     /// Where the call is. Guarded by the lock of the route that has it.
@@ -22,8 +22,8 @@ package final class Invocation: @unchecked Sendable {
     /// The route that the call came to.
     private let route: FunctionRoute
     private let gate: CallGate
-    /// The caller's deadline or the end of `timeout.call`, whichever is earlier.
-    package private(set) var deadline: MonotonicTime
+    /// The value of `deadline`. It is private, because Swift checks each access of a variable that other modules see.
+    private var answerBy: MonotonicTime
 
     /// Whether the caller named the version. Such a call never goes to another version.
     let namesVersion: Bool
@@ -53,17 +53,19 @@ package final class Invocation: @unchecked Sendable {
         self.responder = responder
         self.gate = gate
         self.namesVersion = namesVersion
-        deadline = context.deadline
+        answerBy = context.deadline
     }
 
     package var isAnswered: Bool { answered.load(ordering: .acquiring) }
     var arrived: MonotonicTime { context.arrived }
+    /// The caller's deadline or the end of `timeout.call`, whichever is earlier.
+    package var deadline: MonotonicTime { answerBy }
 
     /// Sets the deadline no later than `timeout` nanoseconds after the call's arrival. Only before the call is
     /// admitted.
     func limit(to timeout: Int64) {
         let (end, overflow) = arrived.nanoseconds.addingReportingOverflow(timeout)
-        if !overflow, end < deadline.nanoseconds { deadline = MonotonicTime(nanoseconds: end) }
+        if !overflow, end < answerBy.nanoseconds { answerBy = MonotonicTime(nanoseconds: end) }
     }
 
     /// Notes that a replica has the call from now on.

@@ -42,16 +42,16 @@ package final class Invoker: Sendable {
             end(function, .draining, context, responder, bytes: input.count)
             return nil
         }
-        switch admission(of: function, input, context) {
-        case .failure(let failure):
-            end(function, failure, context, responder, bytes: input.count)
-            if !context.isFromHandler { gate.leave() }
-            return nil
-        case .success(let target):
+        do {
+            let target = try destination(of: function, input, context)
             let invocation = Invocation(
                 of: target.route, input, context, responder, gate: gate, namesVersion: target.namesVersion)
             target.route.admit(invocation)
             return CallHandle(route: target.route, invocation: invocation)
+        } catch {
+            end(function, error, context, responder, bytes: input.count)
+            if !context.isFromHandler { gate.leave() }
+            return nil
         }
     }
 
@@ -78,23 +78,25 @@ package final class Invoker: Sendable {
         responder.fail(failure)
     }
 
-    /// Where the call goes, or why it is refused.
-    private func admission(
+    /// Where the call goes.
+    ///
+    /// - Throws: why it is refused.
+    private func destination(
         of function: String, _ input: InvocationInput, _ context: InvocationContext
-    ) -> Result<RouteTable.Destination, CallFailure> {
+    ) throws(CallFailure) -> RouteTable.Destination {
         guard input.count <= maxInputBytes else {
-            return .failure(.inputTooLarge(input.count, limit: maxInputBytes))
+            throw .inputTooLarge(input.count, limit: maxInputBytes)
         }
         guard context.metadata.callerBytes <= maxMetadataBytes else {
-            return .failure(.metadataTooLarge(context.metadata.callerBytes, limit: maxMetadataBytes))
+            throw .metadataTooLarge(context.metadata.callerBytes, limit: maxMetadataBytes)
         }
         guard let target = routes.destination(of: function, key: context.metadata.key) else {
-            return .failure(routes.unknown(function))
+            throw routes.unknown(function)
         }
         if !context.path.isEmpty, let failure = refusal(of: target.route, after: context.path) {
-            return .failure(failure)
+            throw failure
         }
-        return .success(target)
+        return target
     }
 
     /// Why a chain of calls may not go on to `route`; nil where it may.

@@ -24,28 +24,28 @@ package final class ReplicaSlots: @unchecked Sendable {
     /// Called on the sweeper's thread at each look once the replica is stuck.
     package let onOverrun: @Sendable (ReplicaOverrun) -> Void
 
-    private(set) var window: ReplicaWindow
+    // @exclusivity, here and below: the route's lock guards them, and Swift's check of each access costs each call.
+    @exclusivity(unchecked) private(set) var window: ReplicaWindow
     /// Whether it takes new calls.
     var isOpen = true
     /// Whether it has worked on a call for well longer than it may.
-    package internal(set) var isStuck = false
+    var isStuck = false
     /// Whether the calls that were sent ahead were recalled and have not come back yet.
     var isRecalling = false
     /// Called once, when the replica is closed and has no call left.
     var onIdle: (@Sendable () -> Void)?
-    /// Whether it has answered a call since it became Ready. The handler's exception counts as an answer.
-    package private(set) var hasAnswered = false
+    private var answeredAny = false
     /// How many calls it has.
-    package private(set) var inFlight = 0
+    private(set) var inFlight = 0
     /// When its last call was answered.
     private(set) var freeSince = MonotonicTime(nanoseconds: .min)
     /// The most calls that it had at a time since it last had none.
     private var peak = 0
     /// The peak of the time before that.
     private var lastPeak = 0
-    private var entries: [Entry?] = []
+    @exclusivity(unchecked) private var entries: [Entry?] = []
     /// The places of `entries` that hold no call.
-    private var free: [UInt16] = []
+    @exclusivity(unchecked) private var free: [UInt16] = []
     private var sequence: UInt64 = 0
 
     package init(
@@ -64,6 +64,9 @@ package final class ReplicaSlots: @unchecked Sendable {
         free += (entries.count..<count).reversed().map { UInt16($0) }
         entries += Array(repeating: nil, count: count - entries.count)
     }
+
+    /// Whether it has answered a call since it became Ready. The handler's exception counts as an answer.
+    package var hasAnswered: Bool { answeredAny }
 
     /// Sends calls that got places over its channel. Where the handler takes batches, several calls are one batch.
     func send(_ calls: [SentCall], at now: MonotonicTime) {
@@ -116,7 +119,7 @@ package final class ReplicaSlots: @unchecked Sendable {
     /// - Parameter inFlight: how many calls the replica had before.
     func answered(_ count: Int, of inFlight: Int, at now: MonotonicTime) {
         guard count > 0 else { return }
-        hasAnswered = true
+        answeredAny = true
         window.answered(count, of: inFlight, at: now)
         guard self.inFlight == 0 else { return }
         freeSince = now

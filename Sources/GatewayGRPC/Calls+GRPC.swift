@@ -11,13 +11,13 @@ extension HeaderPolicy {
         guard let first = name.first else { return true }
         switch first {
         case UInt8(ascii: ":"): return true
-        case UInt8(ascii: "g"): if name.starts(with: "grpc-".utf8) { return true }
-        case UInt8(ascii: "c"): if name.elementsEqual("content-type".utf8) { return true }
-        case UInt8(ascii: "t"): if name.elementsEqual("te".utf8) { return true }
-        case UInt8(ascii: "u"): if name.elementsEqual("user-agent".utf8) { return true }
+        case UInt8(ascii: "g"): if name.hasPrefix("grpc-") { return true }
+        case UInt8(ascii: "c"): if name.isEqual(to: "content-type") { return true }
+        case UInt8(ascii: "t"): if name.isEqual(to: "te") { return true }
+        case UInt8(ascii: "u"): if name.isEqual(to: "user-agent") { return true }
         default: break
         }
-        guard let value, !name.suffix(4).elementsEqual("-bin".utf8) else { return false }
+        guard let value, !name.hasSuffix("-bin") else { return false }
         return !value.allSatisfy { (0x20...0x7E).contains($0) }
     }
 }

@@ -88,9 +88,11 @@ final class FrameBatch {
     /// The most pieces of one write. The system's limit, IOV_MAX, is 1024.
     private static let piecesMax = 256
 
-    private var bytes: [UInt8] = []
+    // @exclusivity: one thread uses a batch at a time, and Swift's check of each access would be a tenth of the work
+    // of sending a call.
+    @exclusivity(unchecked) private var bytes: [UInt8] = []
     /// The inputs that are not copied, each with the position in `bytes` before which it belongs.
-    private var inputs: [(position: Int, invocation: Invocation)] = []
+    @exclusivity(unchecked) private var inputs: [(position: Int, invocation: Invocation)] = []
     private var inputBytes = 0
     /// How many of all bytes are sent.
     private var sent = 0
@@ -215,43 +217,52 @@ final class FrameBatch {
 
     /// Collects the pieces that are not sent yet, in order, as many as fit.
     private func gather(_ raw: UnsafeRawBufferPointer, into pieces: UnsafeMutableBufferPointer<iovec>) -> Int {
-        var count = 0
-        var skip = sent
-
-        /// Returns false when no further piece fits.
-        func add(_ piece: UnsafeRawBufferPointer) -> Bool {
-            if skip >= piece.count {
-                skip -= piece.count
-                return true
-            }
-            guard count < pieces.count else { return false }
-            pieces[count] = iovec(
-                iov_base: UnsafeMutableRawPointer(mutating: piece.baseAddress.map { $0 + skip }),
-                iov_len: piece.count - skip)
-            skip = 0
-            count += 1
-            return true
-        }
-
+        var gathered = GatheredPieces(pieces, skip: sent)
         var position = 0
-        for input in inputs {
-            guard add(UnsafeRawBufferPointer(rebasing: raw[position..<input.position])) else { return count }
-            position = input.position
-            let inputCount = input.invocation.input.count
-            if skip >= inputCount {
-                skip -= inputCount
-                continue
-            }
-            let start = skip
-            skip = 0
-            var isFull = false
-            input.invocation.input.forEachPiece(from: start) { piece in
-                isFull = !add(piece)
-                return !isFull
-            }
-            if isFull { return count }
+        for (end, invocation) in inputs {
+            guard gathered.add(UnsafeRawBufferPointer(rebasing: raw[position..<end])) else { break }
+            position = end
+            let start = gathered.skip(invocation.input.count)
+            invocation.input.forEachPiece(from: start) { gathered.add($0) }
         }
-        _ = add(UnsafeRawBufferPointer(rebasing: raw[position...]))
-        return count
+        gathered.add(UnsafeRawBufferPointer(rebasing: raw[position...]))
+        return gathered.count
+    }
+}
+
+/// The pieces of one write, from the first byte on that is not sent yet.
+private struct GatheredPieces {
+    private let pieces: UnsafeMutableBufferPointer<iovec>
+    private(set) var count = 0
+    /// How many bytes of the pieces to come are sent already.
+    private var skip: Int
+
+    init(_ pieces: UnsafeMutableBufferPointer<iovec>, skip: Int) {
+        self.pieces = pieces
+        self.skip = skip
+    }
+
+    /// Skips what is sent already of the next `length` bytes.
+    ///
+    /// - Returns: how many of them that are.
+    mutating func skip(_ length: Int) -> Int {
+        let skipped = min(skip, length)
+        skip -= skipped
+        return skipped
+    }
+
+    /// Adds a piece.
+    ///
+    /// - Returns: false when no further piece fits.
+    @discardableResult
+    mutating func add(_ piece: UnsafeRawBufferPointer) -> Bool {
+        let skipped = skip(piece.count)
+        guard skipped < piece.count else { return true }
+        guard count < pieces.count else { return false }
+        pieces[count] = iovec(
+            iov_base: UnsafeMutableRawPointer(mutating: piece.baseAddress.map { $0 + skipped }),
+            iov_len: piece.count - skipped)
+        count += 1
+        return true
     }
 }

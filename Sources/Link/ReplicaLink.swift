@@ -42,11 +42,12 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
     private var phase = Phase.hello
     private let serving = Lock<(route: FunctionRoute, replica: ReplicaSlots)?>(nil)
     /// The answers that were read and are not delivered yet.
-    private var answers: [AnsweredCall] = []
+    // @exclusivity, here and below: only the links' thread uses them, and Swift's check of each access costs each call.
+    @exclusivity(unchecked) private var answers: [AnsweredCall] = []
     /// The frame of each of these answers.
-    private var answerFrames: [FrameReader.Frame] = []
+    @exclusivity(unchecked) private var answerFrames: [FrameReader.Frame] = []
     /// Memory for the calls that are sent when answers free their places.
-    private var sends: [SentCall] = []
+    @exclusivity(unchecked) private var sends: [SentCall] = []
     /// The replies in pieces, from the first piece on, by the call's id.
     var streams: [UInt64: ReplyStream] = [:]
     /// The calls that the handler has made and that have no answer yet.
