@@ -6,8 +6,12 @@ import subprocess
 import pytest
 
 from conftest import skipping
+from support import FULL
 from support.swarm import Swarm
 from support.waiting import wait_until
+
+# The tests of test_swarm.py show it, too: they do not pass on a Swarm that does not work.
+pytestmark = pytest.mark.skipif(not FULL, reason="two engines for the tests' own Swarm: DCF_TEST_FULL=1")
 
 #: Answers with its task's name, to whoever connects.
 SERVER = """
