@@ -21,7 +21,7 @@ let lean: [SwiftSetting] =
 /// Programs find their libraries beside themselves, or where `make install` puts them.
 let installed: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../lib/dcf"])]
 
-/// The launcher is one file that needs nothing: it must start in any image, to say what is wrong with that.
+/// The launcher is one file that needs nothing: it must start in any image, so that it can report the image's faults.
 let launcher: [LinkerSetting] = [.unsafeFlags(["-static-executable", "-use-ld=lld", "-Xlinker", "--gc-sections"])]
 
 /// The library that a function's interpreter loads carries Swift's runtime in itself, hidden: no Swift where it runs, and
@@ -29,7 +29,7 @@ let launcher: [LinkerSetting] = [.unsafeFlags(["-static-executable", "-use-ld=ll
 let embedded: [LinkerSetting] = [
     .unsafeFlags([
         "-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections",
-        // Has libstdc++, for one, be the archive.
+        // Makes the linker use the static libraries there, among them libstdc++.
         "-L\(Context.packageDirectory)/Watcher/PythonWatcher/Linking",
         "-Xlinker", "--version-script=\(Context.packageDirectory)/Watcher/PythonWatcher/Linking/exports.map",
     ])

@@ -1,7 +1,7 @@
 package import Platform
 internal import Synchronization
 
-/// The gate that each call enters by and ends at. It counts the calls inside, tells the observers of each end, and
+/// The gate at which each call ends, and by which each call except a handler's enters. It counts the calls inside, tells the observers of each end, and
 /// closes for good when the gateway drains.
 ///
 /// A thread that sees the gate closed and afterwards sees no call inside knows that no call will follow: entering and

@@ -19,7 +19,7 @@ extension FunctionRoute {
     /// Ends calls whose time is up, begins to watch the callers of calls that take long, and recalls the calls that
     /// were sent ahead to replicas that have turned slow.
     ///
-    /// - Parameter watchAfter: from which age of a call on its caller is watched, in nanoseconds.
+    /// - Parameter watchAfter: the age of a call at which the gateway begins to watch its caller, in nanoseconds.
     package func sweep(at now: MonotonicTime, watchAfter: Int64) -> Sweep {
         var sweep = Sweep()
         var effects = RouteState.Effects()

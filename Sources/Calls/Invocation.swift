@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// One call inside the gateway, from its admission to its answer. It knows nothing of the protocol that carried it.
 ///
-/// Its responder gets exactly one answer: the first of the threads that have one gives it. Any thread may answer.
+/// Its responder gets exactly one answer: the first answer wins. Any thread may answer.
 package final class Invocation: @unchecked Sendable {
     // @unchecked: `answerBy` is written before the call is admitted; `position`, `isAdmitted` and `isWatched` belong to
     // the lock of the route that has the call. The rest is constant or atomic.
@@ -80,29 +80,43 @@ package final class Invocation: @unchecked Sendable {
     package func fail(_ failure: CallFailure) -> Bool {
         assertNoLockIsHeld()
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
-        tell(failure.code, failure.executed, bytes: pieceBytes.load(ordering: .relaxed))
-        responder.fail(failure)
-        leaveGate()
+        end(with: failure)
         return true
     }
 
-    /// Ends the call with the handler's whole reply.
+    private func end(with failure: CallFailure) {
+        tell(failure.code, failure.executed, bytes: pieceBytes.load(ordering: .relaxed))
+        responder.fail(failure)
+        leaveGate()
+    }
+
+    /// Ends the call with the handler's whole reply, or with a failure where the front has no room for the reply.
     ///
     /// - Returns: whether this was the answer.
     @discardableResult
     package func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata = ReplyMetadata()) -> Bool {
         assertNoLockIsHeld()
         guard !answered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
+        if let failure = responder.takeRoom(for: output.count) {
+            end(with: failure)
+            return true
+        }
         tell(.ok, .yes, bytes: output.count)
         responder.reply(output, metadata)
         leaveGate()
         return true
     }
 
-    /// Passes on one piece of the reply, from one thread at a time. The piece is dropped when the call is answered.
+    /// Passes on one piece of the reply, from one thread at a time. The piece is dropped when the call is answered. Where
+    /// the front has no room for the piece, the call ends.
     package func piece(_ output: consuming InvocationOutput, from source: any PieceSource) {
         assertNoLockIsHeld()
         guard !isAnswered else { return }
+        if let failure = responder.takeRoom(for: output.count) {
+            fail(failure)
+            source.cancel()
+            return
+        }
         pieceBytes.add(output.count, ordering: .relaxed)
         responder.piece(output, from: source)
     }
@@ -144,7 +158,8 @@ package protocol InputStorage: AnyObject, Sendable {
     func segment(_ index: Int) -> UnsafeRawBufferPointer
 }
 
-/// The input of a call: a part of the memory in which it was received. It is never copied out of that memory.
+/// The input of a call: a part of the memory in which it was received. Nothing copies it before it is written to a
+/// replica.
 package struct InvocationInput: Sendable {
     private let storage: any InputStorage
     private let offset: Int

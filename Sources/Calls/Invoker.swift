@@ -112,3 +112,23 @@ package final class Invoker: Sendable {
         return nil
     }
 }
+
+/// A call under way, as the front that began it holds it.
+///
+/// The handle keeps the call, and the call keeps its responder: a responder that keeps its handle clears it at the
+/// call's end. Both methods may be called from any thread, and are harmless once the call has ended: they change no
+/// answer.
+package struct CallHandle: Sendable {
+    let route: FunctionRoute
+    let invocation: Invocation
+
+    /// The caller has left: the call ends as cancelled, and its handler is told.
+    package func cancel() {
+        route.callerLeft(invocation)
+    }
+
+    /// Ends the call with `failure`. Its handler is not told.
+    package func fail(_ failure: CallFailure) {
+        invocation.fail(failure)
+    }
+}

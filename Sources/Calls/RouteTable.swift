@@ -104,7 +104,7 @@ package final class RouteTable: Sendable {
 /// new split. Any thread may use it.
 private final class TrafficSplit: Sendable {
     private struct Share: Sendable {
-        /// The share has the points below this one that no earlier share has.
+        /// The end of the share's points, which begin at the end of the share before it.
         let end: Int
         package let route: FunctionRoute
     }

@@ -9,7 +9,7 @@ internal import Synchronization
 /// ever for a peer that sends nothing. Here a connection reaches the core only after it has sent, within a time limit,
 /// the 24 bytes that begin HTTP/2 (RFC 9113, 3.4), and the number of descriptors is bounded.
 ///
-/// `start` and `stop` are called once each; any thread may call them.
+/// `start` is called once. `stop` may be called again. Any thread may call them.
 package final class Acceptor: Sendable {
     private let socket: Lock<ListeningSocket?>
     private let poll: EventPoll

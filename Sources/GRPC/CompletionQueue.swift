@@ -18,8 +18,8 @@ package final class CompletionQueue: Sendable {
 
     /// - Parameters:
     ///   - name: the threads' name.
-    ///   - threads: how many threads drain it. 0 makes a queue for events of finished work: only `drain()` drains it,
-    ///     and it takes no part in the input and output of connections.
+    ///   - threads: how many threads handle its events. 0 makes a queue for events of finished work: only `handleEvents()`
+    ///     handles them, and the queue takes no part in the input and output of connections.
     ///   - needsHelper: whether there is enough work for another thread. It is asked often, from several threads. Nil
     ///     makes no such thread.
     package init(name: String, threads count: Int, needsHelper: (@Sendable () -> Bool)? = nil) {
@@ -83,7 +83,7 @@ package final class CompletionQueue: Sendable {
     }
 
     /// Completes on this thread every tag that has its answer, and returns.
-    package func drain() {
+    package func handleEvents() {
         let past = gpr_inf_past(GPR_CLOCK_MONOTONIC)
         while true {
             let event = grpc_completion_queue_next(handle, past, nil)

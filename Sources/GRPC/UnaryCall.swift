@@ -7,7 +7,7 @@ internal import Synchronization
 /// Its method's handler gets it with the whole request. It must be finished exactly once, from any thread. It owns all
 /// memory that the core may use until the last of its events is complete.
 package final class UnaryCall: CoreCall, @unchecked Sendable {
-    // @unchecked: `finish` and `watchClose` are each called once; the core synchronises sends and receives separately.
+    // @unchecked: `takeRoom`, `finish` and `watchClose` are each called once; the core synchronises sends and receives separately.
 
     enum Event {
         static let arrived: UInt8 = 0
@@ -54,8 +54,8 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         MonotonicTime(core: storage.pointee.deadline)
     }
 
-    /// Has `body` called if the client leaves before the call is finished. It runs on the thread that drains the bound
-    /// queue: where that queue has no thread of its own, any thread that drains it. Called at most once for a call; it
+    /// Has `body` called if the client leaves before the call is finished. It runs on the thread that handles the events
+    /// of the bound queue: where that queue has no thread of its own, any thread that handles them. Called at most once for a call; it
     /// costs one more batch.
     package func watchClose(_ body: @escaping @Sendable () -> Void) {
         assertNoLockIsHeld()
@@ -64,13 +64,17 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         if dcf_watch_close(storage, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
     }
 
-    /// Answers with OK and `message`. Where earlier replies that clients have not read leave no room for it, the answer
-    /// is RESOURCE_EXHAUSTED.
+    /// Takes room for a reply of this many bytes among the replies that clients have not read. `finish` with the reply
+    /// follows.
+    ///
+    /// - Returns: why there is no room.
+    package func takeRoom(for bytes: Int) -> String? {
+        sent = method.connections.begin(reply: bytes, on: storage.pointee.call)
+        return sent == nil ? method.connections.repliesNotTaken : nil
+    }
+
+    /// Answers with OK and `message`, for which there is room.
     package func finish(_ message: consuming ByteBuffer) {
-        guard let counted = method.connections.begin(reply: message.count, on: storage.pointee.call) else {
-            return finish(Status.repliesNotTaken(method.connections))
-        }
-        sent = counted
         storage.pointee.reply = message.release()
         send(.ok)
     }

@@ -52,11 +52,11 @@ package final class Gateway: Service {
         self.events = events
         calls = CallPlane(
             maxInputBytes: limits.messageBytes, maxMetadataBytes: limits.metadataBytes,
-            chainDepth: limits.chainDepth, queuedBytes: limits.queuedBytes, onTurn: { events.drain() })
+            chainDepth: limits.chainDepth, queuedBytes: limits.queuedBytes, onTurn: { events.handleEvents() })
         links = try LinkServer(
             path: folder.socket, containerPath: folder.containerSocket, tcp: swarm?.address,
             maxBodyBytes: limits.messageBytes, invoker: calls.invoker, logger: logger,
-            onTurn: { events.drain() })
+            onTurn: { events.handleEvents() })
         control = try ControlPlane(
             configuration.control, folder: folder, calls: calls, links: links,
             place: "\(HostAddress(host: Self.hostName, port: address.port))",
@@ -167,7 +167,7 @@ package final class Gateway: Service {
     }
 
     private func finishCalls() async {
-        for front in fronts { front.beginDrain() }
+        for front in fronts { front.endStreams() }
         await control.beginDrain()
         let deadline = MonotonicTime.now.advanced(by: configuration.control.limits.drain)
         while calls.gate.count > 0 || fronts.contains(where: \.isBusy), MonotonicTime.now < deadline {

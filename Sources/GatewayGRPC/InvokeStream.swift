@@ -37,6 +37,8 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         var credit = 0
         /// The count of that message.
         var counted: SentBytes?
+        /// The count of the message that follows at once.
+        var room: SentBytes?
         var source: (any PieceSource)?
         /// How the stream ends once all waiting messages are sent.
         var status: Status?
@@ -143,6 +145,12 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
 
     // MARK: InvocationResponder
 
+    func takeRoom(for bytes: Int) -> CallFailure? {
+        guard let counted = call.count(bytes) else { return .repliesNotTaken(call.repliesNotTaken) }
+        state.withLock { $0.room = counted }
+        return nil
+    }
+
     func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata) {
         send(output, isLast: true, metadata: metadata)
     }
@@ -176,17 +184,14 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         enum Outcome {
             case now(ReplySuffix)
             case later
-            case dropped
-            case tooMany(CallHandle?)
-        }
-        guard let counted = call.count(output.count) else {
-            refuse(isLast: isLast, from: source)
-            return
+            case dropped(SentBytes?)
+            case tooMany(CallHandle?, SentBytes?)
         }
         let credit = source == nil ? 0 : output.count
         var slot: InvocationOutput? = output
         let outcome = state.withLock { state -> Outcome in
-            guard state.isRunning else { return .dropped }
+            let counted = state.room.take()
+            guard state.isRunning else { return .dropped(counted) }
             let suffix = ReplySuffix(request: state.begun - 1, isLast: isLast)
             if isLast {
                 endRequest(&state)
@@ -200,7 +205,7 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
                 state.counted = counted
                 return .now(suffix)
             }
-            guard isLast || state.waiting.count < Self.waitingMax else { return .tooMany(state.handle) }
+            guard isLast || state.waiting.count < Self.waitingMax else { return .tooMany(state.handle, counted) }
             if let output = slot.take() { state.waiting.append(output, suffix, credit: credit, counted: counted) }
             return .later
         }
@@ -208,21 +213,11 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         case .now(let suffix):
             if let output = slot.take(), !call.send(output.message(suffix)) { sent(success: false) }
         case .later: break
-        case .dropped: call.uncount(counted, isSent: false)
-        case .tooMany(let handle):
-            call.uncount(counted, isSent: false)
+        case .dropped(let counted):
+            if let counted { call.uncount(counted, isSent: false) }
+        case .tooMany(let handle, let counted):
+            if let counted { call.uncount(counted, isSent: false) }
             handle?.fail(.tooManyPieces(limit: Self.waitingMax))
-            source?.cancel()
-        }
-    }
-
-    /// Ends the stream: a message of the reply has no room.
-    private func refuse(isLast: Bool, from source: (any PieceSource)?) {
-        let failure = CallFailure.repliesNotTaken(call.repliesNotTaken)
-        if isLast {
-            perform { state in end(with: failure, &state) }
-        } else {
-            state.withLock { $0.handle }?.fail(failure)
             source?.cancel()
         }
     }
@@ -266,7 +261,6 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
             if state.isHalfClosed { return finish(.ok, &state) }
             return state.isDraining ? finish(Status(.draining), &state) : .nothing
         }
-        guard gate.isOpen else { return finish(Status(.draining), &state) }
         state.next = nil
         state.source = nil
         state.isRunning = true

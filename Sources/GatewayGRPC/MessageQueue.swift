@@ -10,8 +10,8 @@ struct MessageQueue {
     private struct Entry {
         let length: Int
         let credit: Int
-        /// The count of the message.
-        let counted: SentBytes
+        /// The count of the message; nil for a message without output.
+        let counted: SentBytes?
         /// A large message, which is not copied.
         let large: HeldMessage?
     }
@@ -27,7 +27,7 @@ struct MessageQueue {
     var count: Int { entries.count }
 
     mutating func append(
-        _ output: consuming InvocationOutput, _ suffix: ReplySuffix, credit: Int, counted: SentBytes
+        _ output: consuming InvocationOutput, _ suffix: ReplySuffix, credit: Int, counted: SentBytes?
     ) {
         guard !output.isOwned else {
             entries.append(
@@ -45,7 +45,7 @@ struct MessageQueue {
         entries.append(Entry(length: bytes.count - begin, credit: credit, counted: counted, large: nil))
     }
 
-    mutating func popFirst() -> (message: HeldMessage, credit: Int, counted: SentBytes)? {
+    mutating func popFirst() -> (message: HeldMessage, credit: Int, counted: SentBytes?)? {
         guard let entry = entries.popFirst() else { return nil }
         if let large = entry.large { return (large, entry.credit, entry.counted) }
         let message = bytes.withUnsafeBytes { raw in
@@ -68,6 +68,6 @@ struct MessageQueue {
     /// - Returns: the counts of the messages that are removed.
     mutating func removeAll() -> [SentBytes] {
         defer { self = MessageQueue() }
-        return entries.map(\.counted)
+        return entries.compactMap(\.counted)
     }
 }

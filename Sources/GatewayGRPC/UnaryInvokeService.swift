@@ -54,6 +54,10 @@ private final class UnaryResponder: InvocationResponder {
         self.metadata = metadata
     }
 
+    func takeRoom(for bytes: Int) -> CallFailure? {
+        call.takeRoom(for: ReplyPrefix.length(count: bytes) + bytes).map(CallFailure.repliesNotTaken)
+    }
+
     func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata) {
         call.addTrailers(self.metadata)
         if !metadata.isEmpty { call.addTrailers(metadata) }

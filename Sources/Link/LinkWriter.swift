@@ -244,7 +244,7 @@ private struct GatheredPieces {
 
     /// Skips what is sent already of the next `length` bytes.
     ///
-    /// - Returns: how many of them that are.
+    /// - Returns: the number of bytes skipped.
     mutating func skip(_ length: Int) -> Int {
         let skipped = min(skip, length)
         skip -= skipped

@@ -6,20 +6,11 @@ import Testing
 
 /// Tests everything that a front uses, with a replica that the test plays.
 @Suite struct FrontTests {
-    /// Keeps the outcomes.
-    private final class Observer: CallObserver {
-        let outcomes = Mutex<[CallOutcome]>([])
-
-        func ended(_ outcome: borrowing CallOutcome) {
-            let outcome = copy outcome
-            outcomes.withLock { $0.append(outcome) }
-        }
-    }
-
     private final class Source: PieceSource {
         let taken = Mutex<[Int]>([])
+        let isCancelled = Atomic<Bool>(false)
         func taken(_ bytes: Int) { taken.withLock { $0.append(bytes) } }
-        func cancel() {}
+        func cancel() { isCancelled.store(true, ordering: .relaxed) }
     }
 
     /// Memory in two segments.
@@ -43,7 +34,7 @@ import Testing
         }
     }
 
-    private let observer = Observer()
+    private let observer = OutcomeRecorder()
     private let plane: CallPlane
     private let front: TestFront
     private let settings = RouteSettings(callTimeout: .seconds(1_000), queueBound: 1)
@@ -61,7 +52,7 @@ import Testing
         Array(text.utf8).withUnsafeBytes { InvocationInput(copying: $0) }
     }
 
-    private var outcomes: [CallOutcome] { observer.outcomes.withLock { $0 } }
+    private var outcomes: [CallOutcome] { observer.outcomes }
 
     private func answer(_ call: TestCall) -> Result<[UInt8], CallFailure>? { call.answer.current }
 
@@ -196,6 +187,42 @@ import Testing
         #expect(call.pieces == [Array("ab".utf8), Array("c".utf8)])
         #expect(source.taken.withLock { $0 } == [2, 1])
         #expect(outcomes.map(\.bytesOut) == [3])
+    }
+
+    /// A caller for whom two bytes at a time have room.
+    private final class Narrow: InvocationResponder {
+        let heard = Mutex<[String]>([])
+        func takeRoom(for bytes: Int) -> CallFailure? { bytes > 2 ? .repliesNotTaken("room for 2 bytes") : nil }
+        func reply(_ output: consuming InvocationOutput, _ metadata: ReplyMetadata) {
+            heard.withLock { $0.append("reply") }
+        }
+        func piece(_ output: consuming InvocationOutput, from source: any PieceSource) {
+            heard.withLock { $0.append("piece") }
+        }
+        func end(_ metadata: ReplyMetadata) { heard.withLock { $0.append("end") } }
+        func fail(_ failure: CallFailure) { heard.withLock { $0.append("\(failure.code) \(failure.message)") } }
+    }
+
+    @Test func aReplyWithoutRoomAtTheFrontEndsAsThatFailure() throws {
+        let replica = FakeReplica(route, settings, at: .now)
+        let (whole, pieces) = (Narrow(), Narrow())
+        plane.invoker.invoke("f", input("x"), InvocationContext(metadata: RequestMetadata()), whole)
+        reply(replica, try #require(replica.received().first).id, "abc")
+        plane.invoker.invoke(
+            "f", input("y"), InvocationContext(metadata: RequestMetadata(), wantsPieces: true), pieces)
+        let id = try #require(replica.received().first).id
+        let (invocation, source) = (try #require(route.invocation(id, of: replica.slots)), Source())
+        for text in ["ab", "abc", "a"] {
+            Array(text.utf8).withUnsafeBytes { invocation.piece(InvocationOutput(borrowing: $0), from: source) }
+        }
+        invocation.end(ReplyMetadata())
+        #expect(whole.heard.withLock { $0 } == ["resourceExhausted room for 2 bytes"])
+        #expect(pieces.heard.withLock { $0 } == ["piece", "resourceExhausted room for 2 bytes"])
+        let isCancelled = source.isCancelled.load(ordering: .relaxed)
+        #expect(isCancelled)
+        #expect(outcomes.map(\.code) == [.resourceExhausted, .resourceExhausted])
+        #expect(outcomes.map(\.executed) == [.yes, .yes] && outcomes.map(\.bytesOut) == [0, 2])
+        #expect(plane.gate.count == 0)
     }
 
     @Test func aReplicaThatIsLostEndsItsCalls() throws {

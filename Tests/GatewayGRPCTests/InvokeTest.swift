@@ -18,12 +18,15 @@ final class InvokeTest: Sendable {
     private let queue = CompletionQueue(name: "test", threads: 2)
     private let events = CallEvents()
     private let calls: CallPlane
+    private let observer = OutcomeRecorder()
     private let connections = Connections()
     private let server: Server
     private let acceptor: Acceptor
     private let links: LinkServer
     private let handlers = Mutex<[(FakeHandler, Replica)]>([])
     var gate: CallGate { calls.gate }
+    /// How the calls ended, in order.
+    var outcomes: [CallOutcome] { observer.outcomes }
     let invokes: StreamInvokeService
     let channel: Channel
 
@@ -56,7 +59,7 @@ final class InvokeTest: Sendable {
         folder = try TemporaryFolder()
         calls = CallPlane(
             maxInputBytes: 4 << 20, maxMetadataBytes: 8 << 10, chainDepth: chainDepth, queuedBytes: 64 << 20,
-            onTurn: { [events] in events.drain() })
+            observers: [observer], onTurn: { [events] in events.handleEvents() })
         links = try LinkServer(
             path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
             tcp: HostAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: calls.invoker,

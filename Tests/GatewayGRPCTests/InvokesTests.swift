@@ -123,6 +123,9 @@ import Testing
             let late = try test.channel.call(GatewayMethod.invokes.path)
             #expect(await late.status().code == .unavailable)
             #expect(handlers["gen"]?.now.inputs == ["echo a", "pieces 30000 1024"])
+            // The request that was read ahead is refused as any other call is.
+            #expect(test.outcomes.map(\.code) == [.ok, .ok, .unavailable])
+            #expect(test.outcomes.map(\.function) == ["gen", "gen", "gen"])
             // The caller may know before the call has left.
             await waitUntil { test.gate.count == 0 }
         }

@@ -49,8 +49,8 @@ enum ReplyMetadata {
     private static func refusal(_ key: String, _ value: String) -> String? {
         let shown = "metadata key \"\(key)\""
         if key.isEmpty { return "a metadata key is empty" }
-        if key == "content-type" || reserved.contains(where: { key.utf8.starts(with: $0.utf8) }) {
-            return "\(shown) is reserved: keys must not begin with grpc-, dcf- or ':', nor be content-type"
+        if reserved.contains(where: { key.utf8.starts(with: $0.utf8) }) {
+            return "\(shown) is reserved: keys must not begin with grpc-, dcf- or ':'"
         }
         let isPlain = key.utf8.allSatisfy { byte in
             (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || [0x2D, 0x2E, 0x5F].contains(byte)

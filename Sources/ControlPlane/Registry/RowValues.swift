@@ -1,10 +1,10 @@
 import GRDB
 internal import Foundation
 
-/// The values of a row, and what is wrong with those that are not as they should be.
+/// The values of a row, and the faults in them.
 struct RowValues {
     private let values: [String: DatabaseValue]
-    /// A clause for each value that was read and is not as it should be.
+    /// A clause for each faulty value that was read.
     private(set) var problems: [String] = []
 
     init(_ row: Row) {

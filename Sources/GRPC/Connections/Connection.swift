@@ -185,7 +185,7 @@ final class Connection: Sendable {
 
 /// Tells whether a peer that holds memory makes progress. A value: the caller passes times.
 struct Progress {
-    /// Within its time a peer must move at least one part in this many of what it holds.
+    /// In its time a peer must move at least this fraction (one in so many) of the bytes that it holds.
     private static let part = 32
 
     /// How many bytes it has moved in all.
