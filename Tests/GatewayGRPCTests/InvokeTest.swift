@@ -14,6 +14,9 @@ import WatcherLink
 /// The whole path of a call in the gateway, from the gRPC server to the link, without processes: the handlers are
 /// ``FakeHandler``s.
 final class InvokeTest: Sendable {
+    /// Longer than a call takes under a sanitizer, beside all other tests.
+    static let longTimeout = Duration.seconds(600)
+
     private let folder: TemporaryFolder
     private let queue = CompletionQueue(name: "test", threads: 2)
     private let events = CallEvents()
@@ -43,7 +46,7 @@ final class InvokeTest: Sendable {
 
         func linkIsReady(_ link: ReplicaLink, constructorMicros: UInt64) {
             let slots = ReplicaSlots(
-                channel: link, settings: RouteSettings(callTimeout: .seconds(60), queueBound: 100)
+                channel: link, settings: RouteSettings(callTimeout: InvokeTest.longTimeout, queueBound: 100)
             ) { _ in }
             link.serve(slots, of: route)
             self.link.withLock { $0 = link }
@@ -77,7 +80,7 @@ final class InvokeTest: Sendable {
     ///
     /// - Parameter isRemote: whether their links are over TCP.
     func run(
-        _ functions: [String], timeout: Duration = .seconds(60), isRemote: Bool = false,
+        _ functions: [String], timeout: Duration = InvokeTest.longTimeout, isRemote: Bool = false,
         _ body: ([String: FakeHandler]) async throws -> Void
     ) async throws {
         links.start()
