@@ -24,8 +24,8 @@ let installed: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker"
 /// The launcher is one file that needs nothing: it must start in any image, so that it can report the image's faults.
 let launcher: [LinkerSetting] = [.unsafeFlags(["-static-executable", "-use-ld=lld", "-Xlinker", "--gc-sections"])]
 
-/// The library that a function's interpreter loads carries Swift's runtime in itself, hidden: no Swift where it runs, and
-/// nothing of it meets what the handler loads.
+/// The library that a function's interpreter loads carries Swift's runtime in itself, hidden: no Swift where it runs,
+/// and nothing of it meets what the handler loads.
 let embedded: [LinkerSetting] = [
     .unsafeFlags([
         "-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections",

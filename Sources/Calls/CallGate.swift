@@ -1,8 +1,8 @@
 package import Platform
 internal import Synchronization
 
-/// The gate at which each call ends, and by which each call except a handler's enters. It counts the calls inside, tells the observers of each end, and
-/// closes for good when the gateway drains.
+/// The gate at which each call ends, and by which each call except a handler's enters. It counts the calls inside,
+/// tells the observers of each end, and closes for good when the gateway drains.
 ///
 /// A thread that sees the gate closed and afterwards sees no call inside knows that no call will follow: entering and
 /// closing have one total order. Any thread may use the gate.

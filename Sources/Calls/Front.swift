@@ -23,8 +23,8 @@ package protocol Front: Sendable {
     /// Whether work is under way that the gate does not count.
     var isBusy: Bool { get }
 
-    /// Tells each connection that it takes no more calls, and returns when all calls have ended. It does so even when its
-    /// task is cancelled, which happens after `cancelAllCalls`.
+    /// Tells each connection that it takes no more calls, and returns when all calls have ended. It does so even when
+    /// its task is cancelled, which happens after `cancelAllCalls`.
     func drain() async
 
     /// Ends every call that is still under way. A `drain` that waits for them then returns.

@@ -107,8 +107,8 @@ package final class Invocation: @unchecked Sendable {
         return true
     }
 
-    /// Passes on one piece of the reply, from one thread at a time. The piece is dropped when the call is answered. Where
-    /// the front has no room for the piece, the call ends.
+    /// Passes on one piece of the reply, from one thread at a time. The piece is dropped when the call is answered.
+    /// Where the front has no room for the piece, the call ends.
     package func piece(_ output: consuming InvocationOutput, from source: any PieceSource) {
         assertNoLockIsHeld()
         guard !isAnswered else { return }

@@ -13,8 +13,8 @@ package struct InvocationContext: Sendable {
     package var wantsPieces: Bool
     /// The functions that wait for this call, outermost first: each waits for the next. Empty for a caller outside.
     package var path: [FunctionRoute]
-    /// Whether a handler makes the call. The gate neither counts nor refuses such a call: handlers of accepted calls finish
-    /// them while the gateway drains.
+    /// Whether a handler makes the call. The gate neither counts nor refuses such a call: handlers of accepted calls
+    /// finish them while the gateway drains.
     package var isFromHandler: Bool
 
     package init(

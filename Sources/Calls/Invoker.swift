@@ -55,7 +55,7 @@ package final class Invoker: Sendable {
         }
     }
 
-    /// Ends a call that does not get as far as `invoke`: its front cannot read the request, or has no room for the call.
+    /// Ends a call that does not get as far as `invoke`: its front cannot read the request, or has no room for it.
     ///
     /// - Parameter function: the function's name, where it is known.
     package func refuse(

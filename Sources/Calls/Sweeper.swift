@@ -10,7 +10,7 @@ internal import Synchronization
 /// Any thread may wake it. `start` and `stop` are called once each.
 package final class Sweeper: Sendable {
     private static let interval = Duration.milliseconds(5)
-    /// The age of a call at which the gateway begins to watch its caller, in nanoseconds. Short calls do not pay for it.
+    /// The age of a call at which the gateway begins to watch its caller, in nanoseconds. Short calls do not pay.
     private static let watchAfter: Int64 = 2_000_000
     /// After how many looks without any call it rests.
     private static let idleLooksMax = 200

@@ -7,7 +7,8 @@ internal import Synchronization
 /// Its method's handler gets it with the whole request. It must be finished exactly once, from any thread. It owns all
 /// memory that the core may use until the last of its events is complete.
 package final class UnaryCall: CoreCall, @unchecked Sendable {
-    // @unchecked: `takeRoom`, `finish` and `watchClose` are each called once; the core synchronises sends and receives separately.
+    // @unchecked: `takeRoom`, `finish` and `watchClose` are each called once; the core synchronises sends and receives
+    // separately.
 
     enum Event {
         static let arrived: UInt8 = 0
@@ -54,9 +55,9 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         MonotonicTime(core: storage.pointee.deadline)
     }
 
-    /// Has `body` called if the client leaves before the call is finished. It runs on the thread that handles the events
-    /// of the bound queue: where that queue has no thread of its own, any thread that handles them. Called at most once for a call; it
-    /// costs one more batch.
+    /// Has `body` called if the client leaves before the call is finished. It runs on the thread that handles the
+    /// events of the bound queue: where that queue has no thread of its own, any thread that handles them. Called at
+    /// most once for a call; it costs one more batch.
     package func watchClose(_ body: @escaping @Sendable () -> Void) {
         assertNoLockIsHeld()
         onClose = body

@@ -92,8 +92,8 @@ package final class GRPCFront: Front {
 /// A completion queue for the events of `Invoke` and `InvokeBytes` after a call's arrival: the end of a call that was
 /// answered, and the close of a call whose caller leaves before the answer.
 ///
-/// It has no thread. The links' thread and the sweeper handle its events at the end of each turn, so a call is freed on the
-/// thread that answered it, while its memory is still in that thread's cache.
+/// It has no thread. The links' thread and the sweeper handle its events at the end of each turn, so a call is freed on
+/// the thread that answered it, while its memory is still in that thread's cache.
 package final class CallEvents: Sendable {
     let queue = CompletionQueue(name: "answered", threads: 0)
 

@@ -5,9 +5,9 @@ public import Synchronization
 
 /// A mutex with a place in the order of the daemon's locks (docs/architecture.md, "Locks").
 ///
-/// Debug builds trap when a thread takes a lock out of order. They also trap when `assertNoLockIsHeld` finds that a lock
-/// is held. Release builds contain nothing but the mutex: the public functions are
-/// inlined into their callers, and become the code of the mutex.
+/// Debug builds trap when a thread takes a lock out of order. They also trap when `assertNoLockIsHeld` finds that a
+/// lock is held. Release builds contain nothing but the mutex: the public functions are inlined into their callers, and
+/// become the code of the mutex.
 ///
 /// A value that holds a closure must be a struct. If the value were a closure, or an optional closure, each access
 /// would wrap it in one more closure: memory would grow, and each call would go through all of them.

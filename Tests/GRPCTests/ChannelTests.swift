@@ -2,7 +2,8 @@ import GRPC
 import Testing
 
 @Suite struct ChannelTests {
-    /// The call's own end holds the last reference: the thread that handles the events of the channel's queue ends both.
+    /// The call's own end holds the last reference: the thread that handles the events of the channel's queue ends
+    /// both.
     @Test(.timeLimit(.minutes(10))) func aChannelMayEndOnItsOwnThread() async throws {
         final class Witness {
             weak var channel: Channel?
