@@ -4,8 +4,8 @@
 #   scripts/generate.sh          writes them into Sources/GatewayProtocol
 #   scripts/generate.sh --check  writes nothing; fails when the committed files do not match Protos/
 #
-# Protos/generated.sha256 holds the sums of the protos and of what was generated from them. The check compares only
-# those, so that it needs neither protoc nor its plugin and does not depend on their versions.
+# Protos/generated.sha256 holds the sums of the protos, of this script, and of what was generated from them. The check
+# compares only those, so that it needs neither protoc nor its plugin and does not depend on their versions.
 #
 # The plugin is built from the swift-protobuf that the package depends on, once for each of its versions, and kept in
 # the cache. PROTOC_GEN_SWIFT names a ready plugin instead.
@@ -38,9 +38,10 @@ plugin() {
     echo "$built"
 }
 
-# Prints the sum of each proto and of each generated file.
+# Prints the sum of each proto, of this script, and of each generated file.
 sums() {
-    find Protos "$target/Generated" "$target/Resources" -type f ! -name '*.sha256' | LC_ALL=C sort | xargs sha256sum
+    find Protos scripts/generate.sh "$target/Generated" "$target/Resources" -type f ! -name '*.sha256' |
+        LC_ALL=C sort | xargs sha256sum
 }
 
 if [[ ${1:-} == --check ]]; then

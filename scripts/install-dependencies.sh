@@ -35,7 +35,7 @@ present() {
         nghttp2-client) command -v h2load >/dev/null ;;
         libgl1) [[ $(ldconfig -p) == *"libGL.so.1 "* ]] ;;
         libglib2.0-0) [[ $(ldconfig -p) == *"libgthread-2.0.so.0 "* ]] ;;
-        *) [[ $(dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null) == *"install ok installed"* ]] ;;
+        *) [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == "install ok installed" ]] ;;
     esac
 }
 

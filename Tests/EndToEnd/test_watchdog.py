@@ -76,7 +76,7 @@ def test_the_control_plane_stands_still(own_gateway):
             said = gateway.text()
             return check() == check("echo") == NOT_SERVING and stalled.search(said) and "does not answer" in said
 
-        wait_until(told, 60, "NOT_SERVING, and the stacks of all threads")
+        wait_until(told, 40, "NOT_SERVING, and the stacks of all threads")
         assert next(watching).status == NOT_SERVING
         # Calls need nothing of it.
         assert gateway.client.invoke("echo", b"x") == "x"
