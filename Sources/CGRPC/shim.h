@@ -141,9 +141,11 @@ static inline grpc_call_error dcf_request_any(grpc_server *server, dcf_call_stor
                                     tag);
 }
 
-/// Sends the initial metadata if `initial`, `storage->reply` if it is not null, and the status, in one batch.
-static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial, uint32_t code, void *tag) {
-    grpc_op ops[3];
+/// Sends the initial metadata if `initial`, `storage->reply` if it is not null, and the status, in one batch. With
+/// `closes` the batch also receives the close, which a call may do once: then `storage->cancelled` tells whether all of
+/// it was sent, and the batch never fails.
+static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial, uint32_t code, int closes, void *tag) {
+    grpc_op ops[4];
     size_t count = 0;
     memset(ops, 0, sizeof ops);
     if (initial) {
@@ -161,6 +163,10 @@ static inline grpc_call_error dcf_finish(dcf_call_storage *storage, int initial,
     ops[count].data.send_status_from_server.trailing_metadata = storage->trailing;
     ops[count++].data.send_status_from_server.status_details =
         GRPC_SLICE_IS_EMPTY(storage->status_message) ? NULL : &storage->status_message;
+    if (closes) {
+        ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+        ops[count++].data.recv_close_on_server.cancelled = &storage->cancelled;
+    }
     return grpc_call_start_batch(storage->call, ops, count, tag, NULL);
 }
 

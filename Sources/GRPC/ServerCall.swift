@@ -122,14 +122,14 @@ package final class ServerCall: CoreCall, @unchecked Sendable {
         prepare(status)
         let initial = sentInitial.exchange(true, ordering: .relaxed) ? 0 : 1
         _ = await withContinuationTag { tag in
-            dcf_finish(storage, Int32(initial), status.code.rawValue, tag)
+            dcf_finish(storage, Int32(initial), status.code.rawValue, 0, tag)
         }
     }
 
     private func refuse(_ status: Status) {
         prepare(status)
         let tag = Ignored(self).tag(event: 0)
-        let error = dcf_finish(storage, 1, status.code.rawValue, tag)
+        let error = dcf_finish(storage, 1, status.code.rawValue, 0, tag)
         if error != GRPC_CALL_OK { CompletionTag.forget(tag) }
     }
 

@@ -122,7 +122,7 @@ package final class StreamingCall: CoreCall, @unchecked Sendable {
         assertNoLockIsHeld()
         prepare(status)
         let tag = tag(event: Event.finished)
-        guard dcf_finish(storage, hasSentInitial ? 0 : 1, status.code.rawValue, tag) != GRPC_CALL_OK else { return }
+        guard dcf_finish(storage, hasSentInitial ? 0 : 1, status.code.rawValue, 0, tag) != GRPC_CALL_OK else { return }
         CompletionTag.forget(tag)
         done()
     }

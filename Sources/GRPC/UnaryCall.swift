@@ -7,8 +7,8 @@ internal import Synchronization
 /// Its method's handler gets it with the whole request. It must be finished exactly once, from any thread. It owns all
 /// memory that the core may use until the last of its events is complete.
 package final class UnaryCall: CoreCall, @unchecked Sendable {
-    // @unchecked: `takeRoom`, `finish` and `watchClose` are each called once; the core synchronises sends and receives
-    // separately.
+    // @unchecked: `takeRoom`, `finish` and `watchClose` are each called once, and `asksForClose` decides between the
+    // last two; the core synchronises sends and receives separately.
 
     enum Event {
         static let arrived: UInt8 = 0
@@ -18,6 +18,8 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
 
     private let method: UnaryMethod
     private var onClose: (@Sendable () -> Void)?
+    /// Whether the core was asked for the call's close, which may be done once.
+    private let asksForClose = Atomic<Bool>(false)
     /// The count of the reply among the connections' replies.
     private var sent: SentBytes?
 
@@ -36,7 +38,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
             onClose = nil
             if storage.pointee.cancelled != 0 { body?() }
         case Event.finished:
-            if let sent { method.connections.end(sent, isSent: success) }
+            if let sent { method.connections.end(sent, isSent: success && storage.pointee.cancelled == 0) }
             sent = nil
         default:
             break
@@ -60,6 +62,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
     /// most once for a call; it costs one more batch.
     package func watchClose(_ body: @escaping @Sendable () -> Void) {
         assertNoLockIsHeld()
+        guard !asksForClose.exchange(true, ordering: .acquiringAndReleasing) else { return }
         onClose = body
         let tag = tag(event: Event.closed)
         if dcf_watch_close(storage, tag) != GRPC_CALL_OK { CompletionTag.forget(tag) }
@@ -89,7 +92,9 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
     private func send(_ code: StatusCode) {
         assertNoLockIsHeld()
         let tag = tag(event: Event.finished)
-        guard dcf_finish(storage, 1, code.rawValue, tag) != GRPC_CALL_OK else { return }
+        // A call that is freed before its close has come is cancelled by the core, which costs more than to ask for it.
+        let closes: Int32 = asksForClose.exchange(true, ordering: .acquiringAndReleasing) ? 0 : 1
+        guard dcf_finish(storage, 1, code.rawValue, closes, tag) != GRPC_CALL_OK else { return }
         CompletionTag.forget(tag)
         if let sent { method.connections.end(sent, isSent: false) }
         sent = nil

@@ -190,6 +190,21 @@ def test_a_message_that_says_it_is_larger_than_it_may_be(gateway):
     works(gateway)
 
 
+def test_a_client_that_never_ends_its_requests(gateway):
+    """The reply ends the call in both directions, so that more of them than may be open at a time hold nothing."""
+    with raw_http2.connect(gateway.port) as sock:
+        for stream in range(1, 2_000, 2):
+            sock.sendall(raw_http2.headers(stream, "/pb.Gateway/InvokeBytes") + raw_http2.frame(
+                raw_http2.DATA, 0, stream, raw_http2.message("echo", b"x")))
+            kind, flags, of = None, 0, 0
+            while of != stream or kind != raw_http2.RST_STREAM:
+                kind, flags, of, payload = raw_http2.read_frame(sock)
+                if kind == raw_http2.SETTINGS and not flags:
+                    sock.sendall(raw_http2.frame(raw_http2.SETTINGS, raw_http2.ACK, 0))
+            assert payload == bytes(4), "not NO_ERROR"
+    works(gateway)
+
+
 def test_a_call_of_a_client_that_vanishes(gateway, client):
     gateway.deploy("sleeper")
     for _ in range(20):

@@ -5,6 +5,8 @@ import struct
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
 END_STREAM, END_HEADERS = 1, 4
+# Of SETTINGS and PING.
+ACK = 1
 
 
 def frame(kind, flags, stream, payload=b""):
