@@ -55,8 +55,7 @@ package final class Gateway: Service {
             chainDepth: limits.chainDepth, queuedBytes: limits.queuedBytes, onTurn: { events.handleEvents() })
         links = try LinkServer(
             path: folder.socket, containerPath: folder.containerSocket, tcp: swarm?.address,
-            maxBodyBytes: limits.messageBytes, invoker: calls.invoker, logger: logger,
-            onTurn: { events.handleEvents() })
+            maxBodyBytes: limits.messageBytes, invoker: calls.invoker, logger: logger, turns: events)
         control = try ControlPlane(
             configuration.control, folder: folder, calls: calls, links: links,
             place: "\(HostAddress(host: Self.hostName, port: address.port))",

@@ -6,6 +6,10 @@ package import Platform
 
 /// The front for gRPC: the gateway's own RPCs, health and reflection, on one port.
 package final class GRPCFront: Front {
+    /// From so many processors on a second thread helps to read requests. With fewer it takes their time from the
+    /// watchers, the links' thread and the clients beside it, and each hand-over between the two costs a wake-up.
+    private static let helperProcessorsMin = 4
+
     private let acceptor: Acceptor
     private let acceptorLimits: AcceptorLimits
     private let queue: CompletionQueue
@@ -28,7 +32,10 @@ package final class GRPCFront: Front {
         acceptorLimits = limits.acceptor
         self.events = events
         let gate = plane.gate
-        queue = CompletionQueue(name: "grpc", threads: 1) { gate.count > 1 }
+        queue =
+            Processors.count < Self.helperProcessorsMin
+            ? CompletionQueue(name: "grpc", threads: 1)
+            : CompletionQueue(name: "grpc", threads: 1) { gate.count > 1 }
         connections = Connections(
             limits: limits.clients(common), report: { logger.warning("\($0)") },
             // When the sweeper rests again, it returns the memory to the system.
@@ -94,7 +101,7 @@ package final class GRPCFront: Front {
 ///
 /// It has no thread. The links' thread and the sweeper handle its events at the end of each turn, so a call is freed on
 /// the thread that answered it, while its memory is still in that thread's cache.
-package final class CallEvents: Sendable {
+package final class CallEvents: ReplyTurns {
     let queue = CompletionQueue(name: "answered", threads: 0)
 
     package init() {}
@@ -103,4 +110,8 @@ package final class CallEvents: Sendable {
     package func handleEvents() {
         queue.handleEvents()
     }
+
+    package func beginBurst() { HeldWrites.begin() }
+    package func endBurst() { HeldWrites.end() }
+    package func endTurn() { handleEvents() }
 }

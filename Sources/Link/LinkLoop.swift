@@ -33,7 +33,7 @@ final class LinkLoop {
     private let heartbeat: Heartbeat
     private let redeem: (LinkCredential) -> LinkAdmission
     private let takeCommands: () -> [@Sendable (LinkLoop) -> Void]
-    private let onTurn: () -> Void
+    private let burst: ReplyBurst
     private var links: [Int32: ReplicaLink] = [:]
     private var pending = LinkWaitlist()
     /// How many closed connections were not logged since the last line.
@@ -49,9 +49,9 @@ final class LinkLoop {
     init(
         listeners: [Int32], remoteListener: Int32, poll: EventPoll, maxBodyBytes: Int, invoker: Invoker, logger: Logger,
         heartbeat: Heartbeat, redeem: @escaping (LinkCredential) -> LinkAdmission,
-        commands: @escaping () -> [@Sendable (LinkLoop) -> Void], onTurn: @escaping () -> Void
+        commands: @escaping () -> [@Sendable (LinkLoop) -> Void], turns: (any ReplyTurns)?
     ) {
-        self.onTurn = onTurn
+        burst = ReplyBurst(turns)
         self.listeners = listeners
         self.remoteListener = remoteListener
         self.poll = poll
@@ -73,12 +73,14 @@ final class LinkLoop {
         while !isStopping {
             let count = poll.wait(milliseconds: timeout())
             heartbeat.begin()
+            // Several watchers may have answered.
+            if count > 1 { burst.begin() }
             for index in 0..<count {
                 if let (key, events) = poll.event(index) { handle(Int32(key), events) } else { performCommands() }
             }
             if !pending.isEmpty { expire() }
             if !resting.isEmpty { listenAgain(at: .now) }
-            onTurn()
+            burst.end()
             heartbeat.end()
         }
         for link in Array(links.values) { close(link, .byGateway("the gateway stops")) }
@@ -155,7 +157,7 @@ final class LinkLoop {
             if isRemote { dcf_tcp_set_keepalive(descriptor) } else { Self.widen(descriptor) }
             let poll = poll
             let link = ReplicaLink(
-                descriptor: descriptor, isRemote: isRemote, maxBodyBytes: maxBodyBytes, invoker: invoker,
+                descriptor: descriptor, isRemote: isRemote, maxBodyBytes: maxBodyBytes, invoker: invoker, burst: burst,
                 onBlocked: {
                     poll.change(descriptor, to: [.readable, .writable], key: UInt64(descriptor))
                 }, redeem: redeem)

@@ -66,7 +66,7 @@ package final class LinkServer: Sendable {
     package let tcpPort: UInt16?
     private let poll: EventPoll
     private let maxBodyBytes: Int
-    private let onTurn: @Sendable () -> Void
+    private let turns: (any ReplyTurns)?
     private let invoker: Invoker
     private let logger: Logger
     package let heartbeat = Heartbeat("links")
@@ -81,16 +81,15 @@ package final class LinkServer: Sendable {
     ///   - tcp: the address for watchers on other machines; nil when there are none.
     ///   - maxBodyBytes: the most bytes of a frame's head and payload.
     ///   - invoker: takes the calls that handlers make.
-    ///   - onTurn: runs on the links' thread after everything that was there has been read.
+    ///   - turns: learns of the turns of the links' thread.
     package init(
         path: String, containerPath: String, tcp address: HostAddress? = nil, maxBodyBytes: Int, invoker: Invoker,
-        logger: Logger,
-        onTurn: @escaping @Sendable () -> Void = {}
+        logger: Logger, turns: (any ReplyTurns)? = nil
     ) throws(LinkServerError) {
         do throws(FileError) { poll = try EventPoll() } catch { throw .refused(path, reason: "\(error)") }
         self.path = path
         self.containerPath = containerPath
-        self.onTurn = onTurn
+        self.turns = turns
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
         self.logger = logger
@@ -156,7 +155,7 @@ package final class LinkServer: Sendable {
                 listeners: tcpDescriptor < 0 ? listeners : listeners + [tcpDescriptor], remoteListener: tcpDescriptor,
                 poll: poll, maxBodyBytes: maxBodyBytes, invoker: invoker, logger: logger,
                 heartbeat: heartbeat, redeem: { [self] in redeem($0) },
-                commands: { [self] in takeCommands() }, onTurn: onTurn)
+                commands: { [self] in takeCommands() }, turns: turns)
             loop.run()
         }
         state.withLock { $0.thread = thread }

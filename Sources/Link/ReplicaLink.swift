@@ -35,6 +35,8 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
     let maxBodyBytes: Int
     /// Takes the calls that the handler makes.
     let invoker: Invoker
+    /// Learns of the replies that are delivered.
+    private let burst: ReplyBurst
     /// Decides on the link by the credential that its watcher presents.
     private let redeem: (LinkCredential) -> LinkAdmission
     let writer: LinkWriter
@@ -54,7 +56,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
     let callsOut = Lock<[UInt64: ChainedCall]>([:])
 
     init(
-        descriptor: Int32, isRemote: Bool = false, maxBodyBytes: Int, invoker: Invoker,
+        descriptor: Int32, isRemote: Bool = false, maxBodyBytes: Int, invoker: Invoker, burst: ReplyBurst,
         onBlocked: @escaping @Sendable () -> Void, redeem: @escaping (LinkCredential) -> LinkAdmission
     ) {
         self.descriptor = descriptor
@@ -62,6 +64,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
         challenge = isRemote ? LinkProof.nonce() : []
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
+        self.burst = burst
         self.redeem = redeem
         writer = LinkWriter(descriptor: descriptor, onBlocked: onBlocked)
         reader = FrameReader(descriptor: descriptor, maxBodyBytes: maxBodyBytes)
@@ -310,6 +313,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
             answerFrames.removeAll(keepingCapacity: true)
         }
         guard let (route, replica) = served else { return }
+        if answers.count > 1 { burst.begin() }
         route.answered(&answers, by: replica, sends: &sends)
         for (answer, frame) in zip(answers, answerFrames) {
             if !streams.isEmpty { streams[frame.header.id] = nil }
@@ -323,6 +327,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
                         borrowing: reader.payload(of: frame), isText: frame.header.flags.contains(.text)),
                     of: frame, to: invocation, function: route.name)
             }
+            burst.noteReply()
         }
     }
 

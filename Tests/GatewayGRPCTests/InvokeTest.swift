@@ -66,7 +66,7 @@ final class InvokeTest: Sendable {
         links = try LinkServer(
             path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
             tcp: HostAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: calls.invoker,
-            logger: Logger(label: "test"))
+            logger: Logger(label: "test"), turns: events)
         server = Server(
             configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue, connections: connections)
         UnaryInvokeService(invoker: calls.invoker).register(on: server, boundTo: events.queue)

@@ -32,3 +32,10 @@ void dcf_sockets_start(dcf_socket_hooks hooks);
 
 /// Watches a descriptor until it is closed. The connection that had its number before is closed by then.
 void dcf_sockets_watch(int descriptor, void *connection);
+
+/// From now on, what this thread writes to watched descriptors waits in the system for more, so that several small
+/// writes leave as one. `dcf_sockets_push` must follow soon: the system itself waits for up to 200 ms.
+void dcf_sockets_hold(void);
+
+/// Ends `dcf_sockets_hold`, and sends what waits.
+void dcf_sockets_push(void);

@@ -1,0 +1,45 @@
+internal import Calls
+
+/// Tells fronts when several replies follow one another, so that they write them together. Used on the links' thread
+/// alone.
+///
+/// A reply that comes alone is written at once. In a burst a reply waits for at most ``repliesMax`` others.
+final class ReplyBurst {
+    /// After so many replies everything is written.
+    private static let repliesMax = 32
+
+    private let turns: (any ReplyTurns)?
+    private var isOpen = false
+    private var replies = 0
+
+    init(_ turns: (any ReplyTurns)?) {
+        self.turns = turns
+    }
+
+    /// Several replies are about to be delivered.
+    func begin() {
+        guard !isOpen, let turns else { return }
+        isOpen = true
+        turns.beginBurst()
+    }
+
+    /// A reply was delivered.
+    func noteReply() {
+        guard isOpen else { return }
+        replies += 1
+        guard replies >= Self.repliesMax else { return }
+        replies = 0
+        turns?.endBurst()
+        turns?.beginBurst()
+    }
+
+    /// The turn is over.
+    func end() {
+        if isOpen {
+            isOpen = false
+            replies = 0
+            turns?.endBurst()
+        }
+        turns?.endTurn()
+    }
+}
