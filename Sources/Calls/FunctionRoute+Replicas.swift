@@ -17,6 +17,11 @@ extension FunctionRoute {
         onIdle?()
     }
 
+    /// The replica tells how long its handler takes for a call at present, in nanoseconds.
+    package func note(pace nanoseconds: Int64, of replica: ReplicaSlots) {
+        state.withLock { $0.note(pace: nanoseconds, of: replica) }
+    }
+
     /// The call that a replica has under this id; it keeps its place. Nil when the replica has no such call.
     package func invocation(_ id: UInt64, of replica: ReplicaSlots) -> Invocation? {
         state.withLock { _ in replica.invocation(id) }

@@ -105,7 +105,7 @@ package final class FunctionRoute: Sendable {
             invocation.limit(to: state.callTimeout)
             guard now < invocation.deadline else { return .refused(.deadlinePassed(executed: .no)) }
             let isFirst = state.waiting == 0
-            let replica = isFirst || state.settings.batch != nil ? state.leastLoaded(at: now) : nil
+            let replica = isFirst || state.settings.batch != nil ? state.nextReplica(at: now) : nil
             if isFirst, let replica, replica.batch?.mayWait != true || state.isIdle(at: now) {
                 state.note(invocation, admittedAt: now, &effects)
                 return .send(replica.channel, replica.occupy(invocation, at: now))

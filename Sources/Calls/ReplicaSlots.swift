@@ -80,6 +80,15 @@ package final class ReplicaSlots: @unchecked Sendable {
         return window.size(at: now) - inFlight
     }
 
+    /// Notes how long the handler takes for a call at present.
+    func note(pace nanoseconds: Int64) {
+        window.note(pace: nanoseconds)
+    }
+
+    /// Whether it is at work, and a further call is better with it than with an idle replica: its handler is done with
+    /// all its calls about as soon as another process would have woken up. The caller checks the room.
+    var isWorthJoining: Bool { inFlight > 0 && batch == nil && window.isWorthJoining(inFlight: inFlight) }
+
     /// Whether it has less to do than `other`, in proportion to what each can run at once.
     func isLessLoaded(than other: ReplicaSlots) -> Bool {
         inFlight * other.capacity < other.inFlight * capacity

@@ -17,6 +17,14 @@ package struct ReplicaWindow: Sendable, Equatable {
 
     /// How many calls the replica runs at once.
     package let concurrency: Int
+    /// A handler that takes at most so long for a call is brief, in nanoseconds: to wake up another process would take
+    /// longer.
+    static let briefNanos: Int64 = 25_000
+    /// The most work of a brief handler that a call waits for on purpose while another replica is idle, in nanoseconds.
+    static let joinedNanos: Int64 = 500_000
+
+    /// How many calls a brief handler is done with in that time; 0 where the handler is not brief, or that is not known.
+    private var joinMax = 0
     /// The average time that one call takes; nil before the first.
     private var serviceNanos: Int64?
     /// How many calls may be sent ahead by that average.
@@ -60,6 +68,19 @@ package struct ReplicaWindow: Sendable, Equatable {
         ahead = min(Int(calls), Self.aheadMax)
     }
 
+    /// Notes how long the handler takes for a call at present, by the watcher's own clock. What `answered` finds also
+    /// has the time until the watcher wakes up.
+    package mutating func note(pace nanoseconds: Int64) {
+        joinMax =
+            nanoseconds > Self.briefNanos ? 0 : Int(min(Self.joinedNanos / max(nanoseconds, 1), Int64(Self.aheadMax)))
+    }
+
+    /// Whether the handler is brief.
+    package var isBrief: Bool { joinMax > 0 }
+
+    /// Whether a call that comes now should join these calls although another replica is idle.
+    package func isWorthJoining(inFlight: Int) -> Bool { inFlight < joinMax }
+
     private mutating func count(_ inFlight: Int, until now: MonotonicTime) {
         let nanos = now.nanoseconds(since: counted)
         // A thread that read the clock earlier may come here later.
@@ -71,6 +92,7 @@ package struct ReplicaWindow: Sendable, Equatable {
     /// How many calls it may have at this moment.
     package func size(at now: MonotonicTime) -> Int {
         // The calls that it runs may have turned out to be slow.
+        let ahead = max(ahead, joinMax)
         guard ahead > 0, !isRecalled, now.nanoseconds(since: progress) <= Self.aheadNanos else { return concurrency }
         return concurrency + ahead
     }

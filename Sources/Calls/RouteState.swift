@@ -53,6 +53,8 @@ struct RouteState {
     var onWaiting: (@Sendable () -> Void)?
     /// Whether it was called for the calls that wait now.
     private var isWaitingReported = false
+    /// Whether the handler of any replica is brief: see ``ReplicaWindow``.
+    private var isBrief = false
     /// The index of the replica that got a call last. The search among equally busy replicas begins after it.
     private var last = 0
     /// The last moment for which a look at the batches was arranged.
@@ -73,18 +75,26 @@ struct RouteState {
 
     // MARK: The choice of a replica
 
-    /// The replica with room that has the least to do in proportion to what it can run at once. Of idle replicas it is
-    /// the one that got a call last, since its memory is still in the caches, otherwise the first of them. Equally busy
-    /// replicas take turns.
-    mutating func leastLoaded(at now: MonotonicTime) -> ReplicaSlots? {
+    /// The replica that the next call goes to; nil when none has room.
+    ///
+    /// It is the one that got a call last, as long as that is idle or worth joining: its memory is in the caches, and a
+    /// replica that is awake need not be woken. Otherwise it is the first that is worth joining, then the first that is
+    /// idle, then the one that has the least to do in proportion to what it can run at once. Equally busy replicas take
+    /// turns.
+    mutating func nextReplica(at now: MonotonicTime) -> ReplicaSlots? {
         let count = replicas.count
         if count == 1 { return replicas[0].room(at: now) > 0 ? replicas[0] : nil }
-        if last < count, replicas[last].inFlight == 0, replicas[last].room(at: now) > 0 { return replicas[last] }
+        if last < count {
+            let replica = replicas[last]
+            if replica.inFlight == 0 || replica.isWorthJoining, replica.room(at: now) > 0 { return replica }
+        }
         var best: Int?
         for index in 0..<count {
             let replica = replicas[index]
+            let isIdle = replica.inFlight == 0
+            if let best, replicas[best].inFlight == 0, isIdle { continue }
             guard replica.room(at: now) > 0 else { continue }
-            if replica.inFlight == 0 {
+            if replica.isWorthJoining || isIdle && !isBrief {
                 best = index
                 break
             }
@@ -99,6 +109,12 @@ struct RouteState {
         guard let best else { return nil }
         last = best
         return replicas[best]
+    }
+
+    /// Notes how long the handler of a replica takes for a call at present.
+    mutating func note(pace nanoseconds: Int64, of replica: ReplicaSlots) {
+        replica.note(pace: nanoseconds)
+        isBrief = replicas.contains { $0.window.isBrief }
     }
 
     // MARK: The queue
@@ -179,7 +195,7 @@ struct RouteState {
 
     /// Gives waiting calls to all replicas that have room.
     mutating func fillAll(_ effects: inout Effects, at now: MonotonicTime) {
-        while waiting > 0, let replica = leastLoaded(at: now) {
+        while waiting > 0, let replica = nextReplica(at: now) {
             var calls: [SentCall] = []
             if let batch = replica.batch {
                 guard let size = batchSize(batch, &effects, at: now) else { return }

@@ -241,6 +241,9 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
         case (.serving, .leaving):
             // The watcher ends by itself when it has finished its calls.
             if let (route, replica) = served { route.close(replica) }
+        case (.serving, .pace):
+            let nanoseconds = try Pace(head: reader.head(of: frame)).nanoseconds
+            if let (route, replica) = served { route.note(pace: Int64(clamping: nanoseconds), of: replica) }
         case (.serving, .callOut), (.starting, .callOut):
             try callOut(frame)
         case (.serving, .cancel), (.starting, .cancel):

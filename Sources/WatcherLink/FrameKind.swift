@@ -45,4 +45,6 @@ package enum FrameKind: UInt8, Sendable {
     case stop = 23
     /// Gateway to watcher on another machine: print the stacks of all threads to the log. Optional.
     case stacks = 24
+    /// Watcher to gateway: how long the handler takes for a call at present. Optional.
+    case pace = 25
 }

@@ -40,6 +40,45 @@ import Testing
         #expect(watchers.map { $0.calls() } == (0..<3).map { first in (0..<4).map { "\(first + 3 * $0)" } })
     }
 
+    @Test func callsOfABriefHandlerStayTogether() {
+        let test = RouteTest()
+        let watchers = (0..<3).map { _ in test.watcher() }
+        // Nothing is known of the handler yet.
+        for number in 0..<3 { test.call("\(number)", at: 0) }
+        for watcher in watchers {
+            let ids = watcher.received().map(\.id)
+            #expect(ids.count == 1)
+            test.route.note(pace: 10_000, of: watcher.slots)
+            watcher.reply(ids, at: test.at(5))
+        }
+        // 500 us are the work of 50 such calls.
+        for number in 0..<60 { test.call("\(number)", at: 10) }
+        let counts = watchers.map { $0.calls().count }
+        #expect(counts.sorted() == [0, 10, 50])
+
+        // A call that lasts does not keep others behind it.
+        test.sweep(at: 2_100)
+        let last = test.call("last", at: 2_200)
+        #expect(watchers.flatMap { $0.calls() } == ["last"])
+        #expect(last.failures.isEmpty)
+    }
+
+    @Test func callsOfAHandlerThatIsNotBriefAnyMoreSpread() {
+        let test = RouteTest()
+        let watchers = (0..<3).map { _ in test.watcher() }
+        for watcher in watchers { test.route.note(pace: 10_000, of: watcher.slots) }
+        test.call("a", at: 0)
+        test.call("b", at: 0)
+        #expect(watchers.map { $0.calls() } == [["a", "b"], [], []])
+        test.route.note(pace: 30_000, of: watchers[0].slots)
+        test.call("c", at: 1)
+        test.call("d", at: 1)
+        #expect(watchers.map { $0.calls() } == [[], ["c", "d"], []], "the others are brief still")
+        for watcher in watchers { test.route.note(pace: 30_000, of: watcher.slots) }
+        test.call("e", at: 1)
+        #expect(watchers.map { $0.calls() } == [[], [], ["e"]])
+    }
+
     @Test func theLoadIsMeasuredByWhatAReplicaCan() {
         let test = RouteTest()
         let large = FakeReplica(test.route, settings(concurrency: 6), at: test.at(0))

@@ -83,6 +83,24 @@ import Testing
         #expect(!window.isRecalled)
     }
 
+    @Test func aBriefHandlerGetsCallsAheadWhateverItsProcessTakes() {
+        var window = ReplicaWindow()
+        window.note(pace: 25_001)
+        #expect(!window.isBrief)
+        #expect(window.size(at: at(0)) == 1)
+        window.note(pace: 25_000)
+        #expect(window.isBrief)
+        window.sent(inFlight: 0, at: at(0))
+        // Its process came late to the processor.
+        window.answered(1, of: 1, at: at(5_000))
+        #expect(window.size(at: at(5_000)) == 1 + 20)
+        #expect(window.isWorthJoining(inFlight: 19))
+        #expect(!window.isWorthJoining(inFlight: 20))
+        #expect(window.size(at: at(6_001)) == 1, "it has not answered for a while")
+        window.note(pace: 0)
+        #expect(window.size(at: at(5_000)) == 64)
+    }
+
     @Test func whatRunsIsNotAskedFor() {
         var window = ReplicaWindow(concurrency: 4)
         for index in 0..<4 { window.sent(inFlight: index, at: at(0)) }

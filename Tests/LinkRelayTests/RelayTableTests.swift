@@ -117,6 +117,13 @@ import WatcherLink
         #expect(try table.handle(out(0)) == [.toWatcher(frame(.callReply, id: 9, head: none.head))])
     }
 
+    @Test func everyGatewayLearnsThePace() throws {
+        bothJoin()
+        let pace = frame(.pace, flags: .optional, head: Pace(nanoseconds: 8_000).head)
+        #expect(try table.handle(pace) == [.toGateway(0, pace), .toGateway(1, pace)])
+        #expect(throws: LinkError.self) { try table.handle(pace, from: 0) }
+    }
+
     @Test func aDrainIsToldToAllAndEndsNobodysCall() throws {
         bothJoin()
         _ = try table.handle(call(1), from: 1)

@@ -83,7 +83,7 @@ class Forked(Replica):
         self._listener.bind(path)
         self._listener.listen()
         self._listener.settimeout(PATIENCE)
-        self.link, self._buffer = None, b""
+        self.link, self._buffer, self.paces = None, b"", []
         out, err, gate = os.pipe(), os.pipe(), os.pipe()
         self.gate = os.fdopen(gate[1], "wb", buffering=0)
         template.number += 1

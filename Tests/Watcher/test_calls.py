@@ -179,3 +179,20 @@ class Handler:
     os.kill(replica.process.pid, signal.SIGUSR1)
     replica.out.wait_for(b"noted\n")
     assert replica.reply() == b"1"
+
+
+def test_the_watcher_tells_how_long_the_handler_takes(start):
+    replica = start("import time\n" + handler("time.sleep(float(req.input))\nreturn b''")).started()
+    for _ in range(3):
+        replica.reply(b"0.05")
+    assert replica.paces and all(pace >= 50_000_000 for pace in replica.paces)
+    # Quick calls count with time: each takes an eighth of what is left.
+    for _ in range(1_000):
+        if replica.paces[-1] < 10_000_000:
+            break
+        replica.reply(b"0")
+    assert replica.paces[-1] < 10_000_000
+    told = len(replica.paces)
+    for _ in range(30):
+        replica.reply(b"0.05")
+    assert max(replica.paces[told:]) >= 20_000_000

@@ -53,7 +53,7 @@ class Other(Replica):
 
     def __init__(self, first, listener):
         self._listener, self.token, self.settings, self.max_body = listener, first.token, first.settings, first.max_body
-        self._buffer, self.link = b"", None
+        self._buffer, self.link, self.paces = b"", None, []
 
     def close(self):
         self.link.close()

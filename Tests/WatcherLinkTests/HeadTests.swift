@@ -32,6 +32,8 @@ import WatcherLink
         #expect(read.metadata == [Metadatum(key: "a", value: "b"), Metadatum(key: "c", value: "")])
         let reply = try reading(ReplyHead(metadata: [Metadatum(key: "k", value: "v")]).head) { try ReplyHead(head: $0) }
         #expect(reply.metadata.count == 1)
+        let pace = Pace(nanoseconds: .max)
+        #expect(try reading(pace.head) { try Pace(head: $0) } == pace)
     }
 
     @Test func aHeadThatEndsEarlyIsAnErrorAtEveryLength() {

@@ -158,6 +158,7 @@ package struct RelayTable {
             guard let gateway = callsOut.removeValue(forKey: header.id) else { return [] }
             return [.toGateway(gateway, frame)]
         case .leaving: return leave()
+        case .pace: return gateways.map { .toGateway($0, frame) }
         default: throw .unexpected(kind, "came out of turn")
         }
     }

@@ -28,6 +28,7 @@ struct CallLoop: ~Copyable {
     /// that a single call takes the lock twice, and one of many calls once.
     private var receivedBytes = 0
     private var isDrained = false
+    private var pace = HandlerPace()
 
     init(serving: Serving, handler: PythonObject) {
         self.serving = serving
@@ -76,6 +77,10 @@ struct CallLoop: ~Copyable {
                 let began = runner.nowNanos
                 try runner.run(request)
                 serving.activity.end()
+                if !request.pointee.wantsPieces, let nanoseconds = pace.note(runner.nowNanos - began) {
+                    serving.output.addControl(
+                        .pace, flags: .optional, id: 0, head: Pace(nanoseconds: nanoseconds).head)
+                }
                 try afterCall(lasting: runner.nowNanos - began)
                 if let input = request.pointee.input, PyBytes_Size(input) > Self.keptBytes {
                     // Two long inputs are never in memory at once.
