@@ -342,6 +342,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
         deliver(
             InvocationOutput(owning: memory, isText: frame.header.flags.contains(.text)), of: frame, to: invocation,
             function: route.name)
+        burst.noteReply(isLarge: true)
     }
 
     private func deliver(

@@ -24,10 +24,12 @@ final class ReplyBurst {
     }
 
     /// A reply was delivered.
-    func noteReply() {
+    ///
+    /// - Parameter isLarge: whether it takes long to write. Then no reply waits for another one.
+    func noteReply(isLarge: Bool = false) {
         guard isOpen else { return }
         replies += 1
-        guard replies >= Self.repliesMax else { return }
+        guard isLarge || replies >= Self.repliesMax else { return }
         replies = 0
         turns?.endBurst()
         turns?.beginBurst()

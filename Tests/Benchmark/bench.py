@@ -9,6 +9,9 @@ calls     an echo function through the gateway, and the bare server, in turn (A 
               small   64 bytes, 4 connections with 16 calls each in flight: calls a second
               single  64 bytes, one call at a time: median latency
               large   1 MiB, 2 connections with 2 calls each in flight: calls a second
+          and the processor time of a call, the watcher's included
+tail      64 bytes at 4,000, 6,000 and 8,500 calls a second that do not wait for one another (Poisson arrivals), 20 s
+          each in turn: percentiles of the latency from the moment when a call was due
 model     the same model behind a Handler that loads it once and one that loads it for each call
 start     `dcf function create` of an echo whose environment is there, from exec to exit; a watcher from exec to Ready;
           resident memory 10 s after Ready, before any call
@@ -17,6 +20,7 @@ Each reply is counted, with its bytes: a run with one missing is an error and no
 Needs h2load, protoc, grpc_cpp_plugin and g++ (make bench installs what is missing); the standard library alone.
 """
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -60,6 +64,8 @@ class Figures:
     rate: float
     p50_us: float
     p99_us: float
+    #: The processor time of the server for a call, in microseconds.
+    cpu_us: float = 0
 
 
 def varint(number):
@@ -118,14 +124,36 @@ def wait_for(condition, seconds, what):
     return value
 
 
-def build_bare():
-    """Compiles the bare server when its source is newer than what the cache has."""
+def processor():
+    """What the processor calls itself, and how many of it there are."""
+    name = re.search(r"model name\s*:\s*(.+)", pathlib.Path("/proc/cpuinfo").read_text())
+    return f"{os.cpu_count()} x {name[1] if name else 'unknown processor'}"
+
+
+def processor_micros(root):
+    """The processor time of a process and of its descendants that exist, in microseconds."""
+    children = {}
+    for line in subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout.splitlines():
+        pid, parent = line.split()
+        children.setdefault(int(parent), []).append(int(pid))
+    total, todo = 0, [root]
+    while todo:
+        pid = todo.pop()
+        todo += children.get(pid, [])
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                total += int(task.read_text().split()[0])
+    return total / 1000
+
+
+def build(name):
+    """Compiles a program of this folder when its source is newer than what the cache has."""
     out = CACHE / "bare"
-    program = out / "bare_server"
-    sources = [HERE / "bare_server.cc", ROOT / "Protos/gateway.proto"]
+    program = out / name
+    sources = [HERE / f"{name}.cc", ROOT / "Protos/gateway.proto"]
     if program.exists() and all(program.stat().st_mtime > s.stat().st_mtime for s in sources):
         return program
-    print("compiling the bare server", file=sys.stderr)
+    print(f"compiling {name}", file=sys.stderr)
     out.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         ["protoc", f"-I{ROOT}/Protos", f"--cpp_out={out}", f"--grpc_out={out}",
@@ -168,8 +196,9 @@ class Bench:
     def start_bare(self):
         self.bare_port = free_port()
         process = subprocess.Popen(
-            [build_bare(), f"127.0.0.1:{self.bare_port}"], stdout=subprocess.PIPE, text=True)
+            [build("bare_server"), f"127.0.0.1:{self.bare_port}"], stdout=subprocess.PIPE, text=True)
         self.running.append(process)
+        self.bare = process
         if process.stdout.readline() != "ready\n":
             raise Failure("the bare server did not start")
 
@@ -207,7 +236,7 @@ class Bench:
             for n in range(self.rounds):
                 ours, bare = (self.port, "ours"), (self.bare_port, "bare")
                 turn = [ours, bare] if n % 2 == 0 else [bare, ours]
-                rounds.append({who: load(port, body, work, self.scratch) for port, who in turn})
+                rounds.append({who: self.counted(port, body, work) for port, who in turn})
             figure = "p50_us" if name == "single" else "rate"
             ratios = sorted(getattr(r["ours"], figure) / getattr(r["bare"], figure) for r in rounds)
             medians = {who: {f.name: statistics.median(getattr(r[who], f.name) for r in rounds)
@@ -217,7 +246,46 @@ class Bench:
             print(f"{name:8}{medians['ours'][figure]:>10.0f}{unit}{medians['bare'][figure]:>10.0f}{unit}"
                   f"{ratio:>8.2f}{ratios[0]:>7.2f}{ratios[-1]:>7.2f}   "
                   + ("median latency, less is better" if name == "single" else "calls a second, more is better"))
-            result[name] = {"ratio": ratio, "ratios": ratios, **medians}
+            time_ratio = statistics.median(r["ours"].cpu_us / r["bare"].cpu_us for r in rounds)
+            print(f"{'':8}{medians['ours']['cpu_us']:>10.1f}us{medians['bare']['cpu_us']:>10.1f}us{time_ratio:>8.2f}"
+                  f"{'':14}   processor time of a call, less is better")
+            result[name] = {"ratio": ratio, "ratios": ratios, "cpu_ratio": time_ratio, **medians}
+        return result
+
+    def counted(self, port, body, work):
+        """A load with the processor time that the server on this port took for it."""
+        server = self.gateway if port == self.port else self.bare
+        before = processor_micros(server.pid)
+        figures = load(port, body, work, self.scratch)
+        return dataclasses.replace(figures, cpu_us=(processor_micros(server.pid) - before) / work.calls)
+
+    def tail(self, rates=(4_000, 6_000, 8_500), seconds=20):
+        self.dcf("function", "create", "-f", self.folder("echo"))
+        self.start_bare()
+        client, rounds, result = build("open_loop"), min(self.rounds, 5), {}
+        print(f"\n{'calls a second':16}{'gateway':>34}{'bare':>34}{'ratios':>22}   of {rounds} rounds")
+        for rate in rates:
+            seen = {"ours": [], "bare": []}
+            for n in range(rounds):
+                for who, port in (("ours", self.port), ("bare", self.bare_port))[::1 if n % 2 == 0 else -1]:
+                    done = subprocess.run(
+                        [client, f"127.0.0.1:{port}", "echo", str(rate), str(seconds), "64", "4", str(n)],
+                        capture_output=True, text=True)
+                    if done.returncode:
+                        raise Failure(f"open_loop: {done.stderr}")
+                    figures = json.loads(done.stdout)
+                    if figures["failures"]:
+                        raise Failure(f"{figures['failures']} of {figures['calls']} calls failed at {rate} a second")
+                    seen[who].append(figures)
+            names = ("p50_us", "p99_us", "p999_us")
+            medians = {who: {name: statistics.median(f[name] for f in seen[who]) for name in (*names, "max_us")}
+                       for who in seen}
+            pairs = list(zip(seen["ours"], seen["bare"], strict=True))
+            ratios = {name: statistics.median(ours[name] / bare[name] for ours, bare in pairs) for name in names}
+            print(f"{rate:<16,}" + "".join(
+                f"{'/'.join(f'{medians[who][name]:.0f}' for name in names):>32}us" for who in ("ours", "bare"))
+                + f"{'/'.join(f'{ratios[name]:.2f}' for name in names):>22}   p50/p99/p99.9, less is better")
+            result[str(rate)] = {"ratios": ratios, **medians}
         return result
 
     def model(self):
@@ -339,15 +407,17 @@ def resident(pid):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=15)
-    options.add_argument("--only", default="memory,calls,model,start", help="of memory, calls, model, start")
+    options.add_argument("--only", default="memory,calls,tail,model,start",
+                         help="of memory, calls, tail, model, start")
     options.add_argument("--works", default=",".join(WORKS), help="of " + ", ".join(WORKS))
     options.add_argument("--bin", default=str(ROOT / ".build/release"), help="the folder of the programs")
     options.add_argument("--json", metavar="FILE", help="also write every figure there")
     chosen = options.parse_args()
-    parts, result = chosen.only.split(","), {}
+    parts, result = chosen.only.split(","), {"processor": processor()}
+    print(result["processor"])
     with tempfile.TemporaryDirectory(prefix="dcf-bench-") as scratch:
         try:
-            for part in ("memory", "calls", "model", "start"):
+            for part in ("memory", "calls", "tail", "model", "start"):
                 if part not in parts:
                     continue
                 # A gateway of its own each, so that what one part leaves does not weigh on the next.

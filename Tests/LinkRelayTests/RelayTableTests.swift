@@ -122,6 +122,9 @@ import WatcherLink
         let pace = frame(.pace, flags: .optional, head: Pace(nanoseconds: 8_000).head)
         #expect(try table.handle(pace) == [.toGateway(0, pace), .toGateway(1, pace)])
         #expect(throws: LinkError.self) { try table.handle(pace, from: 0) }
+        let ready = frame(.ready, head: Ready(constructorMicros: 1).head)
+        _ = try table.handle(ready)
+        #expect(table.join(2) == [.toGateway(2, ready), .toGateway(2, pace)], "one that comes later too")
     }
 
     @Test func aDrainIsToldToAllAndEndsNobodysCall() throws {

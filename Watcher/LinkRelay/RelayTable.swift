@@ -39,6 +39,8 @@ package struct RelayTable {
     private var recalls: [Int?] = []
     /// The watcher's Ready or Failed, once it has come.
     private var verdict: [UInt8]?
+    /// The watcher's last Pace.
+    private var pace: [UInt8]?
     private var isLeaving = false
 
     package init() {}
@@ -51,7 +53,7 @@ package struct RelayTable {
     /// A gateway has a link now.
     package mutating func join(_ gateway: Int) -> [Action] {
         ids[gateway] = [:]
-        let frames = [verdict, isLeaving ? Self.leaving : nil]
+        let frames = [verdict, pace, isLeaving ? Self.leaving : nil]
         return frames.compactMap { $0.map { .toGateway(gateway, $0) } }
     }
 
@@ -158,7 +160,9 @@ package struct RelayTable {
             guard let gateway = callsOut.removeValue(forKey: header.id) else { return [] }
             return [.toGateway(gateway, frame)]
         case .leaving: return leave()
-        case .pace: return gateways.map { .toGateway($0, frame) }
+        case .pace:
+            pace = frame
+            return gateways.map { .toGateway($0, frame) }
         default: throw .unexpected(kind, "came out of turn")
         }
     }
