@@ -1,5 +1,5 @@
 /// Learns how the thread that delivers replies goes through its work, turn by turn, so that a front can write the
-/// replies of one turn together. One system call for each reply is most of what a short call costs.
+/// replies of one turn together. To write each of them alone costs a system call and a wake-up of its client.
 ///
 /// All methods run on the thread that delivers the replies. They must not block.
 package protocol ReplyTurns: AnyObject, Sendable {

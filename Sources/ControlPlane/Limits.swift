@@ -1,4 +1,5 @@
 internal import FunctionConfig
+internal import Platform
 
 /// All limits of the gateway, except those of its fronts.
 package struct Limits: Sendable, Equatable {
@@ -28,7 +29,7 @@ package struct Limits: Sendable, Equatable {
     /// serving at once.
     package var lameDuck = Duration.zero
     /// How many constructors run at once. The default is one for each processor.
-    package var starts = max(CPUAffinity.allowed(0).count, 1)
+    package var starts = Processors.count
     /// How long accepted calls may go on after the gateway is told to stop.
     package var drain = Duration.seconds(30)
     /// How long a process may take to end before it is killed.

@@ -16,12 +16,14 @@ extension ReplicaLink {
         stream.invocation.piece(
             InvocationOutput(borrowing: reader.payload(of: frame), isText: frame.header.flags.contains(.text)),
             from: stream)
+        burst.noteReply()
     }
 
     func deliver(piece frame: FrameReader.Frame, _ memory: consuming OwnedBytes) throws(LinkError) {
         guard let stream = try stream(of: frame) else { return }
         stream.invocation.piece(
             InvocationOutput(owning: memory, isText: frame.header.flags.contains(.text)), from: stream)
+        burst.noteReply(isLarge: true)
     }
 
     /// The stream that a piece belongs to; nil when its call is not known any more, or the piece is too large.

@@ -36,7 +36,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
     /// Takes the calls that the handler makes.
     let invoker: Invoker
     /// Learns of the replies that are delivered.
-    private let burst: ReplyBurst
+    let burst: ReplyBurst
     /// Decides on the link by the credential that its watcher presents.
     private let redeem: (LinkCredential) -> LinkAdmission
     let writer: LinkWriter

@@ -3,7 +3,7 @@ internal import Calls
 /// Tells fronts when several replies follow one another, so that they write them together. Used on the links' thread
 /// alone.
 ///
-/// A reply that comes alone is written at once. In a burst a reply waits for at most ``repliesMax`` others.
+/// A reply that comes alone is written at once. In a burst a reply waits for at most 31 others.
 final class ReplyBurst {
     /// After so many replies everything is written.
     private static let repliesMax = 32
@@ -23,7 +23,7 @@ final class ReplyBurst {
         turns.beginBurst()
     }
 
-    /// A reply was delivered.
+    /// A reply, or a piece of one, was delivered.
     ///
     /// - Parameter isLarge: whether it takes long to write. Then no reply waits for another one.
     func noteReply(isLarge: Bool = false) {
