@@ -87,7 +87,7 @@ package final class ReplicaSlots: @unchecked Sendable {
 
     /// Whether it is at work, and a further call is better with it than with an idle replica: its handler is done with
     /// all its calls about as soon as another process would have woken up. The caller checks the room.
-    var isWorthJoining: Bool { inFlight > 0 && batch == nil && window.isWorthJoining(inFlight: inFlight) }
+    var isWorthJoining: Bool { inFlight > 0 && window.isWorthJoining(inFlight: inFlight) }
 
     /// Whether it has less to do than `other`, in proportion to what each can run at once.
     func isLessLoaded(than other: ReplicaSlots) -> Bool {

@@ -15,14 +15,14 @@ package struct ReplicaWindow: Sendable, Equatable {
     /// After how many nanoseconds without an answer the calls sent ahead are recalled.
     static let recallNanos: Int64 = 2_000_000
 
-    /// How many calls the replica runs at once.
-    package let concurrency: Int
     /// A handler that takes at most so long for a call is brief, in nanoseconds: to wake up another process would take
     /// longer.
     static let briefNanos: Int64 = 25_000
     /// The most work of a brief handler that a call waits for on purpose while another replica is idle, in nanoseconds.
     static let joinedNanos: Int64 = 500_000
 
+    /// How many calls the replica runs at once.
+    package let concurrency: Int
     /// How many calls a brief handler is done with in that time; 0 where the handler is not brief, or that is not known.
     private var joinMax = 0
     /// The average time that one call takes; nil before the first.

@@ -222,6 +222,7 @@ enum Core {
             guard let found = dlsym(nil, name) else { continue }
             let ignore: CInt = 0
             unsafeBitCast(found, to: (@convention(c) (CInt) -> Void).self)(ignore)
+            return
         }
     }
 }

@@ -100,7 +100,8 @@ package final class GRPCFront: Front {
 /// answered, and the close of a call whose caller leaves before the answer.
 ///
 /// It has no thread. The links' thread and the sweeper handle its events at the end of each turn, so a call is freed on
-/// the thread that answered it, while its memory is still in that thread's cache.
+/// the thread that answered it, while its memory is still in that thread's cache. In a burst of replies it holds what the
+/// links' thread writes to clients until the end of the burst.
 package final class CallEvents: ReplyTurns {
     let queue = CompletionQueue(name: "answered", threads: 0)
 
