@@ -2,6 +2,7 @@ internal import Calls
 internal import GatewayProtocol
 internal import GRPC
 internal import Platform
+internal import Synchronization
 
 /// One stream of `Invokes`: its requests run one after another. While one runs, the next is read ahead and not begun.
 ///
@@ -9,7 +10,9 @@ internal import Platform
 /// by a message without output and with `Last`. A request that fails ends the stream with its status.
 ///
 /// It uses no task. Events come on threads of the queue, of the links and of the sweeper. Each changes the state under
-/// the lock, and then the same thread does the next step.
+/// the lock, and then the same thread does the next step. Pieces wait in two places: those that have come under the
+/// lock, and a batch of them that is being sent, without it. So the thread that reads pieces and the one that sends them
+/// seldom meet.
 final class InvokeStream: StreamingCallHandler, InvocationResponder {
     /// How many pieces of a reply may wait for a caller that reads slowly. The watcher's credit bounds their bytes;
     /// this bounds pieces that are almost empty.
@@ -33,12 +36,6 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         var isHeld = false
         var waiting = MessageQueue()
         var isSending = false
-        /// The credit for the message that is being sent, in bytes.
-        var credit = 0
-        /// The count of that message.
-        var counted: SentBytes?
-        /// The count of the message that follows at once.
-        var room: SentBytes?
         var source: (any PieceSource)?
         /// How the stream ends once all waiting messages are sent.
         var status: Status?
@@ -47,6 +44,27 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         var isDraining = false
         var hasCallerLeft = false
         var isFinished = false
+    }
+
+    /// The messages that are being sent. The thread that has set `isSending` uses it, and after it the one that learns
+    /// that the message was sent.
+    private struct Outgoing {
+        /// The credit for the current message, in bytes.
+        var credit = 0
+        /// The count of that message.
+        var counted: SentBytes?
+        /// Gets the credit.
+        var source: (any PieceSource)?
+        /// The messages after it.
+        var queue = MessageQueue()
+
+        /// Goes on to the next message; nil where there is none.
+        mutating func next() -> HeldMessage? {
+            guard let (message, credit, counted) = queue.popFirst() else { return nil }
+            self.credit = credit
+            self.counted = counted
+            return message
+        }
     }
 
     /// The next step, which is done without the lock.
@@ -63,6 +81,11 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
     private let gate: CallGate
     private let onEnd: @Sendable (InvokeStream) -> Void
     private let state = Lock(State())
+    @exclusivity(unchecked) private nonisolated(unsafe) var outgoing = Outgoing()
+    /// How many messages wait, in both places.
+    private let waitingCount = Atomic<Int>(0)
+    /// The count of the message that follows at once on the same thread.
+    @exclusivity(unchecked) private nonisolated(unsafe) var room: SentBytes?
 
     /// - Parameter onEnd: called when the stream has ended.
     init(
@@ -112,25 +135,35 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
     }
 
     func sent(success: Bool) {
-        var credit = 0
-        var source: (any PieceSource)?
-        var left: CallHandle?
-        var counted: SentBytes?
-        perform { state in
-            state.isSending = false
-            swap(&counted, &state.counted)
-            credit = state.credit
-            state.credit = 0
-            if success {
-                source = state.source
-            } else {
-                state.hasCallerLeft = true
-                left = state.handle
-            }
+        // Once the next message is given to the core, another thread may use `outgoing`.
+        let (credit, counted, source) = (outgoing.credit, outgoing.counted, outgoing.source)
+        outgoing.counted = nil
+        if success, let message = outgoing.next() {
+            waitingCount.subtract(1, ordering: .relaxed)
+            send(message, more: !outgoing.queue.isEmpty)
+        } else {
+            endSending(success: success)
         }
         if let counted { call.uncount(counted, isSent: success) }
-        if credit > 0 { source?.taken(credit) }
+        if success, credit > 0 { source?.taken(credit) }
+    }
+
+    private func endSending(success: Bool) {
+        var left: CallHandle?
+        let unsent = success ? [] : outgoing.queue.removeAll()
+        outgoing.source = nil
+        perform { state in
+            state.isSending = false
+            guard !success else { return }
+            state.hasCallerLeft = true
+            left = state.handle
+        }
+        for counted in unsent { call.uncount(counted, isSent: false) }
         left?.cancel()
+    }
+
+    private func send(_ message: HeldMessage, more: Bool) {
+        if let message = message.take(), !call.send(message, more: more) { sent(success: false) }
     }
 
     func closed(cancelled: Bool) {
@@ -147,7 +180,7 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
 
     func takeRoom(for bytes: Int) -> CallFailure? {
         guard let counted = call.count(bytes) else { return .repliesNotTaken(call.repliesNotTaken) }
-        state.withLock { $0.room = counted }
+        room = counted
         return nil
     }
 
@@ -188,9 +221,9 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
             case tooMany(CallHandle?, SentBytes?)
         }
         let credit = source == nil ? 0 : output.count
+        let counted = room.take()
         var slot: InvocationOutput? = output
         let outcome = state.withLock { state -> Outcome in
-            let counted = state.room.take()
             guard state.isRunning else { return .dropped(counted) }
             let suffix = ReplySuffix(request: state.begun - 1, isLast: isLast)
             if isLast {
@@ -201,12 +234,18 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
             }
             guard state.isSending else {
                 state.isSending = true
-                state.credit = credit
-                state.counted = counted
+                outgoing.credit = credit
+                outgoing.counted = counted
+                outgoing.source = source
                 return .now(suffix)
             }
-            guard isLast || state.waiting.count < Self.waitingMax else { return .tooMany(state.handle, counted) }
-            if let output = slot.take() { state.waiting.append(output, suffix, credit: credit, counted: counted) }
+            guard isLast || waitingCount.load(ordering: .relaxed) < Self.waitingMax else {
+                return .tooMany(state.handle, counted)
+            }
+            if let output = slot.take() {
+                state.waiting.append(output, suffix, credit: credit, counted: counted)
+                waitingCount.add(1, ordering: .relaxed)
+            }
             return .later
         }
         switch outcome {
@@ -231,7 +270,7 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
         switch step {
         case .nothing: break
         case .send(let message, let more):
-            if let message = message.take(), !call.send(message, more: more) { sent(success: false) }
+            send(message, more: more)
         case .begin(let message, let room):
             room?.giveBack()
             begin(message)
@@ -248,11 +287,15 @@ final class InvokeStream: StreamingCallHandler, InvocationResponder {
     private func next(_ state: inout State) -> Step {
         guard !state.isFinished, !state.isSending else { return .nothing }
         if state.hasCallerLeft { return finish(Status(.cancelled, "the caller has left"), &state) }
-        if let (message, credit, counted) = state.waiting.popFirst() {
+        if !state.waiting.isEmpty {
             state.isSending = true
-            state.credit = credit
-            state.counted = counted
-            return .send(message, more: !state.waiting.isEmpty)
+            outgoing.source = state.source
+            // What was sent has left empty memory.
+            swap(&state.waiting, &outgoing.queue)
+        }
+        if let message = outgoing.next() {
+            waitingCount.subtract(1, ordering: .relaxed)
+            return .send(message, more: !outgoing.queue.isEmpty)
         }
         if let status = state.status { return finish(status, &state) }
         guard !state.isRunning else { return .nothing }

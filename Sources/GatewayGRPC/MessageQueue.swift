@@ -17,7 +17,7 @@ struct MessageQueue {
     }
 
     /// How many bytes of memory an empty queue keeps for the next messages.
-    private static let keptBytes = 512 << 10
+    private static let keptBytes = 256 << 10
 
     private var bytes: [UInt8] = []
     private var start = 0
