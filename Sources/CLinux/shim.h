@@ -51,6 +51,13 @@ static inline int dcf_pidfd_send_signal(int pidfd, int sig) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+/// The processor time of the calling thread in nanoseconds.
+static inline int64_t dcf_thread_nanoseconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 /// The monotonic clock in nanoseconds.
 static inline int64_t dcf_monotonic_nanoseconds(void) {
     struct timespec time;

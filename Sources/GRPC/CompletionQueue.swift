@@ -1,6 +1,6 @@
 internal import CGRPC
 internal import Glibc
-internal import Platform
+package import Platform
 internal import Synchronization
 
 /// A completion queue of the core with the threads that drain it.
@@ -8,21 +8,24 @@ internal import Synchronization
 /// `shutdown()` ends it: the threads return once every tag has been completed, and the last owner destroys the C queue.
 /// Any thread may use it.
 ///
-/// A queue with a helper is drained by a second thread while there is enough work for two. With only one call at a
-/// time, two threads would cost time: the thread that wakes up first wakes the other to watch the connections in its
-/// place, which was measured to take a tenth of such a call's time.
+/// A queue may have helpers: threads that rest until those at work are busy, one more each time. Threads that wait for
+/// the same connections cost time: the one that wakes up first wakes another to watch the connections in its place,
+/// which was measured to take a tenth of the time of a call that comes alone.
 package final class CompletionQueue: Sendable {
     private let core: CoreQueue
     private let threads: [Thread]
-    private let helper: Helper?
+    private let helpers: Helpers
+    /// How many events were noted by `expectSoon` and not handled yet.
+    private let expected = Atomic<Int>(0)
 
     /// - Parameters:
     ///   - name: the threads' name.
     ///   - threads: how many threads handle its events. 0 makes a queue for events of finished work: only `handleEvents()`
-    ///     handles them, and the queue takes no part in the input and output of connections.
-    ///   - needsHelper: whether there is enough work for another thread. It is asked often, from several threads. Nil
-    ///     makes no such thread.
-    package init(name: String, threads count: Int, needsHelper: (@Sendable () -> Bool)? = nil) {
+    ///     and `handleExpectedEvents()` handle them, and the queue takes no part in the input and output of connections.
+    ///   - helpers: how many threads more there may be.
+    ///   - load: when one more helps, and when it rests again.
+    package init(name: String, threads count: Int, helpers helperCount: Int = 0, load bounds: LoadBounds = LoadBounds())
+    {
         _ = Core.started
         let made = count == 0 ? dcf_completion_queue_create_quiet() : grpc_completion_queue_create_for_next(nil)
         guard let handle = made else {
@@ -30,21 +33,27 @@ package final class CompletionQueue: Sendable {
         }
         let core = CoreQueue(handle)
         self.core = core
-        let helper = needsHelper.map { Helper(isNeeded: $0) }
-        self.helper = helper
-        var threads = (0..<count).map { _ in
-            Thread(name: name) {
-                Self.run(core) { helper?.wakeIfNeeded() }
-            }
-        }
-        if let helper {
-            threads.append(
+        let helpers = Helpers(count: helperCount, bounds: bounds)
+        self.helpers = helpers
+        threads =
+            (0..<count).map { _ in
                 Thread(name: name) {
-                    helper.rest()
-                    Self.run(core) { helper.restUnlessNeeded() }
-                })
-        }
-        self.threads = threads
+                    guard helperCount > 0 else { return Self.run(core) }
+                    var load = ThreadLoad(bounds)
+                    Self.run(core) {
+                        if let share = load.noteTurn() { helpers.wakeIfBusy(share) }
+                    }
+                }
+            }
+            + (0..<helperCount).map { index in
+                Thread(name: name) {
+                    helpers.rest(index)
+                    var load = ThreadLoad(bounds)
+                    Self.run(core) {
+                        if let share = load.noteTurn() { helpers.goOn(index, share) }
+                    }
+                }
+            }
     }
 
     var handle: OpaquePointer { core.handle }
@@ -82,6 +91,28 @@ package final class CompletionQueue: Sendable {
         }
     }
 
+    /// Notes that an event was asked for that comes soon, mostly at once.
+    func expectSoon() {
+        expected.add(1, ordering: .relaxed)
+    }
+
+    /// Completes on this thread as many tags as ``expectSoon()`` has noted since the last call, as far as they have
+    /// their answers. The others are left to ``handleEvents()``.
+    ///
+    /// For the core to find that a queue without threads is empty costs a system call and a wait, even when it is told
+    /// not to wait. So it is not asked more often than there are answers.
+    package func handleExpectedEvents() {
+        guard expected.load(ordering: .relaxed) > 0 else { return }
+        var left = expected.exchange(0, ordering: .relaxed)
+        let past = gpr_inf_past(GPR_CLOCK_MONOTONIC)
+        while left > 0 {
+            let event = grpc_completion_queue_next(handle, past, nil)
+            guard event.type == GRPC_OP_COMPLETE else { return }
+            CompletionTag.redeem(event.tag, success: event.success != 0)
+            left -= 1
+        }
+    }
+
     /// Completes on this thread every tag that has its answer, and returns.
     package func handleEvents() {
         let past = gpr_inf_past(GPR_CLOCK_MONOTONIC)
@@ -100,65 +131,62 @@ package final class CompletionQueue: Sendable {
             Self.run(core)
             return
         }
-        helper?.stop()
+        helpers.stop()
         for thread in threads { thread.join() }
     }
 }
 
 extension CompletionQueue {
-    /// Decides when the second thread of a queue works, and when it rests.
-    final class Helper: @unchecked Sendable {
-        // @unchecked: only the helping thread uses `idleEvents`; the rest is thread-safe.
-
-        /// After how many events in a row that one thread could have handled the helper rests.
-        private static let idleEventsMax = 64
-
-        private let isNeeded: @Sendable () -> Bool
-        private let isResting = Atomic<Bool>(true)
-        private let isStopping = Atomic<Bool>(false)
-        private let wakeup = Semaphore()
-        private var idleEvents = 0
-
-        init(isNeeded: @escaping @Sendable () -> Bool) {
-            self.isNeeded = isNeeded
+    /// Decides which of the threads that help work, and which rest. Any thread may use it.
+    final class Helpers: Sendable {
+        private struct State {
+            /// The helpers that rest, by their numbers.
+            var resting: [Int] = []
+            var isStopping = false
         }
 
-        /// Ends the rest if there is enough work. Called on the queue's other threads.
-        @inline(__always)
-        func wakeIfNeeded() {
-            guard isResting.load(ordering: .relaxed), isNeeded() else { return }
-            wake()
+        private let bounds: LoadBounds
+        private let state: Lock<State>
+        private let wakeups: [Platform.Semaphore]
+
+        init(count: Int, bounds: LoadBounds) {
+            self.bounds = bounds
+            state = Lock(State())
+            wakeups = (0..<count).map { _ in Semaphore() }
         }
 
-        /// Ends the rest for good.
+        /// Wakes one helper if the calling thread, at work for `share` of its time, is busy.
+        func wakeIfBusy(_ share: Double) {
+            guard share >= bounds.busy, let helper = state.withLock({ $0.resting.popLast() }) else { return }
+            wakeups[helper].post()
+        }
+
+        /// How many helpers rest.
+        var restingCount: Int { state.withLock { $0.resting.count } }
+
+        /// Ends all rests for good.
         func stop() {
-            isStopping.store(true, ordering: .sequentiallyConsistent)
-            wake()
-        }
-
-        private func wake() {
-            if isResting.exchange(false, ordering: .acquiringAndReleasing) { wakeup.post() }
-        }
-
-        /// Called on the helping thread after each event.
-        @inline(__always)
-        func restUnlessNeeded() {
-            guard !isNeeded() else {
-                idleEvents = 0
-                return
+            let resting = state.withLock { state in
+                state.isStopping = true
+                defer { state.resting = [] }
+                return state.resting
             }
-            idleEvents += 1
-            guard idleEvents >= Self.idleEventsMax else { return }
-            idleEvents = 0
-            isResting.store(true, ordering: .sequentiallyConsistent)
-            rest()
+            for helper in resting { wakeups[helper].post() }
+        }
+
+        /// Decides for a helper that was at work for `share` of its time.
+        func goOn(_ helper: Int, _ share: Double) {
+            if share <= bounds.idle { rest(helper) } else { wakeIfBusy(share) }
         }
 
         /// Waits until it is woken. Called on the helping thread.
-        func rest() {
-            // `stop` may have seen the thread at work and then does not post.
-            if isStopping.load(ordering: .sequentiallyConsistent) { return isResting.store(false, ordering: .relaxed) }
-            wakeup.wait()
+        func rest(_ helper: Int) {
+            let rests = state.withLock { state in
+                guard !state.isStopping else { return false }
+                state.resting.append(helper)
+                return true
+            }
+            if rests { wakeups[helper].wait() }
         }
     }
 }

@@ -94,6 +94,7 @@ package final class UnaryCall: CoreCall, @unchecked Sendable {
         let tag = tag(event: Event.finished)
         // A call that is freed before its close has come is cancelled by the core, which costs more than to ask for it.
         let closes: Int32 = asksForClose.exchange(true, ordering: .acquiringAndReleasing) ? 0 : 1
+        method.bound.expectSoon()
         guard dcf_finish(storage, 1, code.rawValue, closes, tag) != GRPC_CALL_OK else { return }
         CompletionTag.forget(tag)
         if let sent { method.connections.end(sent, isSent: false) }
@@ -107,7 +108,7 @@ final class UnaryMethod: @unchecked Sendable {
     private let server: OpaquePointer
     private let method: UnsafeMutableRawPointer
     /// Gets the events of the calls after their arrival.
-    private let bound: CompletionQueue
+    let bound: CompletionQueue
     /// Gets the arrivals.
     private let notified: CompletionQueue
     let connections: Connections

@@ -59,7 +59,7 @@ package final class Gateway: Service {
         control = try ControlPlane(
             configuration.control, folder: folder, calls: calls, links: links,
             place: "\(HostAddress(host: Self.hostName, port: address.port))",
-            heartbeats: [links.heartbeat, calls.sweeper.heartbeat], logger: logger)
+            heartbeats: links.heartbeats + [calls.sweeper.heartbeat], logger: logger)
         fronts = [
             try GRPCFront(
                 socket, limits: configuration.grpc, common: limits, plane: calls, control: control, events: events,

@@ -6,10 +6,6 @@ package import Platform
 
 /// The front for gRPC: the gateway's own RPCs, health and reflection, on one port.
 package final class GRPCFront: Front {
-    /// From so many processors on a second thread helps to read requests. With fewer it takes their time from the
-    /// watchers, the links' thread and the clients beside it, and each hand-over between the two costs a wake-up.
-    private static let helperProcessorsMin = 4
-
     private let acceptor: Acceptor
     private let acceptorLimits: AcceptorLimits
     private let queue: CompletionQueue
@@ -32,10 +28,7 @@ package final class GRPCFront: Front {
         acceptorLimits = limits.acceptor
         self.events = events
         let gate = plane.gate
-        queue =
-            Processors.count < Self.helperProcessorsMin
-            ? CompletionQueue(name: "grpc", threads: 1)
-            : CompletionQueue(name: "grpc", threads: 1) { gate.count > 1 }
+        queue = CompletionQueue(name: "grpc", threads: 1, helpers: LoadBounds.threadsMax - 1)
         connections = Connections(
             limits: limits.clients(common), report: { logger.warning("\($0)") },
             // When the sweeper rests again, it returns the memory to the system.
@@ -114,5 +107,5 @@ package final class CallEvents: ReplyTurns {
 
     package func beginBurst() { HeldWrites.begin() }
     package func endBurst() { HeldWrites.end() }
-    package func endTurn() { handleEvents() }
+    package func endTurn() { queue.handleExpectedEvents() }
 }

@@ -19,7 +19,7 @@ final class FrameReader {
         case large(Frame, OwnedBytes)
         /// The returned frames are about to be overwritten: handle them, and call again.
         case refill
-        /// The socket has no more bytes at the moment.
+        /// The socket has no more bytes at the moment, or the link has had its share of this turn.
         case nothing
         /// The link has ended, for this reason.
         case end(LinkEnd)
@@ -30,6 +30,9 @@ final class FrameReader {
     private static let unauthenticatedBytes = 2 << 10
     /// A larger payload of some kinds of frames does not go through the buffer.
     private static let largeBytes = 16 << 10
+    /// After so many bytes in one turn of the links' thread the other links have theirs. The socket stays readable, so
+    /// the rest is read in the next turn.
+    private static let turnBytes = 1 << 20
 
     private let descriptor: Int32
     private let maxBodyBytes: Int
@@ -44,6 +47,8 @@ final class FrameReader {
     private var isDrained = false
     /// Whether frames were returned that still lie in the buffer.
     private var hasGivenFrames = false
+    /// How many bytes may still be read in this turn. The last read of a turn may go beyond it.
+    private var turnBytesLeft = 0
 
     /// A frame whose large payload is being read.
     private final class Large {
@@ -87,6 +92,13 @@ final class FrameReader {
         return UnsafeRawBufferPointer(rebasing: buffer[begin..<begin + frame.header.payloadLength])
     }
 
+    /// Begins a turn.
+    ///
+    /// - Parameter readsAll: whether the turn lasts until the socket has no more bytes.
+    func beginTurn(readsAll: Bool) {
+        turnBytesLeft = readsAll ? .max : Self.turnBytes
+    }
+
     /// Reads on to the next frame.
     ///
     /// - Throws: the violation, when the bytes are not a valid frame.
@@ -121,6 +133,7 @@ final class FrameReader {
                 return .nothing
             }
             if mustRefill() { return .refill }
+            guard turnBytesLeft > 0 else { return .nothing }
             makeRoom(for: needed)
             let count = fill()
             guard count > 0 else { return Self.ending(count) }
@@ -153,10 +166,12 @@ final class FrameReader {
     private func readLarge() -> Step {
         guard let reply = large else { return .nothing }
         while reply.filled < reply.bytes.count {
+            guard turnBytesLeft > 0 else { return .nothing }
             let target = UnsafeMutableRawBufferPointer(rebasing: reply.bytes[reply.filled...])
             let count = recv(descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
             if count > 0 {
                 reply.filled += count
+                turnBytesLeft -= count
                 continue
             }
             return Self.ending(count)
@@ -193,6 +208,7 @@ final class FrameReader {
         let count = recv(descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
         if count > 0 {
             end += count
+            turnBytesLeft -= count
             isDrained = count < target.count
         }
         return count

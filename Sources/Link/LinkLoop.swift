@@ -5,8 +5,8 @@ internal import Logging
 internal import Platform
 internal import WatcherLink
 
-/// The loop of the links' thread: it accepts watchers, reads their frames, and goes on writing when a full socket has
-/// room. Used on that thread alone.
+/// The loop of a thread that reads links: it accepts watchers where it has listeners, reads their frames, and goes on
+/// writing when a full socket has room. Used on that thread alone.
 final class LinkLoop {
     /// How many connections may be without a token: on unix sockets, and as many over TCP.
     private static let unauthenticatedMax = 256
@@ -26,15 +26,16 @@ final class LinkLoop {
     private var listeners: [Int32]
     /// The listener for other machines; -1 where there is none.
     private let remoteListener: Int32
-    private let poll: EventPoll
+    let thread: LinkThread
+    /// All threads that read links, this one too. Links begin on the first.
+    let threads: [LinkThread]
+    let bounds: LoadBounds
+    let burst: ReplyBurst
+    var links: [Int32: ReplicaLink] = [:]
     private let maxBodyBytes: Int
     private let invoker: Invoker
     private let logger: Logger
-    private let heartbeat: Heartbeat
     private let redeem: (LinkCredential) -> LinkAdmission
-    private let takeCommands: () -> [@Sendable (LinkLoop) -> Void]
-    private let burst: ReplyBurst
-    private var links: [Int32: ReplicaLink] = [:]
     private var pending = LinkWaitlist()
     /// How many closed connections were not logged since the last line.
     private var suppressedComplaints = 0
@@ -47,22 +48,24 @@ final class LinkLoop {
     private var resume = MonotonicTime.never
 
     init(
-        listeners: [Int32], remoteListener: Int32, poll: EventPoll, maxBodyBytes: Int, invoker: Invoker, logger: Logger,
-        heartbeat: Heartbeat, redeem: @escaping (LinkCredential) -> LinkAdmission,
-        commands: @escaping () -> [@Sendable (LinkLoop) -> Void], turns: (any ReplyTurns)?
+        _ thread: LinkThread, of threads: [LinkThread], load bounds: LoadBounds, listeners: [Int32],
+        remoteListener: Int32, maxBodyBytes: Int, invoker: Invoker, logger: Logger,
+        redeem: @escaping (LinkCredential) -> LinkAdmission, turns: (any ReplyTurns)?
     ) {
+        self.thread = thread
+        self.threads = threads
+        self.bounds = bounds
         burst = ReplyBurst(turns)
         self.listeners = listeners
         self.remoteListener = remoteListener
-        self.poll = poll
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
         self.logger = logger
-        self.heartbeat = heartbeat
         self.redeem = redeem
-        takeCommands = commands
         for listener in listeners { watch(listener) }
     }
+
+    var poll: EventPoll { thread.poll }
 
     /// Watches a descriptor, or gives up on it where the system has no memory to watch it.
     private func watch(_ descriptor: Int32) {
@@ -70,6 +73,9 @@ final class LinkLoop {
     }
 
     func run() {
+        let poll = poll
+        let heartbeat = thread.heartbeat
+        var load = ThreadLoad(bounds)
         while !isStopping {
             let count = poll.wait(milliseconds: timeout())
             heartbeat.begin()
@@ -81,6 +87,7 @@ final class LinkLoop {
             if !pending.isEmpty { expire() }
             if !resting.isEmpty { listenAgain(at: .now) }
             burst.end()
+            if threads.count > 1, let share = load.noteTurn() { shareLinks(share, at: .now) }
             heartbeat.end()
         }
         for link in Array(links.values) { close(link, .byGateway("the gateway stops")) }
@@ -120,13 +127,13 @@ final class LinkLoop {
     }
 
     private func performCommands() {
-        let commands = takeCommands()
+        let commands = thread.takeCommands()
         assertNoLockIsHeld()
         for command in commands { command(self) }
     }
 
-    private func read(_ link: ReplicaLink) {
-        if let end = link.readable() {
+    private func read(_ link: ReplicaLink, readsAll: Bool = false) {
+        if let end = link.readable(readsAll: readsAll) {
             close(link, end)
         } else if !pending.isEmpty {
             place(link)
@@ -136,7 +143,9 @@ final class LinkLoop {
     /// Reads the links of a replica, and the connections that may belong to it: those that have not presented a token.
     func readAll(of observer: any ReplicaLinkObserver) {
         for listener in listeners { accept(listener) }
-        for link in Array(links.values) where !link.isKnown || link.observer === observer { read(link) }
+        for link in Array(links.values) where !link.isKnown || link.observer === observer {
+            read(link, readsAll: true)
+        }
     }
 
     private func accept(_ listener: Int32) {
@@ -155,12 +164,9 @@ final class LinkLoop {
                 continue
             }
             if isRemote { dcf_tcp_set_keepalive(descriptor) } else { Self.widen(descriptor) }
-            let poll = poll
             let link = ReplicaLink(
                 descriptor: descriptor, isRemote: isRemote, maxBodyBytes: maxBodyBytes, invoker: invoker, burst: burst,
-                onBlocked: {
-                    poll.change(descriptor, to: [.readable, .writable], key: UInt64(descriptor))
-                }, redeem: redeem)
+                home: LinkHome(thread, descriptor: descriptor), redeem: redeem)
             links[descriptor] = link
             pending.set(descriptor, isRemote ? .remoteUnauthenticated : .unauthenticated)
             watch(descriptor)
@@ -253,95 +259,16 @@ final class LinkLoop {
     /// Reads the rest of a link, and closes it.
     func finish(_ link: ReplicaLink, reason: String) {
         guard links[link.descriptor] === link else { return }
-        _ = link.readable()
+        _ = link.readable(readsAll: true)
         close(link, .byGateway(reason))
     }
 
-    private func close(_ link: ReplicaLink, _ end: LinkEnd) {
+    func close(_ link: ReplicaLink, _ end: LinkEnd) {
         poll.remove(link.descriptor)
         links[link.descriptor] = nil
         pending.remove(link.descriptor)
         link.shutdown()
         if !link.isKnown || link.awaitedToken != nil { complain(end) }
         link.ended(end)
-    }
-}
-
-/// The connections that have no observer yet, each with the time by which it must have one. A value.
-struct LinkWaitlist {
-    /// Why a connection has no observer.
-    enum Kind: Int, CaseIterable {
-        /// It has not presented a token, on a unix socket.
-        case unauthenticated
-        /// It has not presented a token, over TCP.
-        case remoteUnauthenticated
-        /// It has presented a token, and no observer expects it yet.
-        case waiting
-
-        /// How long a connection may stay so.
-        var patience: Duration {
-            switch self {
-            case .unauthenticated, .remoteUnauthenticated: .seconds(10)
-            case .waiting: .seconds(60)
-            }
-        }
-    }
-
-    private struct Entry {
-        let kind: Kind
-        let since: UInt64
-        let deadline: MonotonicTime
-    }
-
-    private var entries: [Int32: Entry] = [:]
-    private var counts = [Int](repeating: 0, count: Kind.allCases.count)
-    private var last: UInt64 = 0
-    /// No entry's time is over before this. It may be too early after an entry was removed.
-    private var earliest = MonotonicTime.never
-
-    var isEmpty: Bool { entries.isEmpty }
-
-    func count(_ kind: Kind) -> Int { counts[kind.rawValue] }
-
-    mutating func set(_ descriptor: Int32, _ kind: Kind, at now: MonotonicTime = .now) {
-        if let old = entries[descriptor] {
-            guard old.kind != kind else { return }
-            remove(descriptor)
-        }
-        last += 1
-        let deadline = now.advanced(by: kind.patience)
-        entries[descriptor] = Entry(kind: kind, since: last, deadline: deadline)
-        counts[kind.rawValue] += 1
-        earliest = min(earliest, deadline)
-    }
-
-    mutating func remove(_ descriptor: Int32) {
-        guard let old = entries.removeValue(forKey: descriptor) else { return }
-        counts[old.kind.rawValue] -= 1
-    }
-
-    /// The connections of a kind, in the order in which they came.
-    func all(_ kind: Kind) -> [Int32] {
-        entries.filter { $0.value.kind == kind }.sorted { $0.value.since < $1.value.since }.map(\.key)
-    }
-
-    func first(_ kind: Kind) -> Int32? {
-        entries.filter { $0.value.kind == kind }.min { $0.value.since < $1.value.since }?.key
-    }
-
-    /// The connections that have run out of time.
-    mutating func expired(at now: MonotonicTime) -> [Int32] {
-        guard earliest <= now else { return [] }
-        earliest = entries.values.map(\.deadline).filter { $0 > now }.min() ?? .never
-        return entries.filter { $0.value.deadline <= now }.map(\.key)
-    }
-
-    /// Milliseconds until the time of a connection may be over, for epoll; -1 where there is no connection.
-    mutating func timeout(at now: MonotonicTime) -> Int32 {
-        guard !entries.isEmpty else {
-            earliest = .never
-            return -1
-        }
-        return Int32(clamping: max(earliest.nanoseconds(since: now), 0) / 1_000_000 + 1)
     }
 }

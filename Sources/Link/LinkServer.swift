@@ -5,7 +5,9 @@ package import Logging
 package import Platform
 internal import WatcherLink
 
-/// The gateway's side of all links: the sockets to which watchers connect, and the one thread that reads the links.
+/// The gateway's side of all links: the sockets to which watchers connect, and the threads that read the links.
+///
+/// One thread accepts the links and reads them. When it is busy, it shares them with more threads.
 ///
 /// Any thread may use it. `start` and `stop` are called once each.
 package final class LinkServer: Sendable {
@@ -49,12 +51,6 @@ package final class LinkServer: Sendable {
         }
     }
 
-    private struct State {
-        var expected: [String: Expectation] = [:]
-        var commands: [@Sendable (LinkLoop) -> Void] = []
-        var thread: Thread?
-    }
-
     /// The socket for processes.
     package let path: String
     private let containerPath: String
@@ -64,13 +60,16 @@ package final class LinkServer: Sendable {
     private let tcpDescriptor: Int32
     /// The port for watchers on other machines; nil when there are none.
     package let tcpPort: UInt16?
-    private let poll: EventPoll
+    /// The thread that accepts links.
+    private let first: LinkThread
+    let threads: [LinkThread]
+    private let bounds: LoadBounds
     private let maxBodyBytes: Int
     private let turns: (any ReplyTurns)?
     private let invoker: Invoker
     private let logger: Logger
-    package let heartbeat = Heartbeat("links")
-    private let state = Lock(State())
+    /// What is expected, by the token.
+    private let expected = Lock<[String: Expectation]>([:])
 
     /// Binds the sockets.
     ///
@@ -81,12 +80,21 @@ package final class LinkServer: Sendable {
     ///   - tcp: the address for watchers on other machines; nil when there are none.
     ///   - maxBodyBytes: the most bytes of a frame's head and payload.
     ///   - invoker: takes the calls that handlers make.
-    ///   - turns: learns of the turns of the links' thread.
+    ///   - turns: learns of the turns of the threads that read links.
+    ///   - threadsMax: how many threads may read links.
+    ///   - load: when a thread shares its links with one more.
     package init(
         path: String, containerPath: String, tcp address: HostAddress? = nil, maxBodyBytes: Int, invoker: Invoker,
-        logger: Logger, turns: (any ReplyTurns)? = nil
+        logger: Logger, turns: (any ReplyTurns)? = nil, threadsMax: Int = LoadBounds.threadsMax,
+        load: LoadBounds = LoadBounds()
     ) throws(LinkServerError) {
-        do throws(FileError) { poll = try EventPoll() } catch { throw .refused(path, reason: "\(error)") }
+        do throws(FileError) {
+            first = try LinkThread(name: "links")
+            var more: [LinkThread] = []
+            for number in 1..<max(threadsMax, 1) { more.append(try LinkThread(name: "links \(number + 1)")) }
+            threads = [first] + more
+        } catch { throw .refused(path, reason: "\(error)") }
+        bounds = load
         self.path = path
         self.containerPath = containerPath
         self.turns = turns
@@ -147,18 +155,23 @@ package final class LinkServer: Sendable {
         return descriptor
     }
 
-    /// Starts the thread, which accepts links from now on.
+    /// One heartbeat for each thread.
+    package var heartbeats: [Heartbeat] { threads.map(\.heartbeat) }
+
+    /// Starts the threads. Links are accepted from now on.
     package func start() {
-        let thread = Thread(name: "links") { [self] in
-            let listeners = listeners.withLock { $0 }.map(\.descriptor)
-            let loop = LinkLoop(
-                listeners: tcpDescriptor < 0 ? listeners : listeners + [tcpDescriptor], remoteListener: tcpDescriptor,
-                poll: poll, maxBodyBytes: maxBodyBytes, invoker: invoker, logger: logger,
-                heartbeat: heartbeat, redeem: { [self] in redeem($0) },
-                commands: { [self] in takeCommands() }, turns: turns)
-            loop.run()
+        var sockets = listeners.withLock { $0 }.map(\.descriptor)
+        if tcpDescriptor >= 0 { sockets.append(tcpDescriptor) }
+        for thread in threads {
+            let listeners = thread === first ? sockets : []
+            thread.start { [self] in
+                let loop = LinkLoop(
+                    thread, of: threads, load: bounds, listeners: listeners, remoteListener: tcpDescriptor,
+                    maxBodyBytes: maxBodyBytes, invoker: invoker, logger: logger, redeem: { [self] in redeem($0) },
+                    turns: turns)
+                loop.run()
+            }
         }
-        state.withLock { $0.thread = thread }
     }
 
     /// Makes the sockets again that were removed: no new watcher could connect to them. Call it before each start of a
@@ -184,18 +197,13 @@ package final class LinkServer: Sendable {
         if let failure { logger.error("a watchers' socket was removed and cannot be made again: \(failure)") }
         for (old, new) in replaced {
             logger.warning("the watchers' socket \(new.path) was removed; it is made again")
-            perform { $0.replace(listener: old, with: new.descriptor) }
+            first.perform { $0.replace(listener: old, with: new.descriptor) }
         }
     }
 
-    /// Closes every link and waits for the thread.
+    /// Closes every link and waits for the threads.
     package func stop() {
-        perform { $0.stop() }
-        let thread = state.withLock { state in
-            defer { state.thread = nil }
-            return state.thread
-        }
-        thread?.join()
+        for thread in threads { thread.stop() }
         unlink(path)
         unlink(containerPath)
     }
@@ -203,32 +211,32 @@ package final class LinkServer: Sendable {
     /// From now on several watchers may present `token`, also over TCP. A link that comes while no observer expects one
     /// waits for at most 60 s.
     package func open(_ token: LinkToken) {
-        state.withLock { $0.expected[token.text, default: Expectation()].isShared = true }
+        expected.withLock { $0[token.text, default: Expectation()].isShared = true }
     }
 
     /// Makes `token` invalid. Links that wait are ended; links that have an observer go on.
     package func close(_ token: LinkToken) {
-        state.withLock { $0.expected[token.text] = nil }
-        perform { $0.expel(token.text) }
+        expected.withLock { $0[token.text] = nil }
+        first.perform { $0.expel(token.text) }
     }
 
     /// Gives `observer` the link of the next watcher that presents `token`. Where several observers expect the same
     /// token, the one that has waited longest gets the next link. Each call brings one link.
     package func expect(_ token: LinkToken, for observer: any ReplicaLinkObserver) {
-        let isShared = state.withLock { state in
-            state.expected[token.text, default: Expectation()].observers.append(observer)
-            return state.expected[token.text]?.isShared == true
+        let isShared = expected.withLock { expected in
+            expected[token.text, default: Expectation()].observers.append(observer)
+            return expected[token.text]?.isShared == true
         }
-        if isShared { perform { $0.offer(token.text) } }
+        if isShared { first.perform { $0.offer(token.text) } }
     }
 
     /// Withdraws `expect`: `observer` wants no link any more.
     package func forget(_ token: LinkToken, for observer: any ReplicaLinkObserver) {
-        state.withLock { state in
-            guard var expectation = state.expected[token.text] else { return }
+        expected.withLock { expected in
+            guard var expectation = expected[token.text] else { return }
             expectation.observers.removeAll { $0 === observer }
             let isOver = expectation.observers.isEmpty && !expectation.isShared
-            state.expected[token.text] = isOver ? nil : expectation
+            expected[token.text] = isOver ? nil : expectation
         }
     }
 
@@ -238,8 +246,8 @@ package final class LinkServer: Sendable {
     /// - Parameter how: how the process ended, in words.
     package func finish(_ link: ReplicaLink, how: String) async {
         let done = Promise<Void>()
-        perform { loop in
-            loop.finish(link, reason: how)
+        perform(on: link) { loop in
+            loop?.finish(link, reason: how)
             link.detach(how: how)
             done.settle(())
         }
@@ -247,10 +255,10 @@ package final class LinkServer: Sendable {
     }
 
     /// Reads everything that a replica has sent before its process ended, also on a connection that was not accepted
-    /// yet.
+    /// yet. The replica does not serve calls: links that do may be on other threads than the first.
     package func readAll(of observer: any ReplicaLinkObserver) async {
         let done = Promise<Void>()
-        perform { loop in
+        first.perform { loop in
             loop.readAll(of: observer)
             done.settle(())
         }
@@ -267,34 +275,32 @@ package final class LinkServer: Sendable {
 
     /// The token that was proved. There is one for each function on other machines, so all of them are tried.
     private func token(of proof: Hello.Proof, _ challenge: [UInt8]) -> String? {
-        let shared = state.withLock { state in state.expected.filter { $0.value.isShared }.map(\.key) }
+        let shared = expected.withLock { expected in expected.filter { $0.value.isShared }.map(\.key) }
         return shared.first { token in
             HMAC.isEqual(LinkProof.ofWatcher(token: token, nonce: challenge, task: proof.task), proof.code)
         }
     }
 
     private func admission(for token: String) -> LinkAdmission {
-        state.withLock { state in
-            guard var expectation = state.expected[token] else { return .refused }
+        expected.withLock { expected in
+            guard var expectation = expected[token] else { return .refused }
             guard !expectation.observers.isEmpty else { return .waits(token: token) }
             let observer = expectation.observers.removeFirst()
             let isOver = expectation.observers.isEmpty && !expectation.isShared
-            state.expected[token] = isOver ? nil : expectation
+            expected[token] = isOver ? nil : expectation
             return .observer(observer, token: token)
         }
     }
 
-    /// Runs `command` on the links' thread.
-    private func perform(_ command: @escaping @Sendable (LinkLoop) -> Void) {
-        state.withLock { $0.commands.append(command) }
-        poll.wake()
-    }
-
-    private func takeCommands() -> [@Sendable (LinkLoop) -> Void] {
-        state.withLock { state in
-            defer { state.commands = [] }
-            return state.commands
+    /// Runs `command` on the thread of `link`; without a loop where that thread has ended, and the link with it.
+    private func perform(on link: ReplicaLink, _ command: @escaping @Sendable (LinkLoop?) -> Void) {
+        let thread = link.home.thread
+        let isTaken = thread.perform { [self] loop in
+            // The link may have moved meanwhile. Its new thread has it before this command then.
+            guard link.home.thread === thread else { return perform(on: link, command) }
+            command(loop)
         }
+        if !isTaken { command(nil) }
     }
 }
 

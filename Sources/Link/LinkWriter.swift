@@ -6,13 +6,15 @@ internal import WatcherLink
 
 /// The sending side of a link. A thread that has a frame writes it at once. While a thread writes, others only add
 /// their frames, and the writing thread sends them with its next write. No thread waits for the socket: when it is
-/// full, the thread that watches the link writes the rest once there is room.
+/// full, or one thread has written much, the thread that watches the link writes the rest once there is room.
 final class LinkWriter: Sendable {
     private struct State: @unchecked Sendable {
         // @unchecked: both batches are used under the lock, or by the thread that set `isWriting`.
         var pending = FrameBatch()
         var current = FrameBatch()
         var isWriting = false
+        /// Whether the rest of `current` waits for `resume`.
+        var isBlocked = false
         var isClosed = false
     }
 
@@ -39,9 +41,13 @@ final class LinkWriter: Sendable {
         if let mine { write(mine) }
     }
 
-    /// Goes on writing after the socket was full.
+    /// Goes on writing after the socket was full. Does nothing while another thread writes.
     func resume() {
-        let mine = state.withLock { $0.isWriting && !$0.isClosed ? $0.current : nil }
+        let mine = state.withLock { state -> FrameBatch? in
+            guard state.isBlocked, !state.isClosed else { return nil }
+            state.isBlocked = false
+            return state.current
+        }
         if let mine { write(mine) }
     }
 
@@ -58,6 +64,8 @@ final class LinkWriter: Sendable {
         while true {
             switch batch.write(to: descriptor) {
             case .blocked:
+                // This comes first: the socket may have room at once.
+                state.withLock { $0.isBlocked = true }
                 onBlocked()
                 return
             case .failed:
@@ -87,6 +95,9 @@ final class FrameBatch {
     private static let copiedBytesMax = 16 << 10
     /// The most pieces of one write. The system's limit, IOV_MAX, is 1024.
     private static let piecesMax = 256
+    /// After so many bytes a thread leaves the rest to the thread that watches the link, and that thread to its next
+    /// turn: a watcher that reads as fast as they are written would keep the thread from its other work.
+    private static let turnBytes = 4 << 20
 
     // @exclusivity: one thread uses a batch at a time, and Swift's check of each access would be a tenth of the work
     // of sending a call.
@@ -170,15 +181,17 @@ final class FrameBatch {
 
     enum Outcome {
         case done
-        /// The socket is full.
+        /// The socket is full, or much was written.
         case blocked
         case failed
     }
 
-    /// Writes until everything is sent or the socket is full.
+    /// Writes until everything is sent, the socket is full, or much was written.
     func write(to descriptor: Int32) -> Outcome {
         let total = bytes.count + inputBytes
+        let pause = sent + Self.turnBytes
         while sent < total {
+            guard sent < pause else { return .blocked }
             let count = inputs.isEmpty ? writeBytes(to: descriptor) : writePieces(to: descriptor)
             if count < 0 {
                 if errno == EINTR { continue }

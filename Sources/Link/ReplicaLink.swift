@@ -6,10 +6,14 @@ internal import WatcherLink
 
 /// The link to one watcher, from its first frame to its end.
 ///
-/// Any thread may send frames. Only the links' thread reads frames and finishes answered calls.
+/// Any thread may send frames. Only the link's thread reads frames and finishes answered calls. The link may move to
+/// another thread between two turns.
 package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
-    // @unchecked: the links' thread alone uses the variables, except those behind a lock. `task` and `pid` are written
+    // @unchecked: the link's thread alone uses the variables, except those behind a lock. `task` and `pid` are written
     // before the observer gets the link.
+
+    /// As how many frames one with its own memory counts.
+    private static let workOfLarge = 32
 
     /// How far the link is.
     private enum Phase {
@@ -35,8 +39,12 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
     let maxBodyBytes: Int
     /// Takes the calls that the handler makes.
     let invoker: Invoker
-    /// Learns of the replies that are delivered.
-    let burst: ReplyBurst
+    /// The thread that reads the link.
+    let home: LinkHome
+    /// Learns of the replies that are delivered: that thread's.
+    var burst: ReplyBurst
+    /// How much was read of the link in the current window: frames, and a large one as many.
+    var work = 0
     /// Decides on the link by the credential that its watcher presents.
     private let redeem: (LinkCredential) -> LinkAdmission
     let writer: LinkWriter
@@ -44,7 +52,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
     private var phase = Phase.hello
     private let serving = Lock<(route: FunctionRoute, replica: ReplicaSlots)?>(nil)
     /// The answers that were read and are not delivered yet.
-    // @exclusivity, here and below: only the links' thread uses them, and Swift's check of each access costs each call.
+    // @exclusivity, here and below: only the link's thread uses them, and Swift's check of each access costs each call.
     @exclusivity(unchecked) private var answers: [AnsweredCall] = []
     /// The frame of each of these answers.
     @exclusivity(unchecked) private var answerFrames: [FrameReader.Frame] = []
@@ -57,7 +65,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
 
     init(
         descriptor: Int32, isRemote: Bool = false, maxBodyBytes: Int, invoker: Invoker, burst: ReplyBurst,
-        onBlocked: @escaping @Sendable () -> Void, redeem: @escaping (LinkCredential) -> LinkAdmission
+        home: LinkHome, redeem: @escaping (LinkCredential) -> LinkAdmission
     ) {
         self.descriptor = descriptor
         self.isRemote = isRemote
@@ -65,8 +73,9 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
         self.maxBodyBytes = maxBodyBytes
         self.invoker = invoker
         self.burst = burst
+        self.home = home
         self.redeem = redeem
-        writer = LinkWriter(descriptor: descriptor, onBlocked: onBlocked)
+        writer = LinkWriter(descriptor: descriptor, onBlocked: { home.awaitRoom() })
         reader = FrameReader(descriptor: descriptor, maxBodyBytes: maxBodyBytes)
     }
 
@@ -130,12 +139,12 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
         shutdown()
     }
 
-    /// Makes the links' thread see the end of the link. Any thread may call it.
+    /// Makes the link's thread see the end of the link. Any thread may call it.
     func shutdown() {
         Glibc.shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
-    // MARK: On the links' thread
+    // MARK: On the link's thread
 
     /// Whether the watcher has presented a token.
     var isKnown: Bool {
@@ -170,10 +179,12 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
         writer.resume()
     }
 
-    /// Reads all frames that have come.
+    /// Reads the frames that have come.
     ///
+    /// - Parameter readsAll: false leaves what is more than the link's share of a turn to the next turn.
     /// - Returns: why the link has ended; nil while it has not.
-    func readable() -> LinkEnd? {
+    func readable(readsAll: Bool = false) -> LinkEnd? {
+        reader.beginTurn(readsAll: readsAll)
         let end = read()
         deliverAnswers()
         return end
@@ -183,8 +194,12 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
         do throws(LinkError) {
             while true {
                 switch try reader.next() {
-                case .frame(let frame): try handle(frame)
-                case .large(let frame, let memory): try handle(frame, memory)
+                case .frame(let frame):
+                    work &+= 1
+                    try handle(frame)
+                case .large(let frame, let memory):
+                    work &+= Self.workOfLarge
+                    try handle(frame, memory)
                 case .nothing:
                     return nil
                 case .refill:

@@ -1,33 +1,17 @@
-import GRPC
-import Synchronization
+@testable import GRPC
 import Platform
 import Testing
 
 @Suite struct CompletionQueueHelperTests {
-    private final class Wish: Sendable {
-        /// After how many questions the answer changes; 0 for never.
-        private let period: Int
-        private let initially: Bool
-        private let asked = Atomic<Int>(0)
+    /// Loads that bring helpers never, always, and now and then.
+    private static let bounds = [
+        LoadBounds(busy: 2), LoadBounds(busy: 0, idle: -1, window: .zero), LoadBounds(busy: 0, idle: 1, window: .zero),
+        LoadBounds(busy: 0, idle: 1, window: .milliseconds(1)),
+    ]
 
-        init(initially: Bool, period: Int = 0) {
-            self.initially = initially
-            self.period = period
-        }
-
-        var isNeeded: Bool {
-            let count = asked.add(1, ordering: .relaxed).newValue
-            return period == 0 ? initially : (count / period) % 2 == 0
-        }
-
-        var wasAsked: Bool { asked.load(ordering: .relaxed) > 0 }
-    }
-
-    @Test(arguments: [(false, 0), (true, 0), (false, 1), (false, 100), (false, 1_000)])
-    func callsAreAnsweredWhetherItHelpsOrRests(initially: Bool, period: Int) async throws {
-        let wish = Wish(initially: initially, period: period)
-        let running = try RunningServer(
-            queue: CompletionQueue(name: "test", threads: 1) { wish.isNeeded })
+    @Test(arguments: bounds)
+    func callsAreAnsweredWhetherTheyHelpOrRest(bounds: LoadBounds) async throws {
+        let running = try RunningServer(queue: CompletionQueue(name: "test", threads: 1, helpers: 3, load: bounds))
         try await running.run(serve: { _ in Status(.unimplemented) }) {
             let channel = Channel(target: running.target)
             try await withThrowingTaskGroup(of: Bool.self) { group in
@@ -40,12 +24,35 @@ import Testing
             }
             channel.close()
         }
-        #expect(wish.wasAsked)
     }
 
-    @Test func aQueueEndsWhateverItsHelperDoes() {
+    @Test func aBusyThreadWakesOneHelperEachTime() async {
+        let helpers = CompletionQueue.Helpers(count: 2, bounds: LoadBounds(busy: 0.5, idle: 0.1))
+        let woken = AsyncStream.makeStream(of: Int.self)
+        let threads = (0..<2).map { index in
+            Thread(name: "helper") {
+                helpers.rest(index)
+                woken.continuation.yield(index)
+            }
+        }
+        while helpers.restingCount < 2 { await Task.yield() }
+        helpers.wakeIfBusy(0.4)
+        #expect(helpers.restingCount == 2)
+        helpers.wakeIfBusy(0.5)
+        #expect(helpers.restingCount == 1)
+        var iterator = woken.stream.makeAsyncIterator()
+        let first = await iterator.next()
+        helpers.stop()
+        #expect(Set([first, await iterator.next()]) == [0, 1])
+        for thread in threads { thread.join() }
+        // Nobody rests any more.
+        helpers.rest(0)
+    }
+
+    @Test func aQueueEndsWhateverItsHelpersDo() {
         for round in 0..<200 {
-            let queue = CompletionQueue(name: "test", threads: 1) { round % 2 == 0 }
+            let queue = CompletionQueue(
+                name: "test", threads: 1, helpers: 2, load: Self.bounds[round % Self.bounds.count])
             queue.shutdown()
         }
     }

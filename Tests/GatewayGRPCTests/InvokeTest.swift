@@ -25,7 +25,7 @@ final class InvokeTest: Sendable {
     private let connections = Connections()
     private let server: Server
     private let acceptor: Acceptor
-    private let links: LinkServer
+    let links: LinkServer
     private let handlers = Mutex<[(FakeHandler, Replica)]>([])
     var gate: CallGate { calls.gate }
     /// How the calls ended, in order.
@@ -58,7 +58,10 @@ final class InvokeTest: Sendable {
         func linkEnded(_ link: ReplicaLink, _ end: LinkEnd) {}
     }
 
-    init(chainDepth: Int = 8) throws {
+    /// - Parameters:
+    ///   - linkThreads: how many threads may read links.
+    ///   - load: when one more does.
+    init(chainDepth: Int = 8, linkThreads: Int = 1, load: LoadBounds = LoadBounds()) throws {
         folder = try TemporaryFolder()
         calls = CallPlane(
             maxInputBytes: 4 << 20, maxMetadataBytes: 8 << 10, chainDepth: chainDepth, queuedBytes: 64 << 20,
@@ -66,7 +69,7 @@ final class InvokeTest: Sendable {
         links = try LinkServer(
             path: "\(folder.path)/link", containerPath: "\(folder.path)/link.docker",
             tcp: HostAddress(host: "127.0.0.1", port: 0), maxBodyBytes: 4 << 20, invoker: calls.invoker,
-            logger: Logger(label: "test"), turns: events)
+            logger: Logger(label: "test"), turns: events, threadsMax: linkThreads, load: load)
         server = Server(
             configuration: ServerConfiguration(maxReceiveBytes: 8 << 20), queue: queue, connections: connections)
         UnaryInvokeService(invoker: calls.invoker).register(on: server, boundTo: events.queue)

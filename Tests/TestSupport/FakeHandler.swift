@@ -44,6 +44,9 @@ package final class FakeHandler: Sendable {
     private let thread = Mutex<Thread?>(nil)
     /// Calls that wait for `release`.
     private let held = Mutex<[(id: UInt64, reply: [UInt8])]>([])
+    /// Whether the next frame is read only after `resumeReading`.
+    private let isPaused = Atomic<Bool>(false)
+    private let resumed = Platform.Semaphore()
     /// Held while a frame is written.
     private let writing = Mutex(())
 
@@ -108,6 +111,15 @@ package final class FakeHandler: Sendable {
         for call in calls { write(.reply, id: call.id, head: ReplyHead().head, payload: call.reply) }
     }
 
+    /// Reads only the header of the next frame, and the rest once `resumeReading` is called.
+    package func pauseReading() {
+        isPaused.store(true, ordering: .sequentiallyConsistent)
+    }
+
+    package func resumeReading() {
+        resumed.post()
+    }
+
     package var now: Seen { seen.withLock { $0 } }
 
     /// Waits until `condition` is true of what it has seen.
@@ -165,6 +177,7 @@ package final class FakeHandler: Sendable {
     private func run() {
         var work = Work()
         while let raw = SocketBytes.receive(from: descriptor, FrameHeader.size) {
+            if isPaused.exchange(false, ordering: .sequentiallyConsistent) { resumed.wait() }
             let header = raw.withUnsafeBytes { bytes in bytes.baseAddress.map { FrameHeader(decoding: $0) } }
             guard let header, let head = SocketBytes.receive(from: descriptor, header.headLength),
                 let payload = SocketBytes.receive(from: descriptor, header.payloadLength)
