@@ -79,34 +79,33 @@ extension LinkInbox {
     private func read(untilNanos: Int64) -> Bool {
         let target = beginReading()
         unlock()
-        var count = 0
-        var code: Int32 = 0
-        if untilNanos == 0 {
-            count = recv(socket.descriptor, target.baseAddress, target.count, 0)
-            code = count < 0 ? errno : 0
-        } else {
+        var count = recv(socket.descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
+        if count < 0, errno == EAGAIN {
+            // A `recv` that waits would also be woken by the gateway when it takes a reply from the socket: the gateway
+            // would lose its processor to this thread, which has nothing to do, before it passes the reply on.
             var entry = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
-            let millis = max(1, (untilNanos - MonotonicClock.nowNanos() + 999_999) / 1_000_000)
+            let millis =
+                untilNanos == 0 ? -1 : max(1, (untilNanos - MonotonicClock.nowNanos() + 999_999) / 1_000_000)
             count = Int(poll(&entry, 1, Int32(clamping: millis)))
-            if count == 0 {
-                code = EAGAIN
-            } else {
-                if count > 0 {
-                    count = recv(socket.descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
-                }
-                // At the end of the link, `recv` returns 0 and does not set errno.
-                code = count < 0 ? errno : 0
+            if count > 0 {
+                count = recv(socket.descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
+            } else if count == 0 {
+                count = -1
+                errno = EAGAIN
             }
         }
+        // At the end of the link, `recv` returns 0 and does not set errno.
+        let code = count < 0 ? errno : 0
         lock()
         endReading()
         if count > 0 {
             received(count)
             handleFrames()
             output.sendControl(to: socket)
-        } else if count < 0 || code != EAGAIN {
-            if count < 0 && code == EINTR { return false }
-            if !(count < 0 && code == EAGAIN) { fail(count == 0 ? .ended : LinkSocket.failure(code)) }
+        } else if code == EINTR {
+            return false
+        } else if code != EAGAIN {
+            fail(count == 0 ? .ended : LinkSocket.failure(code))
         }
         return true
     }
