@@ -92,9 +92,9 @@ package final class GRPCFront: Front {
 /// A completion queue for the events of `Invoke` and `InvokeBytes` after a call's arrival: the end of a call that was
 /// answered, and the close of a call whose caller leaves before the answer.
 ///
-/// It has no thread. The links' thread and the sweeper handle its events at the end of each turn, so a call is freed on
-/// the thread that answered it, while its memory is still in that thread's cache. In a burst of replies it holds what the
-/// links' thread writes to clients until the end of the burst.
+/// It has no thread. The links' threads and the sweeper handle its events at the end of each turn, so a call is freed on
+/// the thread that answered it, while its memory is still in that thread's cache. In a burst of replies it holds what
+/// that thread writes to clients until the end of the burst.
 package final class CallEvents: ReplyTurns {
     let queue = CompletionQueue(name: "answered", threads: 0)
 

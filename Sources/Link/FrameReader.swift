@@ -4,7 +4,7 @@ internal import Platform
 internal import WatcherLink
 
 /// Splits the bytes that come from a watcher into frames. A small frame stays in the buffer into which it was read; the
-/// payload of a large one is read straight into the memory that goes on to the caller. Used on the links' thread.
+/// payload of a large one is read straight into the memory that goes on to the caller. Used on the link's thread.
 final class FrameReader {
     /// A frame that lies in the buffer as a whole. Valid until the call of `next` after `refill`.
     struct Frame {
@@ -30,8 +30,8 @@ final class FrameReader {
     private static let unauthenticatedBytes = 2 << 10
     /// A larger payload of some kinds of frames does not go through the buffer.
     private static let largeBytes = 16 << 10
-    /// After so many bytes in one turn of the links' thread the other links have theirs. The socket stays readable, so
-    /// the rest is read in the next turn.
+    /// After so many bytes in one turn of the thread the other links have theirs. The socket stays readable, so the rest
+    /// is read in the next turn.
     private static let turnBytes = 1 << 20
 
     private let descriptor: Int32

@@ -20,7 +20,7 @@ final class LinkWriter: Sendable {
 
     private let descriptor: Int32
     private let state = Lock(State())
-    /// Has the links' thread call `resume` when the socket has room.
+    /// Has the link's thread call `resume` when the socket has room.
     private let onBlocked: @Sendable () -> Void
 
     init(descriptor: Int32, onBlocked: @escaping @Sendable () -> Void) {

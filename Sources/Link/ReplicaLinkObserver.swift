@@ -1,7 +1,7 @@
 internal import Glibc
 package import WatcherLink
 
-/// The supervisor of a replica, as its link sees it. The methods run on the links' thread and must not block.
+/// The supervisor of a replica, as its link sees it. The methods run on the link's thread and must not block.
 package protocol ReplicaLinkObserver: AnyObject, Sendable {
     /// The settings that the watcher gets in Welcome, as JSON.
     var settings: [UInt8] { get }

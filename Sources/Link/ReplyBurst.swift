@@ -1,7 +1,7 @@
 internal import Calls
 
-/// Tells fronts when several replies follow one another, so that they write them together. Used on the links' thread
-/// alone.
+/// Tells fronts when several replies follow one another, so that they write them together. Each thread of the links has
+/// its own, and uses it alone.
 ///
 /// A reply that comes alone is written at once. In a burst a reply waits for at most 31 others.
 final class ReplyBurst {

@@ -95,11 +95,13 @@ import Testing
             let (first, second) = (test.links.threads[0], test.links.threads[1])
             // The links by their descriptors, in the order in which they came.
             let links = await counted(first).keys.sorted()
+            // One moment for all: a measure that is a second old does not count.
+            let now = MonotonicTime.now
             func share(_ share: Double, on thread: LinkThread, work: [Int] = []) async {
                 let done = Promise<Void>()
                 thread.perform { loop in
                     for (link, work) in zip(links, work) { loop.links[link]?.work = work }
-                    loop.shareLinks(share, at: .now)
+                    loop.shareLinks(share, at: now)
                     done.settle(())
                 }
                 _ = await done.value()

@@ -10,7 +10,7 @@ protocol ReplicaBackend: AnyObject, Sendable {
     /// The token with which the watcher proves that it belongs to this replica.
     var token: LinkToken { get }
 
-    /// Called when a watcher has presented the token, before any other event of that link. Runs on the links' thread
+    /// Called when a watcher has presented the token, before any other event of that link. Runs on the link's thread
     /// and must not block.
     func linkIsKnown(_ link: ReplicaLink)
 
