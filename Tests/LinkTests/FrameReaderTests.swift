@@ -16,6 +16,10 @@ import WatcherLink
         var ids: [UInt64] = []
     }
 
+    private func reply(_ id: UInt64, bytes: Int) -> [UInt8] {
+        FrameHeader.frame(.reply, id: id, head: ReplyHead().head, payload: [UInt8](repeating: 7, count: bytes))
+    }
+
     /// Writes `frames` from another thread, and reads them to the end.
     private func read(_ frames: [[UInt8]], readsAll: Bool) throws -> Turns {
         var ends: [Int32] = [0, 0]
@@ -66,10 +70,7 @@ import WatcherLink
     }
 
     @Test func manySmallFramesTakeSeveralTurns() throws {
-        let frames = (1...5_000).map {
-            FrameHeader.frame(.reply, id: UInt64($0), head: ReplyHead().head, payload: [UInt8](repeating: 7, count: 1_000))
-        }
-        let turns = try read(frames, readsAll: false)
+        let turns = try read((1...5_000).map { reply($0, bytes: 1_000) }, readsAll: false)
         #expect(turns.ids == Array(1...5_000))
         // The last read of a turn may go beyond its share: by the buffer's size.
         #expect(turns.bytes.allSatisfy { $0 <= Self.turnBytes + 128 << 10 })
@@ -77,20 +78,14 @@ import WatcherLink
     }
 
     @Test func aLargeFrameTakesSeveralTurns() throws {
-        let frames = (1...3).map {
-            FrameHeader.frame(.reply, id: $0, head: ReplyHead().head, payload: [UInt8](repeating: 7, count: 4 << 20))
-        }
-        let turns = try read(frames, readsAll: false)
+        let turns = try read((1...3).map { reply($0, bytes: 4 << 20) }, readsAll: false)
         #expect(turns.ids == [1, 2, 3])
         // 12 MiB in shares of 1 MiB and one read more.
         #expect(turns.bytes.count >= 8)
     }
 
     @Test func theLastTurnOfALinkReadsAll() throws {
-        let frames = (1...3_000).map {
-            FrameHeader.frame(.reply, id: UInt64($0), head: ReplyHead().head, payload: [UInt8](repeating: 7, count: 1_000))
-        }
-        let turns = try read(frames, readsAll: true)
+        let turns = try read((1...3_000).map { reply($0, bytes: 1_000) }, readsAll: true)
         #expect(turns.ids == Array(1...3_000))
     }
 }

@@ -341,3 +341,30 @@ def test_optional_frames_are_skipped(start):
         replica.send(frames.frame(99, b"head"[: length], b"x" * max(0, length - 4), flags=frames.OPTIONAL),
                      frames.call(id, b"after"))
         assert replica.receive().payload == b"after"
+
+
+POLICY = """
+import os, threading
+
+class Handler:
+    def __init__(self):
+        CHOICE
+        self.other = threading.Thread(target=threading.Event().wait, daemon=True)
+        self.other.start()
+
+    def __call__(self, req):
+        return f"{os.sched_getscheduler(0)} {os.sched_getscheduler(self.other.native_id)}"
+"""
+
+
+def test_a_call_does_not_interrupt_the_gateway(start):
+    """The thread that serves does not take the processor from the thread that wakes it; the handler's own threads are
+    as usual."""
+    replica = start(POLICY.replace("CHOICE", "pass")).started()
+    assert replica.ask(b"").payload == f"{os.SCHED_BATCH} {os.SCHED_OTHER}".encode()
+
+
+def test_a_policy_that_the_handler_chose_stays(start):
+    choice = "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))"
+    replica = start(POLICY.replace("CHOICE", choice)).started()
+    assert replica.ask(b"").payload == f"{os.SCHED_IDLE} {os.SCHED_IDLE}".encode()

@@ -40,6 +40,9 @@ struct CallLoop: ~Copyable {
     ///
     /// - Parameter inBatches: whether the handler gets lists of requests.
     mutating func run(inBatches: Bool) throws(WatcherError) {
+        // Otherwise each call that the gateway writes would interrupt the gateway for the call's handler, if both have
+        // one processor, before the gateway has written the calls that it has read as well.
+        dcf_sched_batch()
         do throws(WatcherError) {
             if inBatches {
                 inbox.withLock { inbox.state.pointee.keepsBatches = true }
