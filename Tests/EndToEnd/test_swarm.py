@@ -98,6 +98,7 @@ def host(swarm, mended, own_gateway):
 
 def left(swarm):
     """Services and secrets of gateways."""
+    swarm.revive()
     filters = {"label": [LABEL]}
     return ([each["Spec"]["Name"] for each in swarm.manager.api("GET", "/services", filters=filters)],
             [each["Spec"]["Name"] for each in swarm.manager.api("GET", "/secrets", filters=filters)])

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import urllib.parse
+import warnings
 
 from . import processes
 from .docker import START_SECONDS, Docker, Unavailable
@@ -72,13 +73,23 @@ class Node(Docker):
         for each in ("lo", "eth0"):
             ip("-n", self.namespace, "link", "set", each, "up")
 
+    def last_words(self):
+        """The end of the engine's log; where it has panicked, from there on."""
+        text = (self.folder / "log").read_text(errors="replace")
+        panics = [text.find(each) for each in ("\npanic:", "\nfatal error:") if each in text]
+        return text[min(panics, default=max(len(text) - 3_000, 0)):][:6_000]
+
     def api(self, method, path, body=None, timeout=START_SECONDS, **query):
         """One request of the Engine's API: what it answers, of JSON. `query`: what is not text is put as JSON."""
         connection = http.client.HTTPConnection("engine", timeout=timeout)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(timeout)
         with contextlib.closing(connection):
-            connection.sock.connect(self.host.removeprefix("unix://"))
+            try:
+                connection.sock.connect(self.host.removeprefix("unix://"))
+            except ConnectionRefusedError:
+                raise Ended(f"the engine of {self.name} has ended ({self.process and self.process.poll()}); "
+                            f"it said:\n{self.last_words()}") from None
             path += "?" * bool(query) + urllib.parse.urlencode(
                 {key: each if isinstance(each, str) else json.dumps(each) for key, each in query.items()})
             connection.request(method, f"/{VERSION}{path}", json.dumps(body) if body is not None else None,
@@ -216,6 +227,25 @@ class Swarm:
         wait_until(lambda: [self.state(each) for each in range(self.count)] == ["ready"] * self.count, START_SECONDS,
                    "every node is ready")
 
+    def revive(self):
+        """Starts engines again that have ended by themselves, and warns with what they said last. dockerd is known to
+        end so now and then where services come and go (moby/moby#36772)."""
+        for node in self.nodes:
+            if node.process is None or node.process.poll() is None:
+                continue
+            warnings.warn(f"the engine of {node.name} has ended ({node.process.returncode}); it said:\n"
+                          f"{node.last_words()}", stacklevel=2)
+            helper = node.folder / "exec/containerd/containerd.pid"
+            if helper.exists():
+                processes.kill(int(helper.read_text()))
+                # Ours since its parent is gone; while it is known, the next takes it for alive.
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(int(helper.read_text()), 0)
+            (node.folder / "pid").unlink(missing_ok=True)
+            node.process = None
+            node.launch()
+            wait_until(lambda node=node: self.state(node.index) == "ready", START_SECONDS, f"{node.name} is back")
+
     def state(self, index):
         """What the manager thinks of a node: unknown, ready, down, disconnected."""
         return self.manager.api("GET", f"/nodes/{self.nodes[index].identity}")["Status"]["State"]
@@ -292,6 +322,10 @@ class Swarm:
 
 class Failed(Exception):
     """What `ip` said."""
+
+
+class Ended(ConnectionRefusedError):
+    """An engine that nobody ended does not run any more: what it said last."""
 
 
 def ip(*arguments):
