@@ -109,7 +109,6 @@ static inline void dcf_tcp_set_keepalive(int fd) {
     setsockopt(fd, tcp, user_timeout, &milliseconds, sizeof milliseconds);
 }
 
-/// Sets the thread's name, which ps and top show.
 /// Gives the calling thread the policy SCHED_BATCH, unless it has another than the usual one: when it wakes up, it does
 /// not take the processor from the thread that runs there. It has the same share of the processor as before.
 static inline void dcf_sched_batch(void) {
@@ -118,6 +117,7 @@ static inline void dcf_sched_batch(void) {
     if (sched_getscheduler(0) == SCHED_OTHER) sched_setscheduler(0, batch, &none);
 }
 
+/// Sets the thread's name, which ps and top show.
 static inline int dcf_prctl_name(const char *name) { return prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
 
 /// A copy of `fd` with the lowest free number from `minimum` on. Exec closes it.

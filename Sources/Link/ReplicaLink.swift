@@ -43,7 +43,7 @@ package final class ReplicaLink: ReplicaChannel, @unchecked Sendable {
     let home: LinkHome
     /// Learns of the replies that are delivered: that thread's.
     var burst: ReplyBurst
-    /// How much was read of the link in the current window: frames, and a large one as many.
+    /// How much was read of the link in the current window, in frames.
     var work = 0
     /// Decides on the link by the credential that its watcher presents.
     private let redeem: (LinkCredential) -> LinkAdmission
