@@ -103,20 +103,17 @@ package final class CompletionQueue: Sendable {
     /// not to wait. So it is not asked more often than there are answers.
     package func handleExpectedEvents() {
         guard expected.load(ordering: .relaxed) > 0 else { return }
-        var left = expected.exchange(0, ordering: .relaxed)
-        let past = gpr_inf_past(GPR_CLOCK_MONOTONIC)
-        while left > 0 {
-            let event = grpc_completion_queue_next(handle, past, nil)
-            guard event.type == GRPC_OP_COMPLETE else { return }
-            CompletionTag.redeem(event.tag, success: event.success != 0)
-            left -= 1
-        }
+        handle(atMost: expected.exchange(0, ordering: .relaxed))
     }
 
     /// Completes on this thread every tag that has its answer, and returns.
     package func handleEvents() {
+        handle(atMost: .max)
+    }
+
+    private func handle(atMost count: Int) {
         let past = gpr_inf_past(GPR_CLOCK_MONOTONIC)
-        while true {
+        for _ in 0..<count {
             let event = grpc_completion_queue_next(handle, past, nil)
             guard event.type == GRPC_OP_COMPLETE else { return }
             CompletionTag.redeem(event.tag, success: event.success != 0)

@@ -1,6 +1,4 @@
-internal import Glibc
 internal import Platform
-internal import Synchronization
 
 /// A thread that reads links, as other threads see it. Any thread may use it.
 final class LinkThread: Sendable {
@@ -10,6 +8,9 @@ final class LinkThread: Sendable {
         var commands: [Command] = []
         var thread: Thread?
         var isStopping = false
+        /// The last measure of the thread's load.
+        var share = 0.0
+        var notedAt = MonotonicTime(nanoseconds: .min)
     }
 
     /// After so much time without a new measure a thread counts as idle: it sleeps.
@@ -18,9 +19,6 @@ final class LinkThread: Sendable {
     let poll: EventPoll
     let heartbeat: Heartbeat
     private let state = Lock(State())
-    /// The last measure of ``share(at:)``, in millionths, and when it was noted.
-    private let shareMillionths = Atomic<Int>(0)
-    private let notedAt = Atomic<Int64>(.min)
 
     init(name: String) throws(FileError) {
         poll = try EventPoll()
@@ -68,15 +66,15 @@ final class LinkThread: Sendable {
 
     /// Notes the thread's load.
     func note(share: Double, at now: MonotonicTime) {
-        shareMillionths.store(Int(share * 1_000_000), ordering: .relaxed)
-        notedAt.store(now.nanoseconds, ordering: .relaxed)
+        state.withLock { state in
+            state.share = share
+            state.notedAt = now
+        }
     }
 
     /// For which share of the time the thread had a processor lately, from 0 to 1.
     func share(at now: MonotonicTime) -> Double {
-        let age = now.nanoseconds &- notedAt.load(ordering: .relaxed)
-        guard age >= 0, age < Self.shareAge.nanosecondsClamped else { return 0 }
-        return Double(shareMillionths.load(ordering: .relaxed)) / 1_000_000
+        state.withLock { now < $0.notedAt.advanced(by: Self.shareAge) ? $0.share : 0 }
     }
 }
 
