@@ -14,7 +14,7 @@ internal import Synchronization
 package final class CompletionQueue: Sendable {
     private let core: CoreQueue
     private let threads: [Thread]
-    private let helpers: Helpers
+    let helpers: Helpers
     /// How many events were noted by `expectSoon` and not handled yet.
     private let expected = Atomic<Int>(0)
 

@@ -11,7 +11,9 @@ import Testing
 
     @Test(arguments: bounds)
     func callsAreAnsweredWhetherTheyHelpOrRest(bounds: LoadBounds) async throws {
-        let running = try RunningServer(queue: CompletionQueue(name: "test", threads: 1, helpers: 3, load: bounds))
+        let queue = CompletionQueue(name: "test", threads: 1, helpers: 3, load: bounds)
+        while queue.helpers.restingCount < 3 { await Task.yield() }
+        let running = try RunningServer(queue: queue)
         try await running.run(serve: { _ in Status(.unimplemented) }) {
             let channel = Channel(target: running.target)
             try await withThrowingTaskGroup(of: Bool.self) { group in
@@ -22,6 +24,9 @@ import Testing
                 }
                 for try await isSame in group { #expect(isSame) }
             }
+            // Those that never go back to rest all work by now; those that are never needed all rest.
+            if bounds.idle < 0 { #expect(queue.helpers.restingCount == 0) }
+            if bounds.busy > 1 { #expect(queue.helpers.restingCount == 3) }
             channel.close()
         }
     }
