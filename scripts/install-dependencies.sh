@@ -3,7 +3,7 @@
 # When all of them are present, this script does nothing and needs no rights.
 set -euo pipefail
 
-build=(libgrpc-dev libsqlite3-dev libssl-dev pkg-config git)
+build=(libgrpc-dev libsqlite3-dev libssl-dev zlib1g-dev pkg-config git)
 lint=(python3 python3-venv)
 demo=(python3 python3-venv python3-pip libgl1 libglib2.0-0)
 bench=(libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc nghttp2-client g++ python3-venv)

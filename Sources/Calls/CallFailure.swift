@@ -10,8 +10,17 @@ package struct CallFailure: Error, Sendable, Equatable {
         case no, maybe, yes
     }
 
+    /// What happened, where the status code alone does not tell it to a front that has a status of its own for it.
+    package enum Cause: Sendable {
+        case inputTooLarge, metadataTooLarge, replyTooLarge, unknownCoding, unknownExpectation
+        /// The function does not run, and will not without a change.
+        case functionFailed
+        case other
+    }
+
     package var code: StatusCode
     package var executed: Executed
+    package var cause: Cause
     package var message: String
     /// After how many milliseconds a client may try again. A negative value tells it not to try again on its own; with
     /// nil the client decides.
@@ -21,10 +30,11 @@ package struct CallFailure: Error, Sendable, Equatable {
 
     package init(
         _ code: StatusCode, executed: Executed, _ message: String, retryPushbackMillis: Int? = nil,
-        metadata: ReplyMetadata = ReplyMetadata()
+        metadata: ReplyMetadata = ReplyMetadata(), cause: Cause = .other
     ) {
         self.code = code
         self.executed = executed
+        self.cause = cause
         self.message = message
         self.retryPushbackMillis = retryPushbackMillis
         self.metadata = metadata
@@ -54,13 +64,15 @@ package struct CallFailure: Error, Sendable, Equatable {
 
     package static func inputTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
         CallFailure(
-            .resourceExhausted, executed: .no, "the input has \(bytes) bytes, the limit is \(limit) (message)")
+            .resourceExhausted, executed: .no, "the input has \(bytes) bytes, the limit is \(limit) (message)",
+            cause: .inputTooLarge)
     }
 
     package static func metadataTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
         CallFailure(
             .resourceExhausted, executed: .no,
-            "the call's metadata has \(bytes) bytes, with 32 for each pair; the limit is \(limit) (metadata)")
+            "the call's metadata has \(bytes) bytes, with 32 for each pair; the limit is \(limit) (metadata)",
+            cause: .metadataTooLarge)
     }
 
     package static func queueFull(_ function: String, bound: Int) -> CallFailure {
@@ -100,7 +112,7 @@ package struct CallFailure: Error, Sendable, Equatable {
         CallFailure(
             .failedPrecondition, executed: .no,
             "function \"\(function)\" has failed: \(reason); after a fix: dcf function create --update, or dcf "
-                + "function restart \(function)")
+                + "function restart \(function)", cause: .functionFailed)
     }
 
     package static let draining = CallFailure(.unavailable, executed: .no, "the gateway is shutting down")
@@ -113,7 +125,8 @@ package struct CallFailure: Error, Sendable, Equatable {
 
     package static func replyTooLarge(_ bytes: Int, limit: Int) -> CallFailure {
         CallFailure(
-            .resourceExhausted, executed: .yes, "the reply has \(bytes) bytes, the limit is \(limit) (message)")
+            .resourceExhausted, executed: .yes, "the reply has \(bytes) bytes, the limit is \(limit) (message)",
+            cause: .replyTooLarge)
     }
 
     /// - Parameter reason: which memory is full.

@@ -40,6 +40,18 @@ package struct ReplyMetadata: Sendable, Equatable {
 
     package var isEmpty: Bool { encoded.isEmpty }
 
+    /// The status of HTTP that the handler chose, and its words; nil where it chose none.
+    package var status: (code: Int, reason: String)? {
+        var code: Int?
+        var reason = ""
+        forEach { key, value in
+            if key.isEqual(to: ":status") { code = Int(String(decoding: value, as: UTF8.self)) }
+            if key.isEqual(to: ":reason") { reason = String(decoding: value, as: UTF8.self) }
+        }
+        guard let code, (200...599).contains(code) else { return nil }
+        return (code, reason)
+    }
+
     /// Calls `body` for each pair that the protocol can carry.
     package func forEach(
         by policy: HeaderPolicy = .none,
@@ -64,6 +76,8 @@ package struct ReplyMetadata: Sendable, Equatable {
 
     /// Whether it is a valid name, and a handler may set it.
     private static func isGood(_ key: UnsafeRawBufferPointer) -> Bool {
+        // The watcher's own; a handler cannot set them by their names.
+        if key.isEqual(to: ":status") || key.isEqual(to: ":reason") { return true }
         guard !key.isEmpty, key.allSatisfy(isKeyByte) else { return false }
         return !key.hasPrefix("dcf-") && !key.isEqual(to: RequestMetadata.requestIDKey)
             && !key.isEqual(to: RequestMetadata.traceParentKey)

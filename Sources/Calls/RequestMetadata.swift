@@ -69,13 +69,7 @@ package struct RequestMetadata: Sendable, Equatable {
             if !hasTraceParent, TraceParent.isGood(value) { set(traceParent: value) }
         case .sticky:
             self.key = String(decoding: value, as: UTF8.self)
-        case .handlers:
-            guard key.count <= Int(UInt16.max), value.count <= Int(UInt16.max), count < .max else { return }
-            append(key)
-            append(value)
-            count += 1
-            encoded[0] = UInt8(count & 0xFF)
-            encoded[1] = UInt8(count >> 8)
+        case .handlers: append(key, value)
         }
     }
 
@@ -84,6 +78,18 @@ package struct RequestMetadata: Sendable, Equatable {
         var (key, value) = (key, value)
         key.withUTF8 { key in
             value.withUTF8 { value in add(UnsafeRawBufferPointer(key), UnsafeRawBufferPointer(value)) }
+        }
+    }
+
+    /// Adds what a front tells the handler of the call. Callers cannot send such a pair.
+    ///
+    /// - Parameter key: begins with a colon.
+    package mutating func describe(_ key: StaticString, _ value: String) {
+        var value = value
+        value.withUTF8 { value in
+            append(
+                UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount),
+                UnsafeRawBufferPointer(value))
         }
     }
 
@@ -117,6 +123,15 @@ package struct RequestMetadata: Sendable, Equatable {
             encoded[offset] = byte
             offset += 1
         }
+    }
+
+    private mutating func append(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        guard key.count <= Int(UInt16.max), value.count <= Int(UInt16.max), count < .max else { return }
+        append(key)
+        append(value)
+        count += 1
+        encoded[0] = UInt8(count & 0xFF)
+        encoded[1] = UInt8(count >> 8)
     }
 
     private mutating func append(_ part: UnsafeRawBufferPointer) {

@@ -2,6 +2,7 @@ internal import Calls
 internal import ControlPlane
 internal import FunctionConfig
 internal import GatewayGRPC
+internal import GatewayHTTP
 internal import Glibc
 internal import Link
 package import Logging
@@ -27,10 +28,12 @@ package final class Gateway: Service {
     private let fronts: [any Front]
     private let addresses: [ListeningAddress]
 
-    /// Where a front listens.
+    /// Where the gateway listens.
     private struct ListeningAddress {
         let address: HostAddress
         let isLoopback: Bool
+        let answersGRPC: Bool
+        let answersHTTP: Bool
     }
 
     /// Locks the data folder and binds the address. Nothing is served yet.
@@ -43,7 +46,21 @@ package final class Gateway: Service {
         folder = try DataFolder(configuration.control.dataFolder)
         let socket = try Self.listen(at: configuration.address, allowsPlaintext: configuration.allowsPlaintext)
         let address = HostAddress(host: configuration.address.host, port: socket.port)
-        addresses = [ListeningAddress(address: address, isLoopback: socket.isLoopback)]
+        var addresses = [
+            ListeningAddress(
+                address: address, isLoopback: socket.isLoopback, answersGRPC: true,
+                answersHTTP: configuration.http != nil)
+        ]
+        var acceptors: [Acceptor] = []
+        for address in configuration.http?.addresses ?? [] {
+            let socket = try Self.listen(at: address, allowsPlaintext: configuration.allowsPlaintext)
+            addresses.append(
+                ListeningAddress(
+                    address: HostAddress(host: address.host, port: socket.port), isLoopback: socket.isLoopback,
+                    answersGRPC: false, answersHTTP: true))
+            acceptors.append(try Acceptor(socket))
+        }
+        self.addresses = addresses
         let swarm = configuration.control.swarm
         if let swarm, !swarm.isLoopback, !configuration.allowsPlaintext {
             throw GatewayError.plaintextLink(address: "\(swarm.address)")
@@ -60,11 +77,22 @@ package final class Gateway: Service {
             configuration.control, folder: folder, calls: calls, links: links,
             place: "\(HostAddress(host: Self.hostName, port: address.port))",
             heartbeats: links.heartbeats + [calls.sweeper.heartbeat], logger: logger)
-        fronts = [
-            try GRPCFront(
-                socket, limits: configuration.grpc, common: limits, plane: calls, control: control, events: events,
-                logger: logger)
-        ]
+        let http = configuration.http.map { [calls, control] settings in
+            HTTPService(
+                limits: configuration.httpLimits, common: limits, hosts: settings.hosts, origins: settings.origins,
+                plane: calls, control: control, logger: logger)
+        }
+        let grpc = try GRPCFront(
+            socket, limits: configuration.grpc, common: limits, plane: calls, control: control, events: events,
+            logger: logger,
+            http: { descriptor in
+                if let http { http.adopt(descriptor, .http1) } else { close(descriptor) }
+            })
+        let front = http.map {
+            HTTPFront(
+                $0, acceptors: acceptors, limits: grpc.acceptorLimits, connections: grpc.connectionCount)
+        }
+        fronts = [grpc] + [front].compactMap(\.self)
     }
 
     /// Opens the listener of a front. Every front gets its socket here.
@@ -119,7 +147,8 @@ package final class Gateway: Service {
             if !listening.isLoopback {
                 logger.warning("calls to \(listening.address) are not encrypted (--allow-plaintext)")
             }
-            logger.info("listening on \(listening.address)")
+            if listening.answersGRPC { logger.info("listening on \(listening.address)") }
+            if listening.answersHTTP { logger.info("listening on http://\(listening.address)") }
         }
     }
 

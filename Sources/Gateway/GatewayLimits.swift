@@ -1,6 +1,7 @@
 package import ControlPlane
 internal import FunctionConfig
 package import GatewayGRPC
+package import GatewayHTTP
 
 /// Every limit of the gateway. `--limit NAME=VALUE` sets one by its name. A value.
 package struct GatewayLimits: Sendable, Equatable {
@@ -8,12 +9,15 @@ package struct GatewayLimits: Sendable, Equatable {
     package var control = Limits()
     /// The limits of the gRPC front.
     package var grpc = GRPCLimits()
+    /// The limits of the HTTP front.
+    package var http = HTTPLimits()
 
     package init() {}
 
     /// All limits, in the order of the documentation.
     package static let named: [NamedLimit<GatewayLimits>] =
         Limits.named.map { $0.within(\.control) } + GRPCLimits.named.map { $0.within(\.grpc) }
+        + HTTPLimits.named.map { $0.within(\.http) }
 
     /// Sets one limit from `NAME=VALUE`.
     package mutating func set(_ assignment: String) throws(LimitError) {

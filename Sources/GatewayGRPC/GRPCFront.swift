@@ -7,7 +7,9 @@ package import Platform
 /// The front for gRPC: the gateway's own RPCs, health and reflection, on one port.
 package final class GRPCFront: Front {
     private let acceptor: Acceptor
-    private let acceptorLimits: AcceptorLimits
+    /// The limits of every listener of the gateway.
+    package let acceptorLimits: AcceptorLimits
+    private let http: @Sendable (Int32) -> Void
     private let queue: CompletionQueue
     private let events: CallEvents
     private let connections: Connections
@@ -19,11 +21,12 @@ package final class GRPCFront: Front {
     ///   - socket: holds the port. Nothing is accepted yet.
     ///   - common: the limits of calls through every front.
     ///   - events: gets the events of `Invoke` and `InvokeBytes` after a call's arrival.
+    ///   - http: gets each connection that speaks HTTP/1.1, and owns its descriptor.
     package init(
         _ socket: consuming ListeningSocket, limits: GRPCLimits, common: Limits, plane: CallPlane,
-        control: ControlPlane,
-        events: CallEvents, logger: Logger
+        control: ControlPlane, events: CallEvents, logger: Logger, http: @escaping @Sendable (Int32) -> Void
     ) throws(FileError) {
+        self.http = http
         acceptor = try Acceptor(socket)
         acceptorLimits = limits.acceptor
         self.events = events
@@ -43,6 +46,9 @@ package final class GRPCFront: Front {
         service = GatewayService(control, gate: gate, maxMetadataBytes: common.metadataBytes)
     }
 
+    /// Counts the connections of every listener of the gateway.
+    package var connectionCount: any ConnectionCount { connections }
+
     /// Sends the log of the gRPC core to `logger` where its level is debug or lower, and drops it otherwise. Call it
     /// before anything else of gRPC.
     package static func redirectLog(to logger: Logger) {
@@ -55,7 +61,12 @@ package final class GRPCFront: Front {
 
     package func start() {
         server.start()
-        acceptor.start(limits: acceptorLimits, connections: connections) { [server] in server.adopt($0) }
+        acceptor.start(limits: acceptorLimits, connections: connections) { [server, http] descriptor, spoken in
+            switch spoken {
+            case .http1: http(descriptor)
+            case .http2: server.adopt(descriptor)
+            }
+        }
     }
 
     package func serve() async {

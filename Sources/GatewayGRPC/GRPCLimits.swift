@@ -1,5 +1,6 @@
 package import ControlPlane
 package import GRPC
+internal import Platform
 
 /// The limits of the gRPC front alone. The limits that calls have through every front are ``Limits``. A value.
 package struct GRPCLimits: Sendable, Equatable {

@@ -29,6 +29,26 @@ struct DCFGateway: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
+            """
+            An address to answer HTTP on, beside --listen. May be given several times. "off": no HTTP at all, also not on \
+            --listen.
+            """, valueName: "host:port"))
+    var http: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A name of this gateway that HTTP requests may have as their Host, beside its addresses and localhost.",
+            valueName: "name"))
+    var httpHost: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "An origin such as https://app.example.org: its pages may call this gateway from a browser.",
+            valueName: "origin"))
+    var httpOrigin: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
             "The folder for all data of the gateway (default: $XDG_DATA_HOME/dcf, else ~/.local/share/dcf).",
             valueName: "dir"))
     var dataDir: String?
@@ -146,7 +166,7 @@ struct DCFGateway: AsyncParsableCommand {
                         makeEngine: { () throws(EngineError) in Engine(try EngineEndpoint(variables: variables)) },
                         swarm: try swarmConfiguration(variables), launcher: try Programs.watcher(),
                         variables: variables),
-                    limits: values, allowsPlaintext: allowPlaintext),
+                    limits: values, http: try httpSettings(), allowsPlaintext: allowPlaintext),
                 logger: logger)
             try await SignalledRun(gateway, logger: logger, output: output).run()
             Self.end(ExitCode.success, after: output, values.control.logFlush)
@@ -214,6 +234,21 @@ struct DCFGateway: AsyncParsableCommand {
     }
 
     private var engineChosen: EngineChoice { swarm ? .swarm : engine }
+
+    /// Nil with `--http off`.
+    private func httpSettings() throws -> HTTPSettings? {
+        guard !http.contains("off") else {
+            guard http == ["off"] else { throw ValidationError("--http: \"off\" and an address exclude each other") }
+            return nil
+        }
+        for origin in httpOrigin where !origin.hasPrefix("http://") && !origin.hasPrefix("https://") {
+            throw ValidationError(
+                "--http-origin: \"\(origin)\" is not an origin, such as https://app.example.org or "
+                    + "http://localhost:3000")
+        }
+        return HTTPSettings(
+            addresses: try http.map { try Self.address($0, of: "--http") }, hosts: httpHost, origins: httpOrigin)
+    }
 
     private func swarmConfiguration(_ variables: [String: String]) throws -> SwarmConfiguration? {
         guard engineChosen == .swarm else { return nil }

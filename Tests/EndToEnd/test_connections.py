@@ -27,10 +27,10 @@ def works(gateway):
 
 @pytest.mark.parametrize(
     "data",
-    [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 50,
+    [b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 50,
      b"\x00" * 24, os.urandom(1000), raw_http2.PREFACE[:-1] + b"X", b"SSH-2.0-client\r\n" + b"x" * 20],
-    ids=["http1", "tls", "zeros", "random", "almost", "ssh"])
-def test_what_is_not_http2_is_closed(gateway, data):
+    ids=["http9", "tls", "zeros", "random", "almost", "ssh"])
+def test_what_is_not_http_is_closed(gateway, data):
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as sock:
         sock.sendall(data)
         assert raw_http2.closed_by_peer(sock, 15)

@@ -1,6 +1,7 @@
 import GRPC
 import Glibc
 import Platform
+import Synchronization
 import Testing
 
 @Suite struct AcceptorTests {
@@ -31,15 +32,45 @@ import Testing
     @Test func garbageIsClosedAndOthersAreServed() async throws {
         let running = try RunningServer()
         try await running.run(serve: { _ in .ok }) {
-            let stranger = connect(running.acceptor.port)
-            let words = "GET / HTTP/1.1\r\n\r\n"
-            #expect(send(stranger, words, words.utf8.count, 0) == words.utf8.count)
-            #expect(isClosedByServer(stranger))
+            // TLS, a lower-case letter, and HTTP/1.1, which this server does not speak.
+            for words in ["\u{16}\u{3}\u{1}", "get / http", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.1"] {
+                let stranger = connect(running.acceptor.port)
+                #expect(send(stranger, words, words.utf8.count, 0) == words.utf8.count)
+                #expect(isClosedByServer(stranger))
+            }
             let channel = Channel(target: running.target)
             let reply = try await channel.unary(RunningServer.echo, [1])
             #expect(reply == [1])
             channel.close()
         }
+    }
+
+    @Test func theFirstBytesTellTheProtocol() async throws {
+        let seen = Mutex<[ConnectionProtocol]>([])
+        let acceptor = try Acceptor(ListeningSocket(host: "127.0.0.1", port: 0))
+        acceptor.start(limits: AcceptorLimits(descriptorMax: 4096), connections: Connections()) { descriptor, spoken in
+            seen.withLock { $0.append(spoken) }
+            close(descriptor)
+        }
+        let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        for (words, spoken) in [
+            ("G", ConnectionProtocol.http1), ("POST /", .http1), ("PR0", .http1), ("PRI * HTTP/1.1", .http1),
+            (preface, .http2), (preface + "more", .http2), ("Z", .http1),
+        ] {
+            let client = connect(acceptor.port)
+            #expect(send(client, words, words.utf8.count, 0) == words.utf8.count)
+            #expect(isClosedByServer(client))
+            #expect(seen.withLock { $0.last } == spoken, "\(words)")
+        }
+        // Byte by byte.
+        let client = connect(acceptor.port)
+        for byte in preface.utf8 {
+            var byte = byte
+            #expect(send(client, &byte, 1, 0) == 1)
+        }
+        #expect(isClosedByServer(client))
+        #expect(seen.withLock { $0.last } == .http2)
+        acceptor.stop()
     }
 
     @Test func silenceIsClosedAfterItsTime() async throws {

@@ -1,5 +1,6 @@
 import GRPC
 import Platform
+import TestSupport
 
 /// A server on a free port of the loopback, with one unary method that answers with the request's bytes, and one
 /// handler for everything else.

@@ -1,5 +1,6 @@
 import GRPC
 import Platform
+import TestSupport
 import Synchronization
 import Testing
 

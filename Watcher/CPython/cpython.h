@@ -22,6 +22,7 @@ void Py_DecRef(PyObject *);
 void PyObject_Free(void *);
 int PyCallable_Check(PyObject *);
 PyObject *PyObject_GetAttrString(PyObject *, const char *);
+PyObject *PyImport_ImportModule(const char *);
 PyObject *PyObject_CallObject(PyObject *callable, PyObject *args);
 PyObject *PyObject_VectorcallDict(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwargs);
 

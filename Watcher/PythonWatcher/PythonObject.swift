@@ -19,6 +19,11 @@ enum Python {
             bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count, "replace")
     }
 
+    /// A new str.
+    static func string(_ text: StaticString) -> PythonObject? {
+        text.withUTF8Buffer { string(UnsafeRawBufferPointer($0)) }
+    }
+
     /// A new bytes.
     static func bytes(_ bytes: [UInt8]) -> PythonObject? {
         bytes.withUnsafeBytes { buffer in

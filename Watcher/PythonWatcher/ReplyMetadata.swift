@@ -5,6 +5,7 @@ import WatcherLink
 enum ReplyMetadata {
     /// The largest size of all keys and values, in bytes; the gateway has the same limit.
     private static let bytesMax = 8 << 10
+    private static let reasonBytesMax = 100
     private static let reserved = ["grpc-", "dcf-", ":"]
 
     /// `set_metadata(key, value)`; the arguments are a tuple.
@@ -28,6 +29,46 @@ enum ReplyMetadata {
             return nil
         }
         return PyDict_SetItem(dict, keyObject, valueObject) == 0 ? Python.none() : nil
+    }
+
+    /// `set_status(code)` or `set_status(code, reason)`; the arguments are a tuple.
+    static func setStatus(
+        _ request: UnsafeMutablePointer<RequestObject>, _ arguments: PythonObject?
+    ) -> PythonObject? {
+        guard let arguments, (1...2).contains(PyTuple_Size(arguments)) else {
+            PyErr_SetString(dcf_type_error(), "set_status(code, reason) takes a number, and may take a text")
+            return nil
+        }
+        let code = PyLong_AsLong(PyTuple_GetItem(arguments, 0))
+        guard PyErr_Occurred() == nil else { return nil }
+        guard (200...599).contains(code) else {
+            PyErr_SetString(dcf_value_error(), "\(code) is not the status of a reply, which is 200 to 599")
+            return nil
+        }
+        var reason: String?
+        if PyTuple_Size(arguments) == 2 {
+            guard let text = Python.text(of: PyTuple_GetItem(arguments, 1)) else { return nil }
+            guard text.utf8.count <= reasonBytesMax, text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+                PyErr_SetString(
+                    dcf_value_error(), "the reason of a status is printable ASCII, at most \(reasonBytesMax) characters"
+                )
+                return nil
+            }
+            reason = text
+        }
+        if request.pointee.replyMetadata == nil { request.pointee.replyMetadata = PyDict_New() }
+        guard let dict = request.pointee.replyMetadata, put("\(code)", at: ":status", in: dict),
+            put(reason ?? "", at: ":reason", in: dict)
+        else { return nil }
+        return Python.none()
+    }
+
+    private static func put(_ value: String, at key: StaticString, in dict: PythonObject) -> Bool {
+        guard let key = Python.string(key) else { return false }
+        defer { Py_DecRef(key) }
+        guard let value = Array(value.utf8).withUnsafeBytes({ Python.string($0) }) else { return false }
+        defer { Py_DecRef(value) }
+        return PyDict_SetItem(dict, key, value) == 0
     }
 
     /// The pairs that the handler has set, in order; usually empty.

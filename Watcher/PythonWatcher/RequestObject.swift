@@ -95,6 +95,50 @@ extension UnsafeMutablePointer<RequestObject> {
         return Python.none()
     }
 
+    /// A new reference to what `req.http` is: the request's line and headers, or None for a call over another protocol;
+    /// nil with an exception set.
+    func http() -> PythonObject? {
+        let names: [StaticString] = [":method", ":path", ":query"]
+        var values: [UnsafeRawBufferPointer?] = [nil, nil, nil]
+        var head = headBytes
+        _ = head.nextString()
+        for _ in 0..<(head.nextCount() ?? 0) {
+            guard let key = head.nextString(), let value = head.nextString() else { break }
+            guard key.first == UInt8(ascii: ":") else { continue }
+            for index in names.indices where names[index].withUTF8Buffer({ key.elementsEqual($0) }) {
+                values[index] = value
+            }
+        }
+        guard values.allSatisfy({ $0 != nil }) else { return Python.none() }
+        guard let module = PyImport_ImportModule("_dcf_http") else { return nil }
+        defer { Py_DecRef(module) }
+        guard let type = PyObject_GetAttrString(module, "Http") else { return nil }
+        defer { Py_DecRef(type) }
+        guard let arguments = PyTuple_New(names.count + 1) else { return nil }
+        defer { Py_DecRef(arguments) }
+        // Each becomes the tuple's.
+        for (index, value) in values.enumerated() {
+            guard let text = value.flatMap({ Python.string($0) }) else { return nil }
+            PyTuple_SetItem(arguments, index, text)
+        }
+        guard let headers = metadata() else { return nil }
+        PyTuple_SetItem(arguments, names.count, headers)
+        return PyObject_CallObject(type, arguments)
+    }
+
+    /// A new reference to the content type that the caller gave the input, a str or None; nil with an exception set.
+    func contentType() -> PythonObject? {
+        guard let headers = metadata() else { return nil }
+        defer { Py_DecRef(headers) }
+        guard let key = Python.string("content-type") else { return nil }
+        defer { Py_DecRef(key) }
+        guard let found = PyDict_GetItemWithError(headers, key) else {
+            return PyErr_Occurred() == nil ? Python.none() : nil
+        }
+        Py_IncRef(found)
+        return found
+    }
+
     /// A new reference to the caller's metadata, a dict without the gateway's own keys; nil with an exception set.
     func metadata() -> PythonObject? {
         if pointee.metadata == nil {
@@ -103,7 +147,7 @@ extension UnsafeMutablePointer<RequestObject> {
             _ = head.nextString()
             for _ in 0..<(head.nextCount() ?? 0) {
                 guard let key = head.nextString(), let value = head.nextString() else { break }
-                if key.starts(with: "dcf-".utf8) { continue }
+                if key.starts(with: "dcf-".utf8) || key.first == UInt8(ascii: ":") { continue }
                 guard Self.add(key, value, to: dict) else {
                     Py_DecRef(dict)
                     return nil

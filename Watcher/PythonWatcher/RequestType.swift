@@ -70,6 +70,14 @@ enum RequestType {
                 "metadata", { object, _ in object.flatMap { RequestType.view($0).metadata() } },
                 "The metadata that the caller sent with the input."
             ),
+            (
+                "http", { object, _ in object.flatMap { RequestType.view($0).http() } },
+                "The request over HTTP: method, path, query and headers. None over another protocol."
+            ),
+            (
+                "content_type", { object, _ in object.flatMap { RequestType.view($0).contentType() } },
+                "The content type that the caller gave the input, or None."
+            ),
             ("info", { _, _ in RequestType.information() }, "The function's name, version, timeout and limits."),
             (
                 "deadline", { object, _ in object.flatMap { RequestType.deadline(RequestType.view($0)) } },
@@ -104,6 +112,12 @@ enum RequestType {
                 "set_metadata",
                 { object, arguments in object.flatMap { ReplyMetadata.set(RequestType.view($0), arguments) } },
                 Int(METH_VARARGS), "set_metadata(key, value): sends metadata to the caller with the reply."
+            ),
+            (
+                "set_status",
+                { object, arguments in object.flatMap { ReplyMetadata.setStatus(RequestType.view($0), arguments) } },
+                Int(METH_VARARGS),
+                "set_status(code, reason): the status of the reply, where the caller speaks HTTP."
             ),
         ]
         let table = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: entries.count + 1)

@@ -15,6 +15,7 @@ enum RuntimeSources {
         case "_dcf_errors": PackageResources._dcf_errors_py
         case "_dcf_event_loop": PackageResources._dcf_event_loop_py
         case "_dcf_faults": PackageResources._dcf_faults_py
+        case "_dcf_http": PackageResources._dcf_http_py
         case "_dcf_importing": PackageResources._dcf_importing_py
         case "_dcf_info": PackageResources._dcf_info_py
         case "_dcf_loading": PackageResources._dcf_loading_py

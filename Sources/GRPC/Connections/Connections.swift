@@ -2,7 +2,7 @@ internal import CGRPC
 internal import CLinux
 internal import CSockets
 internal import Glibc
-internal import Platform
+package import Platform
 internal import Synchronization
 
 /// All connections of a server's clients: which of them may come, what each may do, and how much memory they hold
@@ -10,7 +10,7 @@ internal import Synchronization
 ///
 /// The core reads and writes its sockets itself. The program replaces recvmsg, sendmsg and close (`CSockets`), and its
 /// versions report to the ``Connection``. Any thread may use it.
-package final class Connections: Sendable {
+package final class Connections: ConnectionCount {
     private struct State {
         var book: AddressBook
         var open: [Int32: Connection] = [:]
@@ -24,8 +24,7 @@ package final class Connections: Sendable {
     private let state: Lock<State>
     private let report: BreachReport
     private let onFreed: @Sendable () -> Void
-    /// Signalled when `endStalled` must be called.
-    let attention = Wakeup()
+    package let attention = Wakeup()
     private let isStallCheckRequested = Atomic<Bool>(false)
 
     /// - Parameters:
@@ -65,10 +64,10 @@ package final class Connections: Sendable {
     }
 
     /// The highest descriptor number that a connection may have.
-    static let descriptorMax = Int32(DCF_SOCKETS_MAX) - 1
+    private static let descriptorMax = Int32(DCF_SOCKETS_MAX) - 1
 
-    /// Counts a new connection; false when it is refused, and its caller must close the socket.
-    func open(_ descriptor: Int32) -> Bool {
+    package func open(_ descriptor: Int32) -> Bool {
+        guard descriptor <= Self.descriptorMax else { return false }
         let connection = Connection(descriptor: descriptor, address: PeerAddress(of: descriptor), owner: self)
         let admission = state.withLock { state in
             let admission = state.book.admit(connection.address, at: .now)
@@ -170,11 +169,9 @@ package final class Connections: Sendable {
         attention.signal()
     }
 
-    /// Whether `endStalled` must be called each second.
-    var needsStallCheck: Bool { isStallCheckRequested.load(ordering: .acquiring) }
+    package var needsStallCheck: Bool { isStallCheckRequested.load(ordering: .acquiring) }
 
-    /// Ends connections that hold memory which others need and make no progress.
-    func endStalled(at now: MonotonicTime) {
+    package func endStalled(at now: MonotonicTime) {
         let areReplies = replies.isShort
         let areInputs = inputs.isShort
         if !areReplies, !areInputs { isStallCheckRequested.store(false, ordering: .releasing) }
@@ -206,52 +203,6 @@ package struct ConnectionLimits: Sendable, Equatable {
     package var stall = Duration.seconds(5)
 
     package init() {}
-}
-
-/// A limited number of bytes that all connections share. Any thread may use it.
-///
-/// No connection may hold more than is left for the others: one that holds much leaves room for one that holds little,
-/// and many that hold much leave room too. Small messages are rarely refused: an additional quarter of the limit is
-/// kept for them.
-package final class ByteBudget: Sendable {
-    /// A message up to this size is small.
-    package static let smallBytes = 64 << 10
-
-    package let limit: Int
-    package let connectionLimit: Int
-    private let reserved = Atomic<Int>(0)
-
-    package init(limit: Int, connectionLimit: Int) {
-        self.limit = limit
-        self.connectionLimit = connectionLimit
-    }
-
-    /// How many bytes are reserved now.
-    package var count: Int { reserved.load(ordering: .relaxed) }
-
-    /// Whether more than half is reserved: connections without progress are then ended.
-    package var isShort: Bool { count > limit / 2 }
-
-    /// Reserves `bytes`. Returns false, and reserves nothing, when there is no room.
-    ///
-    /// - Parameter held: how many bytes the same connection has reserved.
-    package func reserve(_ bytes: Int, held: Int) -> Bool {
-        let before = reserved.add(bytes, ordering: .relaxed).oldValue
-        if bytes <= Self.smallBytes {
-            if before + bytes <= limit + limit / 4 { return true }
-        } else if before + bytes <= limit,
-            held == 0 || held + bytes <= min(connectionLimit, limit - before)
-        {
-            return true
-        }
-        release(bytes)
-        return false
-    }
-
-    /// Ends a reservation.
-    package func release(_ bytes: Int) {
-        reserved.subtract(bytes, ordering: .relaxed)
-    }
 }
 
 /// The count of a message that is being sent. It must be ended once, by `Connections.end`.

@@ -6,6 +6,8 @@ WatcherModule.swift registers them. This stub is for readers and editors; no pro
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from _dcf_http import Http
+
 class LinkError(Exception):
     """The gateway, or a handler that closed the link's descriptor, broke the protocol of the link."""
 
@@ -23,6 +25,12 @@ class Request:
     # The metadata that the caller sent with the call.
     @property
     def metadata(self) -> dict[str, str]: ...
+    # How the call came over HTTP; None over another protocol.
+    @property
+    def http(self) -> Http | None: ...
+    # The content type that the caller gave the input.
+    @property
+    def content_type(self) -> str | None: ...
     # The object that `set_info` was given.
     @property
     def info(self) -> Any: ...
@@ -37,6 +45,8 @@ class Request:
     def remaining(self) -> float | None: ...
     # Adds metadata to the reply; raises ValueError for a key or value that is not allowed.
     def set_metadata(self, key: str, value: str, /) -> None: ...
+    # Chooses the status of the reply, where the caller speaks HTTP: 200 to 599.
+    def set_status(self, code: int, reason: str = ..., /) -> None: ...
 
 # The process.
 

@@ -2,7 +2,9 @@
 
 `Request` is the type of a handler's argument: `input` (bytes), `info` (a mapping, and attributes), `metadata` (dict),
 `request_id`, `traceparent` (or None), `cancelled`, `deadline` (on time.monotonic's clock, or None), `remaining()`
-(seconds, or None) and `set_metadata(key, value)`, which sends metadata to the caller with the reply.
+(seconds, or None) and `set_metadata(key, value)`, which sends metadata to the caller with the reply. For callers over
+HTTP also `http` (`method`, `path`, `query`, `headers`; else None), `content_type` (or None) and
+`set_status(code, reason)`.
 
 `raise Error(code, message)` chooses the status that the caller gets. `call(name, data)` and
 `await call_async(name, data)` call another function; they raise Error when it fails.

@@ -1,13 +1,34 @@
 internal import CLinux
 internal import Glibc
-package import Platform
 internal import Synchronization
 
-/// Accepts connections for a ``Server`` on its own thread.
+/// The protocol of a connection, told by its first bytes.
+package enum ConnectionProtocol: Sendable {
+    /// A letter that begins a method (RFC 9112, 3), so anything that is not HTTP/2.
+    case http1
+    /// The 24 bytes that begin HTTP/2 (RFC 9113, 3.4).
+    case http2
+}
+
+/// Counts the connections of an ``Acceptor``, and says which of them may come. Any thread may use it.
+package protocol ConnectionCount: AnyObject, Sendable {
+    /// Counts a new connection until its descriptor is closed; false when it is refused, and its caller must close the
+    /// descriptor.
+    func open(_ descriptor: Int32) -> Bool
+
+    /// Signalled when `endStalled` must be called.
+    var attention: Wakeup { get }
+    /// Whether `endStalled` must be called each second.
+    var needsStallCheck: Bool { get }
+    /// Ends connections that hold memory which others need and make no progress.
+    func endStalled(at now: MonotonicTime)
+}
+
+/// Accepts connections on its own thread, and gives each to the server of its protocol.
 ///
-/// The core's own listener is not used: it stops accepting for good after one EMFILE (CVE-2023-4785), and waits for
-/// ever for a peer that sends nothing. Here a connection reaches the core only after it has sent, within a time limit,
-/// the 24 bytes that begin HTTP/2 (RFC 9113, 3.4), and the number of descriptors is bounded.
+/// A server's own listener is not used: that of the gRPC core stops accepting for good after one EMFILE
+/// (CVE-2023-4785), and waits for ever for a peer that sends nothing. Here a connection reaches a server only after it
+/// has sent, within a time limit, the first bytes of a protocol, and the number of descriptors is bounded.
 ///
 /// `start` is called once. `stop` may be called again. Any thread may call them.
 package final class Acceptor: Sendable {
@@ -34,9 +55,11 @@ package final class Acceptor: Sendable {
     ///
     /// - Parameters:
     ///   - connections: counts the connections, and says which of them may come.
-    ///   - adopt: gets the descriptor of each connection that has sent its preface, on the acceptor's thread.
+    ///   - adopt: gets the descriptor of each connection that has begun to speak, on the acceptor's thread. It must not
+    ///     block, and owns the descriptor from now on. The first bytes are still in the socket.
     package func start(
-        limits: AcceptorLimits, connections: Connections, adopt: @escaping @Sendable (Int32) -> Void
+        limits: AcceptorLimits, connections: any ConnectionCount,
+        adopt: @escaping @Sendable (Int32, ConnectionProtocol) -> Void
     ) {
         guard let listener = socket.withLock({ $0?.descriptor }) else { return }
         thread.withLock { thread in
@@ -58,7 +81,7 @@ package final class Acceptor: Sendable {
         }
     }
 
-    /// Closes the listener and the connections that have not sent their preface, and waits for the thread.
+    /// Closes the listener and the connections that have not begun to speak, and waits for the thread.
     package func stop() {
         isStopping.store(true, ordering: .relaxed)
         poll.wake()
@@ -74,12 +97,11 @@ package final class Acceptor: Sendable {
 
 /// The limits of an ``Acceptor``. A value.
 package struct AcceptorLimits: Sendable {
-    /// How long a new connection may take to send the HTTP/2 preface.
+    /// How long a new connection may take to begin to speak; with HTTP/2, to send the whole preface.
     package var prefaceTimeout: Duration
-    /// How many connections may be without their preface at a time.
+    /// How many connections that have not begun to speak there may be at a time.
     package var pendingMax: Int
-    /// The highest descriptor number that a connection may get. The core does not tell when it closes a connection, but
-    /// the kernel always gives the lowest number that is free.
+    /// The highest descriptor number that a connection may get: the kernel always gives the lowest number that is free.
     package var descriptorMax: Int32
 
     package init(prefaceTimeout: Duration = .seconds(10), pendingMax: Int = 256, descriptorMax: Int32) {
@@ -97,8 +119,8 @@ package struct AcceptorLimits: Sendable {
     }
 }
 
-/// The loop of an ``Acceptor``'s thread: it waits for new connections, and for the prefaces of the connections that
-/// have not sent theirs. Used on that thread alone.
+/// The loop of an ``Acceptor``'s thread: it waits for new connections, and for the first bytes of those that have sent
+/// none. Used on that thread alone.
 private final class AcceptLoop {
     /// The first bytes of an HTTP/2 connection (RFC 9113, 3.4).
     private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
@@ -109,10 +131,10 @@ private final class AcceptLoop {
 
     private let listener: Int32
     private let limits: AcceptorLimits
-    private let connections: Connections
-    private let adopt: (Int32) -> Void
+    private let connections: any ConnectionCount
+    private let adopt: (Int32, ConnectionProtocol) -> Void
     private let poll: EventPoll
-    /// The connections without a preface, and when the time of each is up.
+    /// The connections that have not begun to speak, and when the time of each is up.
     private var pending: [Int32: MonotonicTime] = [:]
     /// When the listener is watched again; nil unless it rests.
     private var resume: MonotonicTime?
@@ -120,8 +142,8 @@ private final class AcceptLoop {
     private var nextStallCheck: MonotonicTime?
 
     init(
-        listener: Int32, poll: EventPoll, limits: AcceptorLimits, connections: Connections,
-        adopt: @escaping (Int32) -> Void
+        listener: Int32, poll: EventPoll, limits: AcceptorLimits, connections: any ConnectionCount,
+        adopt: @escaping (Int32, ConnectionProtocol) -> Void
     ) {
         self.listener = listener
         self.poll = poll
@@ -144,7 +166,7 @@ private final class AcceptLoop {
                 switch descriptor {
                 case connections.attention.descriptor: checkStallsNow()
                 case listener: accept()
-                default: checkPreface(of: descriptor)
+                default: checkFirstBytes(of: descriptor)
                 }
             }
             expire(MonotonicTime.now)
@@ -182,8 +204,7 @@ private final class AcceptLoop {
                 default: continue
                 }
             }
-            guard descriptor <= min(limits.descriptorMax, Connections.descriptorMax), connections.open(descriptor)
-            else {
+            guard descriptor <= limits.descriptorMax, connections.open(descriptor) else {
                 close(descriptor)
                 continue
             }
@@ -201,17 +222,23 @@ private final class AcceptLoop {
         }
     }
 
-    /// Hands the connection on once it has sent the whole preface, and closes it where it sends anything else.
-    private func checkPreface(of descriptor: Int32) {
+    /// Hands the connection on once its first bytes tell the protocol, and closes it where they tell none.
+    private func checkFirstBytes(of descriptor: Int32) {
         guard pending[descriptor] != nil else { return }
         var bytes = [UInt8](repeating: 0, count: Self.preface.count)
         let count = recv(descriptor, &bytes, bytes.count, Int32(MSG_PEEK))
         if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
-        let isGood = count > 0 && Self.preface.starts(with: bytes.prefix(count))
-        if isGood && count < Self.preface.count { return }
+        let first = bytes.prefix(max(count, 0))
+        let isHTTP2 = Self.preface.starts(with: first)
+        if isHTTP2 && !first.isEmpty && first.count < Self.preface.count { return }
         pending[descriptor] = nil
         poll.remove(descriptor)
-        if isGood { adopt(descriptor) } else { close(descriptor) }
+        switch first.first {
+        case nil: close(descriptor)
+        case _ where isHTTP2: adopt(descriptor, .http2)
+        case .some(UInt8(ascii: "A")...UInt8(ascii: "Z")): adopt(descriptor, .http1)
+        case .some: close(descriptor)
+        }
     }
 
     /// A connection reports that memory for messages is short.

@@ -1,4 +1,4 @@
-import GRPC
+import Platform
 import Testing
 
 @Suite struct ByteBudgetTests {

@@ -1,0 +1,325 @@
+internal import Calls
+internal import FunctionConfig
+internal import HTTPTypes
+internal import NIOCore
+internal import NIOHTTPTypes
+internal import Platform
+
+/// Serves the calls of one connection, or of one stream of HTTP/2: requests for `/function/NAME` become calls here, and
+/// all others go on to the routes.
+///
+/// Nothing here waits, and no task is made: a request is read, its call begins and its answer is written on the event
+/// loop. Requests that are sent ahead are held until the one before them is answered. Used on the event loop alone.
+final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    /// How many parts of requests that were sent ahead are held before no more are read.
+    private static let heldMax = 16
+    /// How much of a body that nobody wants is read, and for how long, before the connection is closed: a caller that
+    /// is still sending would otherwise lose the answer.
+    private static let lingerBytes = 1 << 20
+    private static let lingerTime = TimeAmount.seconds(1)
+
+    private enum Phase {
+        case idle
+        /// The routes have the request.
+        case passing(isWhole: Bool)
+        case serving(Serving)
+    }
+
+    private let service: HTTPService
+    private let spoken: ConnectionProtocol
+    private var phase = Phase.idle
+    private var held = CircularBuffer<HTTPRequestPart>()
+    /// Whether the channel has asked for more while too much was held.
+    private var isReadHeld = false
+    private var lingerTimer: Scheduled<Void>?
+
+    init(_ service: HTTPService, _ spoken: ConnectionProtocol) {
+        self.service = service
+        self.spoken = spoken
+    }
+
+    // MARK: What comes
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = unwrapInboundIn(data)
+        switch phase {
+        case .passing(isWhole: true): held.append(part)
+        case .serving(let serving) where serving.isWhole: held.append(part)
+        case .idle, .passing, .serving: receive(part, context)
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if held.count < Self.heldMax { context.read() } else { isReadHeld = true }
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        // Not channelInactive: Hummingbird's handlers before this one do not pass it on.
+        let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.channel.closeFuture.whenComplete { _ in loopBound.value.closed() }
+    }
+
+    /// The caller has left.
+    private func closed() {
+        lingerTimer?.cancel()
+        if case .serving(let serving) = phase { end(serving, hasCallEnded: false) }
+        phase = .idle
+        held.removeAll()
+    }
+
+    private func receive(_ part: HTTPRequestPart, _ context: ChannelHandlerContext) {
+        switch (phase, part) {
+        case (.idle, .head(let head)): begin(head, context)
+        case (.passing, .end):
+            phase = .passing(isWhole: true)
+            context.fireChannelRead(wrapInboundOut(part))
+        case (.passing, _): context.fireChannelRead(wrapInboundOut(part))
+        case (.serving(let serving), .body(let piece)): add(piece, to: serving, context)
+        case (.serving(let serving), .end):
+            serving.isWhole = true
+            call(serving, context)
+            if serving.isAnswered { finish(serving, context) }
+        case (.idle, _), (.serving, .head): break
+        }
+    }
+
+    private func begin(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
+        let called = FunctionTarget(head.path ?? "")
+        let common = service.admit(head, at: context.channel.localAddress?.ipAddress)
+        guard called != nil || common.refusal != nil else {
+            phase = .passing(isWhole: false)
+            return context.fireChannelRead(wrapInboundOut(.head(head)))
+        }
+        let target = called ?? .none
+        let serving = Serving(head, target, common.fields)
+        serving.closes =
+            spoken == .http1
+            && (common.isLast || head.headerFields[.connection]?.lowercased() == "close")
+        phase = .serving(serving)
+        service.requestBegan()
+        if let refusal = common.refusal {
+            return answer(serving, refusal, context)
+        }
+        do throws(CallFailure) {
+            serving.deadline = try Self.deadline(of: head.headerFields, serving.arrived)
+            if let namespace = target.foreignNamespace { throw .unknownNamespace(namespace) }
+            serving.body = try BodyReceiver(
+                head.headerFields, upTo: service.maxInputBytes, budget: service.inputs)
+            guard let expected = head.headerFields[.expect]?.lowercased() else { return }
+            guard expected == "100-continue" else { throw .unknownExpectation(expected) }
+            context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+        } catch {
+            refuse(serving, error, context)
+        }
+    }
+
+    private func add(_ piece: ByteBuffer, to serving: Serving, _ context: ChannelHandlerContext) {
+        if serving.body != nil {
+            do throws(CallFailure) { try serving.body?.receive(piece) } catch { refuse(serving, error, context) }
+        } else {
+            serving.dropped += piece.readableBytes
+            if serving.isAnswered, serving.dropped > Self.lingerBytes { context.close(promise: nil) }
+        }
+    }
+
+    private static func deadline(of fields: HTTPFields, _ arrived: MonotonicTime) throws(CallFailure) -> MonotonicTime {
+        guard let text = fields[.timeout] else { return .never }
+        guard let time = Duration(text: text), time > .zero else { throw .badTimeout(text) }
+        return arrived.advanced(by: time)
+    }
+
+    // MARK: The call
+
+    private func call(_ serving: Serving, _ context: ChannelHandlerContext) {
+        guard let body = serving.body.take() else { return }
+        do throws(CallFailure) {
+            let input = try body.finish()
+            let (responder, invocation) = prepare(serving, context)
+            serving.call = service.invoker.invoke(serving.target.function, input, invocation, responder)
+        } catch {
+            refuse(serving, error, context)
+        }
+    }
+
+    /// Ends the call before it has begun.
+    private func refuse(_ serving: Serving, _ failure: CallFailure, _ context: ChannelHandlerContext) {
+        serving.body = nil
+        let (responder, invocation) = prepare(serving, context)
+        service.invoker.refuse(failure, function: serving.target.function, invocation, responder)
+    }
+
+    private func prepare(_ serving: Serving, _ context: ChannelHandlerContext) -> (HTTPAnswer, InvocationContext) {
+        let loopBound = NIOLoopBound((self, serving, context), eventLoop: context.eventLoop)
+        let answer = HTTPAnswer(replies: service.replies, on: context.eventLoop) { part in
+            let (handler, serving, context) = loopBound.value
+            handler.answered(serving, part, context)
+        }
+        serving.answer = answer
+        let invocation = InvocationContext(
+            metadata: serving.metadata, arrived: serving.arrived, deadline: serving.deadline, wantsPieces: true)
+        return (answer, invocation)
+    }
+
+    // MARK: The answer
+
+    /// A part of the answer has come.
+    private func answered(_ serving: Serving, _ part: AnswerPart, _ context: ChannelHandlerContext) {
+        guard !serving.isAnswered, case .serving(let current) = phase, current === serving else { return }
+        var last: HTTPResponsePart?
+        let next = serving.reply.translate(part) { part in
+            if let before = last { context.write(wrapOutboundOut(closing(before, serving)), promise: nil) }
+            last = part
+        }
+        let promise = promise(serving, part, context)
+        if let last {
+            context.writeAndFlush(wrapOutboundOut(closing(last, serving)), promise: promise)
+        } else {
+            promise?.succeed()
+        }
+        switch (next, part) {
+        case (.more, _): break
+        case (.nothing, .piece): complete(serving, context, hasCallEnded: false)
+        case (.nothing, _): complete(serving, context)
+        case (.breakOff, _):
+            end(serving)
+            context.close(promise: nil)
+        }
+    }
+
+    /// Counts what is sent of the reply when the connection has taken it.
+    private func promise(
+        _ serving: Serving, _ part: AnswerPart, _ context: ChannelHandlerContext
+    ) -> EventLoopPromise<Void>? {
+        guard let answer = serving.answer else { return nil }
+        let count: Int
+        let source: (any PieceSource)?
+        switch part {
+        case .reply(let content, _, _): (count, source) = (content.readableBytes, nil)
+        case .piece(let content, _, let from): (count, source) = (content.readableBytes, from)
+        case .end, .failure: return nil
+        }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.whenComplete { _ in
+            answer.sent(count)
+            source?.taken(count)
+        }
+        return promise
+    }
+
+    /// Answers a request that is not a call.
+    private func answer(_ serving: Serving, _ refusal: HTTPRefusal, _ context: ChannelHandlerContext) {
+        var fields = serving.fields
+        fields.append(contentsOf: refusal.fields)
+        let content = ByteBuffer(string: refusal.text)
+        if refusal.status != .noContent { fields[.contentLength] = "\(content.readableBytes)" }
+        let head = HTTPResponse(status: refusal.status, headerFields: fields)
+        context.write(wrapOutboundOut(closing(.head(head), serving)), promise: nil)
+        if content.readableBytes > 0, serving.method != .head {
+            context.write(wrapOutboundOut(.body(content)), promise: nil)
+        }
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        complete(serving, context)
+    }
+
+    /// Says in the head of the response whether the connection ends with it.
+    private func closing(_ part: HTTPResponsePart, _ serving: Serving) -> HTTPResponsePart {
+        guard case .head(var head) = part, spoken == .http1 else { return part }
+        if !serving.isWhole { serving.closes = true }
+        if serving.closes { head.headerFields[.connection] = "close" }
+        return .head(head)
+    }
+
+    /// The response is complete.
+    private func complete(_ serving: Serving, _ context: ChannelHandlerContext, hasCallEnded: Bool = true) {
+        end(serving, hasCallEnded: hasCallEnded)
+        if serving.isWhole { return finish(serving, context) }
+        let loopBound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        lingerTimer = context.eventLoop.scheduleTask(in: Self.lingerTime) { loopBound.value.close(promise: nil) }
+    }
+
+    /// The request is complete, and so is its response.
+    private func finish(_ serving: Serving, _ context: ChannelHandlerContext) {
+        lingerTimer?.cancel()
+        lingerTimer = nil
+        if serving.closes { return context.close(promise: nil) }
+        goOn(context)
+    }
+
+    /// Goes on with what is held.
+    private func goOn(_ context: ChannelHandlerContext) {
+        phase = .idle
+        while let part = held.first {
+            switch phase {
+            case .passing(isWhole: true): return
+            case .serving(let serving) where serving.isWhole: return
+            case .idle, .passing, .serving:
+                held.removeFirst()
+                receive(part, context)
+            }
+        }
+        guard isReadHeld, held.count < Self.heldMax else { return }
+        isReadHeld = false
+        context.read()
+    }
+
+    /// Nothing more is done for the call.
+    private func end(_ serving: Serving, hasCallEnded: Bool = true) {
+        guard !serving.isAnswered else { return }
+        serving.isAnswered = true
+        if !hasCallEnded { serving.call?.cancel() }
+        serving.call = nil
+        serving.answer = nil
+        serving.body = nil
+        service.requestEnded()
+    }
+
+    // MARK: What the routes answer
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        context.write(data, promise: promise)
+        if case .end = unwrapOutboundIn(data), case .passing(isWhole: true) = phase { goOn(context) }
+    }
+}
+
+@available(*, unavailable)
+extension CallHandler: Sendable {}
+
+/// One request for a function, until it is answered. Used on the event loop alone.
+private final class Serving {
+    let arrived = MonotonicTime.now
+    let target: FunctionTarget
+    let method: HTTPRequest.Method
+    let metadata: RequestMetadata
+    /// Headers that the response has whatever it is.
+    let fields: HTTPFields
+    var deadline = MonotonicTime.never
+    var reply: FunctionReply
+    /// The body as it comes; nil when it is complete, or is not wanted.
+    var body: BodyReceiver?
+    /// Whether the request is complete.
+    var isWhole = false
+    /// Whether its response is complete, or cannot be completed.
+    var isAnswered = false
+    /// Whether the connection ends with the response.
+    var closes = false
+    /// How many bytes of the body were not wanted.
+    var dropped = 0
+    var call: CallHandle?
+    var answer: HTTPAnswer?
+
+    init(_ head: HTTPRequest, _ target: FunctionTarget, _ fields: HTTPFields) {
+        self.target = target
+        method = head.method
+        metadata = RequestMetadata(head, target: target)
+        var fields = fields
+        fields.add(metadata)
+        fields[.callID] = metadata.requestID
+        self.fields = fields
+        reply = FunctionReply(to: head, fields: fields, arrived: arrived)
+    }
+}

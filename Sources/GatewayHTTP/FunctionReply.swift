@@ -1,0 +1,156 @@
+internal import Calls
+internal import HTTPTypes
+internal import NIOCore
+internal import NIOHTTPTypes
+internal import Platform
+
+/// Translates the answer to one call of `/function` into a response.
+///
+/// A whole reply has a length. A reply in pieces is chunked, or is a stream of server-sent events
+/// (https://html.spec.whatwg.org/multipage/server-sent-events.html) where the caller accepts those. A value.
+struct FunctionReply {
+    /// What follows the parts of a response so far.
+    enum Next {
+        case more
+        /// The response is complete.
+        case nothing
+        /// The response can only be broken off, so that its caller learns that it is not complete.
+        case breakOff
+    }
+
+    private let fields: HTTPFields
+    private let arrived: MonotonicTime
+    private let isHead: Bool
+    /// Whether the caller asks for server-sent events.
+    private let wantsEvents: Bool
+    private var hasBegun = false
+
+    /// - Parameter fields: the headers that every response has.
+    init(to request: HTTPRequest, fields: HTTPFields, arrived: MonotonicTime) {
+        self.fields = fields
+        self.arrived = arrived
+        isHead = request.method == .head
+        wantsEvents = request.headerFields[.accept]?.contains("text/event-stream") ?? false
+    }
+
+    /// Passes the parts of the response that a part of the answer gives to `write`.
+    mutating func translate(_ part: AnswerPart, _ write: (HTTPResponsePart) -> Void) -> Next {
+        switch part {
+        case .failure(let failure):
+            guard hasBegun else {
+                send(failure, write)
+                return .nothing
+            }
+            return fail(failure, write)
+        case .reply(let content, let isText, let metadata) where !wantsEvents:
+            send(metadata.httpStatus, described(metadata, isText: isText), content, write)
+            return .nothing
+        case .reply(let content, let isText, let metadata):
+            begin(metadata, isText: isText, write)
+            guard let failure = send(piece: content, isText: isText, write) else { return end(write) }
+            return fail(failure, write)
+        case .piece(let content, let isText, _):
+            begin(ReplyMetadata(), isText: isText, write)
+            guard let failure = send(piece: content, isText: isText, write) else { return .more }
+            return fail(failure, write)
+        case .end(let metadata):
+            begin(metadata, isText: true, write)
+            return end(write)
+        }
+    }
+
+    // MARK: A whole response
+
+    private func send(_ failure: CallFailure, _ write: (HTTPResponsePart) -> Void) {
+        var extra = duration
+        extra.append(contentsOf: failure.fields)
+        extra.add(failure.metadata)
+        extra[.contentType] = "text/plain; charset=utf-8"
+        send(failure.status, extra, ByteBuffer(string: failure.message + "\n"), write)
+    }
+
+    private func send(
+        _ status: HTTPResponse.Status, _ extra: HTTPFields, _ content: ByteBuffer, _ write: (HTTPResponsePart) -> Void
+    ) {
+        var all = fields
+        all.append(contentsOf: extra)
+        // These have no content (RFC 9110, 15.3.5, 15.3.6 and 15.4.5).
+        let isBare = status.code == 204 || status.code == 205 || status.code == 304
+        if isBare { all[.contentType] = nil } else { all[.contentLength] = "\(content.readableBytes)" }
+        if status.code == 205 { all[.contentLength] = "0" }
+        write(.head(HTTPResponse(status: status, headerFields: all)))
+        if content.readableBytes > 0, !isHead, !isBare { write(.body(content)) }
+        write(.end(nil))
+    }
+
+    // MARK: A response in pieces
+
+    private mutating func begin(
+        _ metadata: ReplyMetadata, isText: Bool, _ write: (HTTPResponsePart) -> Void
+    ) {
+        guard !hasBegun else { return }
+        hasBegun = true
+        var all = fields
+        all.append(contentsOf: described(metadata, isText: isText))
+        if wantsEvents {
+            all[.contentType] = "text/event-stream"
+            // Proxies must not collect events.
+            all[.cacheControl] = "no-cache"
+            all[.accelBuffering] = "no"
+        }
+        write(.head(HTTPResponse(status: metadata.httpStatus, headerFields: all)))
+    }
+
+    /// - Returns: why it cannot be sent.
+    private func send(
+        piece content: ByteBuffer, isText: Bool, _ write: (HTTPResponsePart) -> Void
+    ) -> CallFailure? {
+        if wantsEvents, !isText, let offset = Self.firstBadByte(of: content) { return .pieceNotText(at: offset) }
+        let wire = wantsEvents ? ServerSentEvent(content).buffer : content
+        // An empty chunk would end the response.
+        if wire.readableBytes > 0, !isHead { write(.body(wire)) }
+        return nil
+    }
+
+    private func end(_ write: (HTTPResponsePart) -> Void) -> Next {
+        write(.end(nil))
+        return .nothing
+    }
+
+    /// Ends a stream that has begun: an event says why. Without events there is no way to say so.
+    private func fail(_ failure: CallFailure, _ write: (HTTPResponsePart) -> Void) -> Next {
+        guard wantsEvents else { return .breakOff }
+        if !isHead { write(.body(ServerSentEvent(failure).buffer)) }
+        return end(write)
+    }
+
+    private static func firstBadByte(of content: ByteBuffer) -> Int? {
+        content.withUnsafeReadableBytes { bytes -> Int? in
+            do throws(UTF8.ValidationError) {
+                _ = try UTF8Span(validating: bytes.bindMemory(to: UInt8.self).span)
+                return nil
+            } catch {
+                return error.byteOffsets.lowerBound
+            }
+        }
+    }
+
+    // MARK: Headers
+
+    private func described(_ metadata: ReplyMetadata, isText: Bool) -> HTTPFields {
+        var fields = duration
+        fields.add(metadata)
+        if !fields.contains(.contentType) {
+            fields[.contentType] = isText ? "text/plain; charset=utf-8" : "application/octet-stream"
+        }
+        return fields
+    }
+
+    private var duration: HTTPFields {
+        let micros = max(MonotonicTime.now.nanoseconds(since: arrived) / 1_000, 0)
+        let fraction = "\(micros % 1_000_000)"
+        var fields = HTTPFields()
+        fields[.duration] = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
+        return fields
+    }
+}

@@ -1,0 +1,22 @@
+internal import Foundation
+internal import HTTPTypes
+internal import HummingbirdCore
+internal import NIOCore
+
+/// How this server writes JSON.
+enum JSONText {
+    static func encode(_ value: some Encodable) -> ByteBuffer {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let data = try? encoder.encode(value) else { return ByteBuffer(string: "null") }
+        return ByteBuffer(bytes: data)
+    }
+}
+
+extension Response {
+    static func json(_ status: HTTPResponse.Status, _ value: some Encodable) -> Response {
+        Response(
+            status: status, headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: JSONText.encode(value)))
+    }
+}
