@@ -10,7 +10,7 @@ SOURCES := Package.swift Sources Tests Watcher
 # Named one by one: a plain `swift build` also builds the tools of every dependency, protoc among them.
 PRODUCTS := dcf-gateway dcf dcf-watcher PythonWatcher
 # The tests of the modules with C, raw memory or threads of their own.
-SANITIZED := '^(CallsTests|ControlPlaneTests|EnvironmentsTests|GRPCTests|GatewayGRPCTests|LinkTests|PlatformTests|WatcherLinkTests)\.'
+SANITIZED := '^(CallsTests|ControlPlaneTests|EnvironmentsTests|GRPCTests|GatewayGRPCTests|GatewayHTTPTests|LinkTests|PlatformTests|WatcherLinkTests)\.'
 RUN_SANITIZED := dcfPackageTests.xctest --testing-library swift-testing --filter $(SANITIZED)
 # It knows Swift's calling convention, and comes with Swift.
 CLANG ?= clang

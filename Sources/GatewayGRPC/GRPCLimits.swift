@@ -14,7 +14,7 @@ package struct GRPCLimits: Sendable, Equatable {
     package var memoryQuotaBytes = 1 << 30
     /// The limits for clients: for all together, and for one alone. `clients` adds those that depend on ``Limits``.
     package var connections = ConnectionLimits()
-    /// How long a connection may take to send the first 24 bytes of HTTP/2.
+    /// How long a connection may take to begin to speak; with HTTP/2, to send its first 24 bytes.
     package var prefaceTimeout = Duration.seconds(10)
 
     package init() {}
@@ -53,7 +53,7 @@ package struct GRPCLimits: Sendable, Equatable {
             "h2-control",
             "PING and PRIORITY frames at once, a tenth of them a second afterwards; a tenth as many SETTINGS, ten times "
                 + "as many small WINDOW_UPDATE", \.connections.frames.control),
-        .duration("preface-timeout", "how long a connection may take to begin HTTP/2", \.prefaceTimeout),
+        .duration("preface-timeout", "how long a connection may take to begin to speak", \.prefaceTimeout),
     ]
 
     // MARK: The settings of the gRPC module

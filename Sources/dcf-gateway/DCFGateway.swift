@@ -15,7 +15,7 @@ import ServiceLifecycle
 struct DCFGateway: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dcf-gateway",
-        abstract: "Serves functions over gRPC. Each function stays warm in processes or containers of its own.",
+        abstract: "Serves functions over gRPC and HTTP. Each function stays warm in processes or containers of its own.",
         discussion: """
             Example:
               dcf-gateway --listen 127.0.0.1:32222 --data-dir /var/lib/dcf --limit queue=200
