@@ -15,7 +15,7 @@ import ServiceLifecycle
 struct DCFGateway: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dcf-gateway",
-        abstract: "Serves functions over gRPC and HTTP. Each function stays warm in processes or containers of its own.",
+        abstract: "Serves functions over gRPC and HTTP. Each stays warm in processes or containers of its own.",
         discussion: """
             Example:
               dcf-gateway --listen 127.0.0.1:32222 --data-dir /var/lib/dcf --limit queue=200
@@ -30,8 +30,8 @@ struct DCFGateway: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            An address to answer HTTP on, beside --listen. May be given several times. "off": no HTTP at all, also not on \
-            --listen.
+            An address to answer HTTP on, beside --listen. May be given several times. "off": no HTTP at all, also \
+            not on --listen.
             """, valueName: "host:port"))
     var http: [String] = []
 
