@@ -155,7 +155,9 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func prepare(_ serving: Serving, _ context: ChannelHandlerContext) -> (HTTPAnswer, InvocationContext) {
         let loopBound = NIOLoopBound((self, serving, context), eventLoop: context.eventLoop)
-        let answer = HTTPAnswer(replies: service.replies, on: context.eventLoop) { part in
+        let answer = HTTPAnswer(
+            replies: service.replies, coding: serving.reply.coding, on: context.eventLoop
+        ) { part in
             let (handler, serving, context) = loopBound.value
             handler.answered(serving, part, context)
         }
@@ -199,7 +201,7 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
         let count: Int
         let source: (any PieceSource)?
         switch part {
-        case .reply(let content, _, _): (count, source) = (content.readableBytes, nil)
+        case .reply(let content, _, _, _): (count, source) = (content.readableBytes, nil)
         case .piece(let content, _, let from): (count, source) = (content.readableBytes, from)
         case .end, .failure: return nil
         }

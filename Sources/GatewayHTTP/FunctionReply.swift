@@ -23,6 +23,8 @@ struct FunctionReply {
     private let isHead: Bool
     /// Whether the caller asks for server-sent events.
     private let wantsEvents: Bool
+    /// Whether a whole reply is packed.
+    let coding: ReplyCoding
     private var hasBegun = false
 
     /// - Parameter fields: the headers that every response has.
@@ -30,7 +32,9 @@ struct FunctionReply {
         self.fields = fields
         self.arrived = arrived
         isHead = request.method == .head
-        wantsEvents = request.headerFields[.accept]?.contains("text/event-stream") ?? false
+        let wantsEvents = request.headerFields[.accept]?.contains("text/event-stream") ?? false
+        self.wantsEvents = wantsEvents
+        coding = ReplyCoding(wantsEvents ? nil : request.headerFields[.acceptEncoding])
     }
 
     /// Passes the parts of the response that a part of the answer gives to `write`.
@@ -42,10 +46,15 @@ struct FunctionReply {
                 return .nothing
             }
             return fail(failure, write)
-        case .reply(let content, let isText, let metadata) where !wantsEvents:
-            send(metadata.httpStatus, described(metadata, isText: isText), content, write)
+        case .reply(let content, let isText, let isPacked, let metadata) where !wantsEvents:
+            var extra = described(metadata, isText: isText)
+            if isPacked {
+                extra[.contentEncoding] = "gzip"
+                extra.append(HTTPField(name: .vary, value: "Accept-Encoding"))
+            }
+            send(metadata.httpStatus, extra, content, write)
             return .nothing
-        case .reply(let content, let isText, let metadata):
+        case .reply(let content, let isText, _, let metadata):
             begin(metadata, isText: isText, write)
             guard let failure = send(piece: content, isText: isText, write) else { return end(write) }
             return fail(failure, write)

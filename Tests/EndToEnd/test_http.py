@@ -3,6 +3,7 @@ import ast
 import concurrent.futures
 import gzip
 import json
+import os
 import re
 import socket
 import subprocess
@@ -408,6 +409,25 @@ def test_a_bomb_is_refused_unpacked(gateway, pack, coding):
     answer = call(gateway.port, "/function/echo", bomb, Content_Encoding=coding)
     assert answer.status == 413 and "(message)" in answer.text
     assert memory(gateway.pid) - before < 200 << 20
+
+
+def test_replies_are_packed_for_those_who_ask(port, gateway):
+    body = b"hello " * 10_000
+    answer = call(port, "/function/echo", body, Accept_Encoding="gzip, deflate")
+    assert answer.headers["content-encoding"] == "gzip" and answer.headers["vary"] == "Accept-Encoding"
+    assert len(answer.body) < 1000 and gzip.decompress(answer.body) == body
+    for asked, sent in [("gzip;q=0", body), ("br", body), ("gzip", body[:1023]), ("gzip", os.urandom(5000))]:
+        answer = call(port, "/function/echo", sent, Accept_Encoding=asked)
+        assert "content-encoding" not in answer.headers and answer.body == sent
+    answer = call(port, "/function/talker", b"200 0 -", Accept_Encoding="gzip")
+    assert "content-encoding" not in answer.headers and answer.headers["transfer-encoding"] == "chunked"
+    big = bytes(30_000_000)
+    answer = call(port, "/function/echo", big, Accept_Encoding="gzip")
+    assert gzip.decompress(answer.body) == big
+    with Connection(port) as connection:
+        for n in range(20):
+            sent = b"%d " % n * 1000
+            assert gzip.decompress(connection.post("/function/echo", sent, Accept_Encoding="gzip").body) == sent
 
 
 def test_too_much_is_refused_before_it_comes(port):
