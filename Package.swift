@@ -156,7 +156,7 @@ let package = Package(
         .target(
             name: "GatewayHTTP",
             dependencies: [
-                "CZlib", "Calls", "ControlPlane", "FunctionConfig", "Platform",
+                "CZlib", "Calls", "ControlPlane", "FunctionConfig", "GatewayProtocol", "Platform",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -167,6 +167,7 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: strict),
         // All of them put together.

@@ -39,7 +39,7 @@ struct FunctionTarget: Equatable {
 
     /// Replaces each `%` and two digits by the byte that they stand for (RFC 3986, 2.1); nil where the digits are none,
     /// or the bytes are not UTF-8.
-    private static func decoded(_ text: Substring) -> String? {
+    static func decoded(_ text: Substring) -> String? {
         guard text.utf8.contains(UInt8(ascii: "%")) else { return String(text) }
         var bytes: [UInt8] = []
         var rest = text.utf8

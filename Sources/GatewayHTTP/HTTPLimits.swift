@@ -4,7 +4,7 @@ package import ControlPlane
 package struct HTTPLimits: Sendable, Equatable {
     /// How long the head of a request may take to come, from its first byte.
     package var headTimeout = Duration.seconds(10)
-    /// How long the body of a request may take to come.
+    /// How long the body of a request may take to come, or each MiB of a larger one.
     package var bodyTimeout = Duration.seconds(300)
     /// How long a connection may be without a request, or a request without another byte of its body.
     package var idleTimeout = Duration.seconds(60)

@@ -8,8 +8,8 @@ internal import NIOCore
 package import Platform
 internal import Synchronization
 
-/// Answers requests of HTTP/1.1 and HTTP/2 on the connections that it is given: calls at `/function/NAME`, and
-/// `/healthz`. Any thread may use it.
+/// Answers requests of HTTP/1.1 and HTTP/2 on the connections that it is given: calls at `/function/NAME`, management at
+/// `/api/v1`, and `/healthz`. Any thread may use it.
 package final class HTTPService: Sendable {
     /// What is known of a request by its head.
     struct Admission {
@@ -30,7 +30,7 @@ package final class HTTPService: Sendable {
     let replies: ByteBudget
     private let gate: CallGate
     private let origins: OriginCheck
-    private let router: RouterResponder<BasicRequestContext>
+    private let router: RouterResponder<HTTPContext>
     private let logger: Logger
     private let requests = Atomic<Int>(0)
     private let server: HTTPServer
@@ -51,11 +51,12 @@ package final class HTTPService: Sendable {
         self.origins = OriginCheck(hosts: hosts, origins: origins)
         self.logger = logger
         server = HTTPServer(limits: limits, logger: logger)
-        router = Self.routes(control.health).buildResponder()
+        router = Self.routes(control).buildResponder()
     }
 
-    private static func routes(_ health: Health) -> Router<BasicRequestContext> {
-        let router = Router()
+    private static func routes(_ control: ControlPlane) -> Router<HTTPContext> {
+        let health = control.health
+        let router = Router(context: HTTPContext.self)
         router.route("/", [.get: { _, _ in .json(.ok, ["status": "alive"]) }])
         router.route(
             "/healthz",
@@ -65,6 +66,7 @@ package final class HTTPService: Sendable {
                         ? .text(.ok, "serving") : .text(.serviceUnavailable, "the gateway takes no new calls")
                 }
             ])
+        ManagementAPI(control).add(to: router)
         return router
     }
 
@@ -112,9 +114,15 @@ package final class HTTPService: Sendable {
     func respond(to request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel) async throws {
         requestBegan()
         defer { requestEnded() }
-        var response = try await router.respond(
-            to: request,
-            context: BasicRequestContext(source: ApplicationRequestContextSource(channel: channel, logger: logger)))
+        var response: Response
+        do {
+            response = try await router.respond(
+                to: request,
+                context: HTTPContext(source: ApplicationRequestContextSource(channel: channel, logger: logger)))
+        } catch let failure as CallFailure {
+            response = .json(failure.status, FailureText(failure))
+            response.headers.append(contentsOf: failure.fields)
+        }
         // The router's own answer to a path that it does not know has no words.
         if response.status == .notFound, response.body.contentLength == 0 {
             let path = (request.head.path ?? "/").prefix { $0 != "?" }.prefix(200)

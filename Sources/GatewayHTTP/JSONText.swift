@@ -1,7 +1,9 @@
+internal import Calls
 internal import Foundation
 internal import HTTPTypes
 internal import HummingbirdCore
 internal import NIOCore
+internal import Platform
 
 /// How this server writes JSON.
 enum JSONText {
@@ -10,6 +12,15 @@ enum JSONText {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(value) else { return ByteBuffer(string: "null") }
         return ByteBuffer(bytes: data)
+    }
+}
+
+/// A failure as JSON: `{"error": {"code": .., "executed": .., "message": ..}}`.
+struct FailureText: Encodable {
+    private let error: [String: String]
+
+    init(_ failure: CallFailure) {
+        error = ["code": failure.code.name, "executed": failure.executed.rawValue, "message": failure.message]
     }
 }
 

@@ -14,10 +14,15 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
+    /// A body that has brought this much when its time is up gets the same time again.
+    private static let bodyProgressBytes = 1 << 20
+
     private let headTimeout: TimeAmount
     private let bodyTimeout: TimeAmount
     private var headTimer: Scheduled<Void>?
     private var bodyTimer: Scheduled<Void>?
+    /// How many bytes of the body have come since its timer was started.
+    private var bodyBytes = 0
     /// How many requests have begun and are not answered.
     private var unanswered = 0
     /// Whether a head was read and its body is not complete.
@@ -52,7 +57,7 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
             headTimer = nil
             isInBody = true
             unanswered += 1
-        case .body: break
+        case .body(let piece): bodyBytes += piece.readableBytes
         case .end:
             isInBody = false
             bodyTimer?.cancel()
@@ -63,15 +68,18 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         // Most bodies come with their heads, and need no timer.
-        if isInBody, bodyTimer == nil, !isEnded {
-            let own = context.pipeline
-            bodyTimer = context.eventLoop.assumeIsolated().scheduleTask(in: bodyTimeout) { [self] in
-                bodyTimer = nil
-                guard let context = try? own.syncOperations.context(handler: self) else { return }
-                end(context, .requestTimeout, "the body of the request did not come in time (http-body-timeout)")
-            }
-        }
+        if isInBody, bodyTimer == nil, !isEnded { startBodyTimer(context.pipeline, context.eventLoop) }
         context.fireChannelReadComplete()
+    }
+
+    private func startBodyTimer(_ pipeline: ChannelPipeline, _ loop: any EventLoop) {
+        bodyBytes = 0
+        bodyTimer = loop.assumeIsolated().scheduleTask(in: bodyTimeout) { [self] in
+            bodyTimer = nil
+            guard let context = try? pipeline.syncOperations.context(handler: self) else { return }
+            guard bodyBytes < Self.bodyProgressBytes else { return startBodyTimer(pipeline, loop) }
+            end(context, .requestTimeout, "the body of the request did not come in time (http-body-timeout)")
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
