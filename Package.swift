@@ -169,6 +169,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
+            resources: [.embedInCode("Resources/docs.html")],
             swiftSettings: strict),
         // All of them put together.
         .target(

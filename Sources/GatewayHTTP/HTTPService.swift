@@ -1,5 +1,6 @@
 package import Calls
 package import ControlPlane
+internal import GatewayProtocol
 internal import HTTPTypes
 internal import Hummingbird
 internal import HummingbirdCore
@@ -67,6 +68,14 @@ package final class HTTPService: Sendable {
                 }
             ])
         ManagementAPI(control).add(to: router)
+        router.route(
+            "/openapi.json",
+            [
+                .get: { _, _ in
+                    .json(.ok, try OpenAPIDocument.make(await control.management.list(Pb_Empty()).functions))
+                }
+            ])
+        router.route("/docs", [.get: { _, _ in .page(PackageResources.docs_html) }])
         return router
     }
 

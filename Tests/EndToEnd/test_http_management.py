@@ -3,6 +3,8 @@ import hashlib
 import json
 import threading
 
+import jsonschema
+import openapi_spec_validator
 import pytest
 
 from support import bundles
@@ -207,3 +209,49 @@ def test_messages_that_do_not_parse(port, deployed, body):
 def test_pages_of_others_change_nothing(port, deployed):
     answer = ask(port, "DELETE", f"{FUNCTIONS}/made", Origin="http://evil.example")
     assert answer.status == 403 and ask(port, "GET", f"{FUNCTIONS}/made").status == 200
+
+
+# What describes it.
+
+
+def test_the_description_is_valid(port, deployed):
+    document = ask(port, "GET", "/openapi.json").json()
+    openapi_spec_validator.validate(document)
+    assert document["openapi"] == "3.1.0" and "/function/made" in document["paths"]
+    assert document["paths"]["/function/made"]["post"]["summary"] == "Calls the function made"
+    schemas = document["components"]["schemas"]
+    assert schemas["Function"]["properties"]["Instances"]["items"] == {"$ref": "#/components/schemas/Replica"}
+    assert schemas["Existing"]["enum"] == ["REFUSE", "UPDATE", "REPLACE"]
+
+
+def test_what_is_described_is_there(port, deployed):
+    paths = ask(port, "GET", "/openapi.json").json()["paths"]
+    assert len(paths) > 10
+    for path, operations in paths.items():
+        url = path.replace("{name}", "nobody").replace("{sha256}", "0" * 64)
+        # Of a function that does not exist nothing can be shown, and everything else is refused with words.
+        for method in {"get", "put", "post", "delete"} & set(operations):
+            answer = ask(port, method.upper(), url, {})
+            assert answer.status != 405 and "there is nothing at" not in answer.text, f"{method} {path}: {answer}"
+        answer = ask(port, "PATCH", url)
+        if not path.startswith("/function/"):
+            allowed = {word.lower() for word in answer.headers["allow"].split(", ")} - {"head"}
+            assert answer.status == 405 and allowed == {"get", "put", "post", "delete"} & set(operations), path
+
+
+def test_messages_are_described(port, deployed):
+    """What the gateway sends has the schema that it says."""
+    document = ask(port, "GET", "/openapi.json").json()
+    for path, name in [(FUNCTIONS, "Functions"), (f"{FUNCTIONS}/made", "Function"),
+                       (f"{FUNCTIONS}/made/versions", "FunctionVersions"), ("/api/v1/info", "Message")]:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema.validate(ask(port, "GET", path).json(), schema)
+    schema = {"$ref": "#/components/schemas/Failure", "components": document["components"]}
+    jsonschema.validate(ask(port, "GET", f"{FUNCTIONS}/nobody").json(), schema)
+
+
+def test_the_page_fetches_nothing_from_elsewhere(port):
+    answer = ask(port, "GET", "/docs")
+    assert answer.status == 200 and answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "://" not in answer.text and 'src="' not in answer.text
