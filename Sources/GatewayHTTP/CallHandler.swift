@@ -25,8 +25,8 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private enum Phase {
         case idle
-        /// The routes have the request.
-        case passing(isWhole: Bool)
+        /// The routes have the request. It ends when both the request and its answer are complete.
+        case passing(Passing)
         case serving(Serving)
     }
 
@@ -34,6 +34,8 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private let spoken: ConnectionProtocol
     private var phase = Phase.idle
     private var held = CircularBuffer<HTTPRequestPart>()
+    /// Whether `goOn` is under way.
+    private var isGoingOn = false
     /// Whether the channel has asked for more while too much was held.
     private var isReadHeld = false
     private var lingerTimer: Scheduled<Void>?
@@ -47,10 +49,15 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = unwrapInboundIn(data)
+        if isRequestWhole { held.append(part) } else { receive(part, context) }
+    }
+
+    /// Whether the current request is complete. What comes belongs to the next then.
+    private var isRequestWhole: Bool {
         switch phase {
-        case .passing(isWhole: true): held.append(part)
-        case .serving(let serving) where serving.isWhole: held.append(part)
-        case .idle, .passing, .serving: receive(part, context)
+        case .idle: false
+        case .passing(let passing): passing.isWhole
+        case .serving(let serving): serving.isWhole
         }
     }
 
@@ -75,9 +82,10 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func receive(_ part: HTTPRequestPart, _ context: ChannelHandlerContext) {
         switch (phase, part) {
         case (.idle, .head(let head)): begin(head, context)
-        case (.passing, .end):
-            phase = .passing(isWhole: true)
+        case (.passing(let passing), .end):
+            passing.isWhole = true
             context.fireChannelRead(wrapInboundOut(part))
+            if passing.isAnswered { goOn(context) }
         case (.passing, _): context.fireChannelRead(wrapInboundOut(part))
         case (.serving(let serving), .body(let piece)): add(piece, to: serving, context)
         case (.serving(let serving), .end):
@@ -91,15 +99,14 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func begin(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
         let called = FunctionTarget(head.path ?? "")
         let common = service.admit(head, at: context.channel.localAddress?.ipAddress)
+        let closes = spoken == .http1 && (common.isLast || Self.asksToClose(head.headerFields))
         guard called != nil || common.refusal != nil else {
-            phase = .passing(isWhole: false)
+            phase = .passing(Passing(closes: closes))
             return context.fireChannelRead(wrapInboundOut(.head(head)))
         }
         let target = called ?? .none
         let serving = Serving(head, target, common.fields)
-        serving.closes =
-            spoken == .http1
-            && (common.isLast || head.headerFields[.connection]?.lowercased() == "close")
+        serving.closes = closes
         phase = .serving(serving)
         service.requestBegan()
         if let refusal = common.refusal {
@@ -124,6 +131,14 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
         } else {
             serving.dropped += piece.readableBytes
             if serving.isAnswered, serving.dropped > Self.lingerBytes { context.close(promise: nil) }
+        }
+    }
+
+    /// Whether `close` is among the options of the connection (RFC 9110, 7.6.1).
+    private static func asksToClose(_ fields: HTTPFields) -> Bool {
+        guard let options = fields[.connection] else { return false }
+        return options.lowercased().split(separator: ",").contains { option in
+            option.trimmingPrefix { $0 == " " }.prefix { $0 != " " } == "close"
         }
     }
 
@@ -255,15 +270,16 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// Goes on with what is held.
     private func goOn(_ context: ChannelHandlerContext) {
         phase = .idle
-        while let part = held.first {
-            switch phase {
-            case .passing(isWhole: true): return
-            case .serving(let serving) where serving.isWhole: return
-            case .idle, .passing, .serving:
-                held.removeFirst()
-                receive(part, context)
-            }
+        guard !isGoingOn else { return }
+        isGoingOn = true
+        var hasPassed = false
+        while !isRequestWhole, let part = held.popFirst() {
+            receive(part, context)
+            if case .passing = phase { hasPassed = true }
         }
+        isGoingOn = false
+        // What reads the requests for the routes takes them at the end of a read.
+        if hasPassed { context.fireChannelReadComplete() }
         guard isReadHeld, held.count < Self.heldMax else { return }
         isReadHeld = false
         context.read()
@@ -283,13 +299,40 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     // MARK: What the routes answer
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        context.write(data, promise: promise)
-        if case .end = unwrapOutboundIn(data), case .passing(isWhole: true) = phase { goOn(context) }
+        guard case .passing(let passing) = phase else { return context.write(data, promise: promise) }
+        switch unwrapOutboundIn(data) {
+        case .head(var head) where passing.closes:
+            head.headerFields[.connection] = "close"
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .head, .body: context.write(data, promise: promise)
+        case .end:
+            passing.isAnswered = true
+            guard !passing.closes else {
+                context.writeAndFlush(data, promise: promise)
+                return context.close(promise: nil)
+            }
+            context.write(data, promise: promise)
+            if passing.isWhole { goOn(context) }
+        }
     }
 }
 
 @available(*, unavailable)
 extension CallHandler: Sendable {}
+
+/// One request that the routes answer. Used on the event loop alone.
+private final class Passing {
+    /// Whether the connection ends with the response.
+    let closes: Bool
+    /// Whether the request is complete.
+    var isWhole = false
+    /// Whether its response is complete.
+    var isAnswered = false
+
+    init(closes: Bool) {
+        self.closes = closes
+    }
+}
 
 /// One request for a function, until it is answered. Used on the event loop alone.
 private final class Serving {

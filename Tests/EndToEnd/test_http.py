@@ -99,6 +99,44 @@ def test_requests_may_be_sent_ahead(port):
         assert [connection.answer().body for _ in range(50)] == [b"%02d" % n for n in range(50)]
 
 
+@pytest.mark.parametrize("body", [b"", b"x" * 10, b"x" * 200_000])
+def test_requests_of_all_kinds_in_turn(port, body):
+    """Each is answered before the next is begun, also where its answer does not wait for its body."""
+    with Connection(port) as connection:
+        for path in ("/healthz", "/function/echo", "/nothing", "/function/echo", "/", "/healthz", "/function/ecko") * 3:
+            connection.send(connection.head("POST", path, body=body))
+            pause(0.005)
+            connection.send(body)
+            answer = connection.answer()
+            assert answer.status == {"/function/echo": 200, "/nothing": 404, "/function/ecko": 404}.get(path, 405)
+            if path == "/function/echo":
+                assert answer.body == body
+
+
+def test_kinds_of_requests_may_be_sent_ahead(port):
+    paths = ["/healthz", "/function/echo", "/nothing", "/function/echo", "/function/ecko", "/healthz"] * 5
+    with Connection(port) as connection:
+        for path in paths:
+            connection.send(connection.head("GET", path))
+        answers = [connection.answer("GET").status for _ in paths]
+        assert answers == [{"/nothing": 404, "/function/ecko": 404}.get(path, 200) for path in paths]
+
+
+@pytest.mark.parametrize("close", ["close", "Close", "TE, close", "close, TE"])
+@pytest.mark.parametrize("path", ["/function/echo", "/healthz"])
+def test_a_connection_that_is_to_be_closed(port, close, path):
+    with Connection(port) as connection:
+        assert connection.request("GET", path, None, {"Connection": close}).status == 200
+        assert connection.is_closed()
+
+
+def test_a_whole_url_is_a_target(port):
+    with Connection(port) as connection:
+        for host in ("localhost", f"127.0.0.1:{port}"):
+            assert connection.request("GET", f"http://{host}/function/echo?x=1", b"x").body == b"x"
+            assert connection.request("GET", f"http://{host}/healthz").status == 200
+
+
 def test_text_is_text(port):
     answer = call(port, "/function/kinds", "text é".encode())
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
