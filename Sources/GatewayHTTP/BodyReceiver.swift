@@ -15,8 +15,10 @@ struct BodyReceiver: ~Copyable {
     ///   - budget: the memory for all bodies.
     /// - Throws: for a body that is refused by its head.
     init(_ fields: HTTPFields, upTo limit: Int, budget: ByteBudget) throws(CallFailure) {
-        if let announced = fields[.contentLength].flatMap({ Int($0) }), announced > limit {
-            throw .inputTooLarge(announced, limit: limit)
+        if let length = fields[.contentLength] {
+            // The parser lets digits through alone; a number that is too long is too large.
+            let announced = Int(length) ?? Int.max
+            guard announced <= limit else { throw .inputTooLarge(announced, limit: limit) }
         }
         let inflater = try ContentCoding(fields[.contentEncoding]?.lowercased()).inflater()
         self.limit = limit

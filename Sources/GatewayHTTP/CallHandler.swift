@@ -22,6 +22,8 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// is still sending would otherwise lose the answer.
     private static let lingerBytes = 1 << 20
     private static let lingerTime = TimeAmount.seconds(1)
+    /// A whole reply is sent in slices: the connection is closed where it does not take one within `http-idle`.
+    private static let sliceBytes = 1 << 20
 
     private enum Phase {
         case idle
@@ -65,6 +67,12 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
         if held.count < Self.heldMax { context.read() } else { isReadHeld = true }
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // A stream of HTTP/2 ends with its answer. Hummingbird's handler does not know of calls, and would close it.
+        if spoken == .http2, event is ChannelShouldQuiesceEvent, case .serving = phase { return }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func handlerAdded(context: ChannelHandlerContext) {
         // Not channelInactive: Hummingbird's handlers before this one do not pass it on.
         let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -74,7 +82,7 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// The caller has left.
     private func closed() {
         lingerTimer?.cancel()
-        if case .serving(let serving) = phase { end(serving, hasCallEnded: false) }
+        if case .serving(let serving) = phase { end(serving) }
         phase = .idle
         held.removeAll()
     }
@@ -186,46 +194,39 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// A part of the answer has come.
     private func answered(_ serving: Serving, _ part: AnswerPart, _ context: ChannelHandlerContext) {
-        guard !serving.isAnswered, case .serving(let current) = phase, current === serving else { return }
-        var last: HTTPResponsePart?
+        guard !serving.isEnding, case .serving(let current) = phase, current === serving else { return }
+        var head: HTTPResponse?
+        var body: ByteBuffer?
         let next = serving.reply.translate(part) { part in
-            if let before = last { context.write(wrapOutboundOut(closing(before, serving)), promise: nil) }
-            last = part
+            switch part {
+            case .head(let made): head = made
+            case .body(let made): body = made
+            case .end: break
+            }
         }
-        let promise = promise(serving, part, context)
-        if let last {
-            context.writeAndFlush(wrapOutboundOut(closing(last, serving)), promise: promise)
-        } else {
-            promise?.succeed()
+        var taken: (@Sendable () -> Void)?
+        if let answer = serving.answer {
+            switch part {
+            case .reply(let content, _, _, _):
+                let count = content.readableBytes
+                taken = { answer.sent(count) }
+            case .piece(let content, _, let source):
+                let count = content.readableBytes
+                taken = {
+                    answer.sent(count)
+                    source.taken(count)
+                }
+                if case .nothing = next { serving.call?.cancel() }
+            case .end, .failure: break
+            }
         }
-        switch (next, part) {
-        case (.more, _): break
-        case (.nothing, .piece): complete(serving, context, hasCallEnded: false)
-        case (.nothing, _): complete(serving, context)
-        case (.breakOff, _):
-            end(serving)
-            context.close(promise: nil)
+        switch next {
+        case .more: send(serving, head, body, isLast: false, context, taken: taken)
+        case .nothing: send(serving, head, body, isLast: true, context, taken: taken)
+        case .breakOff:
+            serving.isEnding = true
+            close(after: serving.written, context)
         }
-    }
-
-    /// Counts what is sent of the reply when the connection has taken it.
-    private func promise(
-        _ serving: Serving, _ part: AnswerPart, _ context: ChannelHandlerContext
-    ) -> EventLoopPromise<Void>? {
-        guard let answer = serving.answer else { return nil }
-        let count: Int
-        let source: (any PieceSource)?
-        switch part {
-        case .reply(let content, _, _, _): (count, source) = (content.readableBytes, nil)
-        case .piece(let content, _, let from): (count, source) = (content.readableBytes, from)
-        case .end, .failure: return nil
-        }
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.whenComplete { _ in
-            answer.sent(count)
-            source?.taken(count)
-        }
-        return promise
     }
 
     /// Answers a request that is not a call.
@@ -234,26 +235,85 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
         fields.append(contentsOf: refusal.fields)
         let content = ByteBuffer(string: refusal.text)
         if refusal.status != .noContent { fields[.contentLength] = "\(content.readableBytes)" }
-        let head = HTTPResponse(status: refusal.status, headerFields: fields)
-        context.write(wrapOutboundOut(closing(.head(head), serving)), promise: nil)
-        if content.readableBytes > 0, serving.method != .head {
-            context.write(wrapOutboundOut(.body(content)), promise: nil)
+        let hasContent = content.readableBytes > 0 && serving.method != .head
+        send(
+            serving, HTTPResponse(status: refusal.status, headerFields: fields), hasContent ? content : nil,
+            isLast: true, context)
+    }
+
+    /// Sends a part of the response. The response ends, and the connection goes on, only when the socket has taken
+    /// everything before: so a caller that does not read gets no further answers, and none is cut off by a close.
+    ///
+    /// - Parameter taken: called when the socket has taken it, or when it is lost.
+    private func send(
+        _ serving: Serving, _ head: HTTPResponse?, _ body: ByteBuffer?, isLast: Bool, _ context: ChannelHandlerContext,
+        taken: (@Sendable () -> Void)? = nil
+    ) {
+        if isLast { serving.isEnding = true }
+        let written = context.eventLoop.makePromise(of: Void.self)
+        serving.written = written.futureResult
+        var rest = body ?? ByteBuffer()
+        let slice = rest.readSlice(length: min(rest.readableBytes, Self.sliceBytes)) ?? ByteBuffer()
+        let loopBound = NIOLoopBound((self, serving, context, rest), eventLoop: context.eventLoop)
+        written.futureResult.whenComplete { result in
+            let (handler, serving, context, rest) = loopBound.value
+            serving.stallTimer?.cancel()
+            serving.stallTimer = nil
+            guard case .success = result, !serving.isAnswered else {
+                taken?()
+                return
+            }
+            if rest.readableBytes > 0 {
+                return handler.send(serving, nil, rest, isLast: isLast, context, taken: taken)
+            }
+            taken?()
+            if isLast { handler.finishResponse(serving, context) }
         }
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        switch (head, slice.readableBytes > 0) {
+        case (let head?, true):
+            context.write(wrapOutboundOut(closing(head, serving)), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(.body(slice)), promise: written)
+        case (let head?, false): context.writeAndFlush(wrapOutboundOut(closing(head, serving)), promise: written)
+        case (nil, true): context.writeAndFlush(wrapOutboundOut(.body(slice)), promise: written)
+        case (nil, false): written.succeed()
+        }
+        guard isLast, !serving.isAnswered, serving.written === written.futureResult else { return }
+        let own = NIOLoopBound(context, eventLoop: context.eventLoop)
+        serving.stallTimer = context.eventLoop.scheduleTask(in: service.idleTimeout) { own.value.close(promise: nil) }
+    }
+
+    /// Ends a response that the socket has taken.
+    private func finishResponse(_ serving: Serving, _ context: ChannelHandlerContext) {
+        if serving.closes || !serving.isWhole {
+            let written = context.eventLoop.makePromise(of: Void.self)
+            serving.written = written.futureResult
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: written)
+        } else {
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        }
         complete(serving, context)
     }
 
+    private func close(after written: EventLoopFuture<Void>?, _ context: ChannelHandlerContext) {
+        let channel = context.channel
+        guard let written else { return channel.close(promise: nil) }
+        written.whenComplete { _ in channel.close(promise: nil) }
+    }
+
     /// Says in the head of the response whether the connection ends with it.
-    private func closing(_ part: HTTPResponsePart, _ serving: Serving) -> HTTPResponsePart {
-        guard case .head(var head) = part, spoken == .http1 else { return part }
-        if !serving.isWhole { serving.closes = true }
-        if serving.closes { head.headerFields[.connection] = "close" }
+    private func closing(_ head: HTTPResponse, _ serving: Serving) -> HTTPResponsePart {
+        guard spoken == .http1 else { return .head(head) }
+        if !serving.isWhole, serving.hasBody { serving.closes = true }
+        guard serving.closes || service.isDraining else { return .head(head) }
+        serving.closes = true
+        var head = head
+        head.headerFields[.connection] = "close"
         return .head(head)
     }
 
     /// The response is complete.
-    private func complete(_ serving: Serving, _ context: ChannelHandlerContext, hasCallEnded: Bool = true) {
-        end(serving, hasCallEnded: hasCallEnded)
+    private func complete(_ serving: Serving, _ context: ChannelHandlerContext) {
+        end(serving)
         if serving.isWhole { return finish(serving, context) }
         let loopBound = NIOLoopBound(context, eventLoop: context.eventLoop)
         lingerTimer = context.eventLoop.scheduleTask(in: Self.lingerTime) { loopBound.value.close(promise: nil) }
@@ -263,7 +323,7 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func finish(_ serving: Serving, _ context: ChannelHandlerContext) {
         lingerTimer?.cancel()
         lingerTimer = nil
-        if serving.closes { return context.close(promise: nil) }
+        if serving.closes { return close(after: serving.written, context) }
         goOn(context)
     }
 
@@ -286,10 +346,12 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Nothing more is done for the call.
-    private func end(_ serving: Serving, hasCallEnded: Bool = true) {
+    private func end(_ serving: Serving) {
         guard !serving.isAnswered else { return }
         serving.isAnswered = true
-        if !hasCallEnded { serving.call?.cancel() }
+        serving.stallTimer?.cancel()
+        serving.stallTimer = nil
+        if !serving.isEnding { serving.call?.cancel() }
         serving.call = nil
         serving.answer = nil
         serving.body = nil
@@ -308,8 +370,9 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
         case .end:
             passing.isAnswered = true
             guard !passing.closes else {
-                context.writeAndFlush(data, promise: promise)
-                return context.close(promise: nil)
+                let written = promise ?? context.eventLoop.makePromise(of: Void.self)
+                context.writeAndFlush(data, promise: written)
+                return close(after: written.futureResult, context)
             }
             context.write(data, promise: promise)
             if passing.isWhole { goOn(context) }
@@ -348,10 +411,17 @@ private final class Serving {
     var body: BodyReceiver?
     /// Whether the request is complete.
     var isWhole = false
+    /// Whether the last part of its response is being sent.
+    var isEnding = false
     /// Whether its response is complete, or cannot be completed.
     var isAnswered = false
     /// Whether the connection ends with the response.
     var closes = false
+    /// Whether the head announces a body.
+    let hasBody: Bool
+    /// When what was sent last is taken.
+    var written: EventLoopFuture<Void>?
+    var stallTimer: Scheduled<Void>?
     /// How many bytes of the body were not wanted.
     var dropped = 0
     var call: CallHandle?
@@ -360,6 +430,8 @@ private final class Serving {
     init(_ head: HTTPRequest, _ target: FunctionTarget, _ fields: HTTPFields) {
         self.target = target
         method = head.method
+        hasBody =
+            head.headerFields[.contentLength].map { $0 != "0" } ?? head.headerFields.contains(.transferEncoding)
         metadata = RequestMetadata(head, target: target)
         var fields = fields
         fields.add(metadata)

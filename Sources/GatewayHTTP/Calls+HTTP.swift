@@ -10,6 +10,8 @@ extension HeaderPolicy {
         guard let first = name.first else { return true }
         switch first {
         case UInt8(ascii: ":"): return value != nil
+        // The gateway itself says which pages may read what.
+        case UInt8(ascii: "a"): if value != nil, name.hasPrefix("access-control-") { return true }
         case UInt8(ascii: "c"):
             if name.isEqual(to: "connection") { return true }
             if value != nil, name.isEqual(to: "content-length") { return true }
@@ -36,7 +38,12 @@ extension RequestMetadata {
     ///   - target: what the handler learns of the request's line, as `req.http`.
     init(_ request: HTTPRequest, target: FunctionTarget) {
         self.init()
-        for field in request.headerFields { add(field.name.canonicalName, field.value, by: .http) }
+        let isPacked = request.headerFields.contains(.contentEncoding)
+        for field in request.headerFields {
+            // The handler gets the body unpacked.
+            if isPacked, field.name == .contentEncoding || field.name == .contentLength { continue }
+            add(field.name.canonicalName, field.value, by: .http)
+        }
         if let authority = request.authority { add("host", authority, by: .http) }
         complete()
         describe(":method", request.method.rawValue)

@@ -6,6 +6,7 @@ extension HTTPField.Name {
     static let callID = named("X-Call-Id")
     static let dcfExecuted = named("dcf-executed")
     static let duration = named("X-Duration-Seconds")
+    static let hostName = named("Host")
     static let requestID = named("x-request-id")
     static let secFetchSite = named("Sec-Fetch-Site")
     static let shouldRetry = named("x-should-retry")

@@ -20,21 +20,33 @@ struct FunctionReply {
 
     private let fields: HTTPFields
     private let arrived: MonotonicTime
-    private let isHead: Bool
     /// Whether the caller asks for server-sent events.
     private let wantsEvents: Bool
     /// Whether a whole reply is packed.
     let coding: ReplyCoding
     private var hasBegun = false
+    /// Whether the response can have no content: one to HEAD, or one with such a status (RFC 9110, 15.3.5, 15.3.6 and
+    /// 15.4.5).
+    private var isBare: Bool
 
     /// - Parameter fields: the headers that every response has.
     init(to request: HTTPRequest, fields: HTTPFields, arrived: MonotonicTime) {
         self.fields = fields
         self.arrived = arrived
-        isHead = request.method == .head
-        let wantsEvents = request.headerFields[.accept]?.contains("text/event-stream") ?? false
+        isBare = request.method == .head
+        let wantsEvents = Self.takesEvents(request.headerFields[.accept])
         self.wantsEvents = wantsEvents
         coding = ReplyCoding(wantsEvents ? nil : request.headerFields[.acceptEncoding])
+    }
+
+    /// Whether server-sent events are among the types that the caller names (RFC 9110, 12.5.1).
+    private static func takesEvents(_ accepted: String?) -> Bool {
+        guard let accepted = accepted?.lowercased() else { return false }
+        return accepted.split(separator: ",").contains { type in
+            let words = type.split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" } }
+            guard words.first == "text/event-stream" else { return false }
+            return !words.dropFirst().contains { $0.hasPrefix("q=0") && (Double($0.dropFirst(2)) ?? 1) == 0 }
+        }
     }
 
     /// Passes the parts of the response that a part of the answer gives to `write`.
@@ -70,7 +82,7 @@ struct FunctionReply {
 
     // MARK: A whole response
 
-    private func send(_ failure: CallFailure, _ write: (HTTPResponsePart) -> Void) {
+    private mutating func send(_ failure: CallFailure, _ write: (HTTPResponsePart) -> Void) {
         var extra = duration
         extra.append(contentsOf: failure.fields)
         extra.add(failure.metadata)
@@ -78,18 +90,24 @@ struct FunctionReply {
         send(failure.status, extra, ByteBuffer(string: failure.message + "\n"), write)
     }
 
-    private func send(
+    private mutating func send(
         _ status: HTTPResponse.Status, _ extra: HTTPFields, _ content: ByteBuffer, _ write: (HTTPResponsePart) -> Void
     ) {
         var all = fields
         all.append(contentsOf: extra)
-        // These have no content (RFC 9110, 15.3.5, 15.3.6 and 15.4.5).
-        let isBare = status.code == 204 || status.code == 205 || status.code == 304
-        if isBare { all[.contentType] = nil } else { all[.contentLength] = "\(content.readableBytes)" }
-        if status.code == 205 { all[.contentLength] = "0" }
+        bare(status, &all)
+        if status.mayHaveContent { all[.contentLength] = "\(content.readableBytes)" }
         write(.head(HTTPResponse(status: status, headerFields: all)))
-        if content.readableBytes > 0, !isHead, !isBare { write(.body(content)) }
+        if content.readableBytes > 0, !isBare { write(.body(content)) }
         write(.end(nil))
+    }
+
+    /// Notes whether a response with this status can have content.
+    private mutating func bare(_ status: HTTPResponse.Status, _ fields: inout HTTPFields) {
+        guard !status.mayHaveContent else { return }
+        isBare = true
+        fields[.contentType] = nil
+        if status == .resetContent { fields[.contentLength] = "0" }
     }
 
     // MARK: A response in pieces
@@ -107,6 +125,7 @@ struct FunctionReply {
             all[.cacheControl] = "no-cache"
             all[.accelBuffering] = "no"
         }
+        bare(metadata.httpStatus, &all)
         write(.head(HTTPResponse(status: metadata.httpStatus, headerFields: all)))
     }
 
@@ -117,7 +136,7 @@ struct FunctionReply {
         if wantsEvents, !isText, let offset = Self.firstBadByte(of: content) { return .pieceNotText(at: offset) }
         let wire = wantsEvents ? ServerSentEvent(content).buffer : content
         // An empty chunk would end the response.
-        if wire.readableBytes > 0, !isHead { write(.body(wire)) }
+        if wire.readableBytes > 0, !isBare { write(.body(wire)) }
         return nil
     }
 
@@ -129,7 +148,7 @@ struct FunctionReply {
     /// Ends a stream that has begun: an event says why. Without events there is no way to say so.
     private func fail(_ failure: CallFailure, _ write: (HTTPResponsePart) -> Void) -> Next {
         guard wantsEvents else { return .breakOff }
-        if !isHead { write(.body(ServerSentEvent(failure).buffer)) }
+        if !isBare { write(.body(ServerSentEvent(failure).buffer)) }
         return end(write)
     }
 
@@ -162,4 +181,9 @@ struct FunctionReply {
         fields[.duration] = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
         return fields
     }
+}
+
+extension HTTPResponse.Status {
+    /// Whether a response with this status may have content.
+    fileprivate var mayHaveContent: Bool { code != 204 && code != 205 && code != 304 }
 }

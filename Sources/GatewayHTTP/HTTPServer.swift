@@ -39,7 +39,11 @@ final class HTTPServer: Sendable {
                 keep(channel)
                 switch spoken {
                 case .http1: return serve(HTTP1Connection(service, self.limits), on: channel, executor)
-                case .http2: return serve(http2(service), on: channel, executor)
+                case .http2:
+                    do { try channel.pipeline.syncOperations.addHandler(CloseAfterWrites()) } catch {
+                        return channel.eventLoop.makeFailedFuture(error)
+                    }
+                    return serve(http2(service), on: channel, executor)
                 }
             }
             .withConnectedSocket(descriptor)
@@ -138,12 +142,14 @@ private struct HTTP1Connection: HTTPChannelHandler {
             decoder.maxHeaderFieldSize = limits.headBytes
             decoder.maxHeaderListSize = limits.headBytes
             decoder.maxHeaderFieldCount = 256
+            var encoder = HTTPResponseEncoder.Configuration()
+            encoder.automaticallySetFramingHeaders = false
             try pipeline.configureHTTPServerPipeline(
                 withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false,
-                withEncoderConfiguration: HTTPResponseEncoder.Configuration(),
+                withEncoderConfiguration: encoder,
                 withDecoderLimitConfiguration: decoder)
             try pipeline.addHandlers([
-                HTTP1ToHTTPServerCodec(secure: false), watch,
+                HTTP1Rules(), HTTP1ToHTTPServerCodec(secure: false), watch,
                 HTTPConnectionStateHandler(idleTimeout: limits.idleTimeout, logger: logger),
                 CallHandler(service, .http1),
             ])

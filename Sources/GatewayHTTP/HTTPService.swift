@@ -25,6 +25,8 @@ package final class HTTPService: Sendable {
     let invoker: Invoker
     /// The most bytes of a call's input.
     let maxInputBytes: Int
+    /// How long a connection may take for the next part of a reply.
+    let idleTimeout: TimeAmount
     /// The memory for bodies that were received and not answered.
     let inputs: ByteBudget
     /// The memory for replies that callers have not read.
@@ -46,6 +48,7 @@ package final class HTTPService: Sendable {
     ) {
         invoker = plane.invoker
         maxInputBytes = common.messageBytes
+        idleTimeout = limits.idleTimeout.amount
         inputs = ByteBudget(limit: limits.inputBytes, connectionLimit: limits.inputBytes)
         replies = ByteBudget(limit: limits.replyBytes, connectionLimit: limits.replyBytes)
         gate = plane.gate
@@ -93,6 +96,9 @@ package final class HTTPService: Sendable {
 
     // MARK: Requests
 
+    /// Whether connections take no further requests.
+    var isDraining: Bool { !gate.isOpen }
+
     func requestBegan() {
         requests.add(1, ordering: .relaxed)
     }
@@ -105,7 +111,7 @@ package final class HTTPService: Sendable {
     ///
     /// - Parameter address: the address of this machine that the connection came to; nil where it is not known.
     func admit(_ head: HTTPRequest, at address: String?) -> Admission {
-        var admission = Admission(isLast: !gate.isOpen)
+        var admission = Admission(isLast: isDraining)
         admission.fields[.date] = HTTPDate.now
         if let refusal = origins.refusal(of: head, at: address) {
             admission.refusal = HTTPRefusal(refusal)

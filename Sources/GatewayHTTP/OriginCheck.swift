@@ -30,9 +30,11 @@ struct OriginCheck: Sendable {
     ///
     /// - Parameter address: the address of this machine that the connection came to; nil where it is not known.
     func refusal(of request: HTTPRequest, at address: String?) -> Refusal? {
-        guard let authority = request.authority?.lowercased(), !authority.isEmpty else { return .noHost }
-        let host = Self.host(of: authority)
-        guard isOurs(host, address) else { return .host(authority) }
+        let named = request.headerFields[.hostName]
+        guard let authority = (request.authority ?? named)?.lowercased(), !authority.isEmpty else { return .noHost }
+        // With HTTP/2 there may be both.
+        if let named, named.lowercased() != authority { return .host(named) }
+        guard let host = Self.host(of: authority), isOurs(host, address) else { return .host(authority) }
         if let origin = request.headerFields[.origin]?.lowercased() {
             if origins.contains(origin) { return nil }
             guard origin == "http://\(authority)" else { return .origin(origin) }
@@ -80,13 +82,20 @@ struct OriginCheck: Sendable {
         return inet_pton(AF_INET, host, &bytes) == 1 || inet_pton(AF_INET6, host, &bytes) == 1
     }
 
-    /// The host without its port and its brackets.
-    private static func host(of authority: String) -> String {
-        if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
-            return String(authority[authority.index(after: authority.startIndex)..<end])
+    /// The host without its port and its brackets; nil where it is neither a host nor a host and a port.
+    private static func host(of authority: String) -> String? {
+        var host = authority[...]
+        var rest = Substring()
+        if host.hasPrefix("[") {
+            guard let end = host.firstIndex(of: "]") else { return nil }
+            rest = host[host.index(after: end)...]
+            host = host[..<end].dropFirst()
+        } else if let colon = host.firstIndex(of: ":") {
+            rest = host[colon...]
+            host = host[..<colon]
         }
-        guard let colon = authority.lastIndex(of: ":") else { return authority }
-        return String(authority[..<colon])
+        guard rest.isEmpty || (rest.hasPrefix(":") && rest.dropFirst().allSatisfy(\.isWholeNumber)) else { return nil }
+        return String(host)
     }
 }
 

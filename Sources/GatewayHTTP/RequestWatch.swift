@@ -23,6 +23,8 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
     private var bodyTimer: Scheduled<Void>?
     /// How many bytes of the body have come since its timer was started.
     private var bodyBytes = 0
+    /// Whether bytes have come that no request was made of yet.
+    private var hasBytes = false
     /// How many requests have begun and are not answered.
     private var unanswered = 0
     /// Whether a head was read and its body is not complete.
@@ -40,11 +42,17 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// Bytes have come, before the parser sees them.
     func willParse(_ context: ChannelHandlerContext) {
-        guard !isInBody, headTimer == nil, !isEnded else { return }
-        let own = context.pipeline
-        headTimer = context.eventLoop.assumeIsolated().scheduleTask(in: headTimeout) { [self] in
+        guard !isInBody, !isEnded else { return }
+        hasBytes = true
+        // A head that comes while another request is under way is waited for once that is answered.
+        if unanswered == 0 { startHeadTimer(context.pipeline, context.eventLoop) }
+    }
+
+    private func startHeadTimer(_ pipeline: ChannelPipeline, _ loop: any EventLoop) {
+        guard headTimer == nil else { return }
+        headTimer = loop.assumeIsolated().scheduleTask(in: headTimeout) { [self] in
             headTimer = nil
-            guard let context = try? own.syncOperations.context(handler: self) else { return }
+            guard let context = try? pipeline.syncOperations.context(handler: self) else { return }
             end(context, .requestTimeout, "the head of the request did not come in time (http-head-timeout)")
         }
     }
@@ -55,6 +63,7 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
         case .head:
             headTimer?.cancel()
             headTimer = nil
+            hasBytes = false
             isInBody = true
             unanswered += 1
         case .body(let piece): bodyBytes += piece.readableBytes
@@ -83,7 +92,10 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let refused = error as? RefusedRequest { return end(context, refused.status, refused.message) }
         guard let error = error as? HTTPParserError else { return context.fireErrorCaught(error) }
+        // Bytes after a request that asks to close the connection are ignored (RFC 9112, 9.6).
+        guard error != .closedConnection else { return }
         if error == .headerOverflow {
             end(context, .requestHeaderFieldsTooLarge, "the head of the request is too large (http-head)")
         } else {
@@ -121,6 +133,7 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
         case .end:
             isAnswering = false
             unanswered -= 1
+            if unanswered == 0, hasBytes { startHeadTimer(context.pipeline, context.eventLoop) }
         }
         context.write(data, promise: promise)
     }
@@ -139,11 +152,15 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
             fields[.contentLength] = "\(body.readableBytes)"
             context.write(wrapOutboundOut(.head(HTTPResponse(status: status, headerFields: fields))), promise: nil)
             context.write(wrapOutboundOut(.body(body)), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            let written = context.eventLoop.makePromise(of: Void.self)
+            let channel = context.channel
+            written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: written)
+        } else {
+            context.close(promise: nil)
         }
         // What reads the body learns that the rest does not come.
         if isInBody { context.fireErrorCaught(BrokenOff()) }
-        context.close(promise: nil)
     }
 }
 

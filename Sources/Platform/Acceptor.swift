@@ -208,10 +208,11 @@ private final class AcceptLoop {
                 close(descriptor)
                 continue
             }
-            // The connection that has been silent for longest is closed: silent peers must not keep others out.
+            // The connection that has been silent for longest is closed: silent peers must not keep others out. One
+            // that has spoken, and was not looked at since, goes to its server.
             if pending.count >= limits.pendingMax, let oldest = pending.min(by: { $0.value < $1.value })?.key {
-                pending[oldest] = nil
-                close(oldest)
+                checkFirstBytes(of: oldest)
+                if pending.removeValue(forKey: oldest) != nil { close(oldest) }
             }
             var yes: Int32 = 1
             setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))

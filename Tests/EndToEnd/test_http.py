@@ -1,6 +1,7 @@
 """The HTTP front on the port of gRPC: /function/NAME and what keeps it usable."""
 import ast
 import concurrent.futures
+import contextlib
 import gzip
 import json
 import os
@@ -256,13 +257,15 @@ def test_a_status_that_is_none(see, gateway, arguments, words):
     assert answer.status == 500 and words in answer.text
 
 
-@pytest.mark.parametrize("status", [204, 304])
-def test_statuses_without_content(gateway, status):
+@pytest.mark.parametrize("headers", [{}, EVENTS], ids=["plain", "events"])
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_statuses_without_content(gateway, status, headers):
     gateway.deploy("bare", None, "--replace", files={
         "handler.py": f"def Handler(req):\n    req.set_status({status})\n    return 'x'\n"})
     with Connection(gateway.port) as connection:
         for _ in range(2):
-            assert connection.post("/function/bare").status == status
+            answer = connection.request("POST", "/function/bare", b"", headers)
+            assert (answer.status, answer.body) == (status, b"")
         assert connection.post("/function/echo", b"next").body == b"next"
 
 
@@ -328,6 +331,125 @@ def test_a_full_queue(gateway, calls):
         assert first.result().body == b"one"
         calls.next().returns(b"two")
         assert waiting.pop().result().body == b"two"
+
+
+# The connection.
+
+
+def test_a_slow_reader_gets_the_whole_reply(port):
+    """The connection closes after it, and only then."""
+    with Connection(port) as connection:
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.send(connection.head("POST", "/function/kinds", {"Connection": "close"}, b"big 20000000")
+                        + b"big 20000000")
+        pause(0.5)
+        answer = connection.answer()
+        assert answer.whole and len(answer.body) == 20_000_000
+        assert answer.headers["connection"] == "close" and connection.is_closed()
+
+
+def test_who_does_not_read_gets_no_more(gateway):
+    before = memory(gateway.pid)
+    request = b"GET /function/nobody HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000
+    with Connection(gateway.port, timeout=3) as connection:
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 200 << 20:
+                connection.send(request)
+                sent += len(request)
+        assert sent < 200 << 20
+        assert memory(gateway.pid) - before < 30 << 20
+    assert call(gateway.port, "/function/echo", b"x").body == b"x"
+
+
+def test_many_that_have_spoken_are_all_answered(port):
+    connections = []
+    try:
+        for _ in range(600):
+            connections.append(Connection(port))
+            connections[-1].send(connections[-1].head("GET", "/healthz"))
+        assert [connection.answer("GET").status for connection in connections] == [200] * 600
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"POST /function/echo HT"])
+def test_what_follows_a_call_does_not_end_it(tmp_path_factory, more):
+    with Gateway(tmp_path_factory.mktemp("gateway"), "--limit", "http-head-timeout=500ms") as own:
+        own.deploy("sleeper")
+        with Connection(own.port) as connection:
+            connection.send(connection.head("POST", "/function/sleeper", body=b"2") + b"2")
+            pause(0.1)
+            connection.send(more)
+            assert connection.answer().text == "awake"
+
+
+def test_responses_without_content_have_none(port):
+    for method, path, body, headers in [
+        ("HEAD", "/function/talker", b"3 0 -", {}), ("HEAD", "/function/talker", b"3 0 -", EVENTS),
+        ("HEAD", "/function/kinds", b"text x", EVENTS),
+    ]:
+        with Connection(port) as connection:
+            connection.send(connection.head(method, path, headers, body) + body)
+            assert connection.answer("HEAD").status == 200
+            assert connection.post("/function/echo", b"next").body == b"next"
+
+
+@pytest.mark.parametrize("path", ["/function/echo", "/healthz"])
+def test_what_comes_after_the_last_request_is_ignored(port, path):
+    with Connection(port) as connection:
+        connection.send(connection.head("GET", path, {"Connection": "close"}) + connection.head("GET", path))
+        answer = connection.answer("GET")
+        assert answer.status == 200 and answer.headers["connection"] == "close"
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Connection": "keep-alive"}])
+def test_clients_of_http_1_0(port, headers):
+    with Connection(port) as connection:
+        body = b"3 0 -"
+        connection.send(connection.head("POST", "/function/talker", {**headers, "Expect": "100-continue"}, body)
+                        .replace(b"HTTP/1.1", b"HTTP/1.0") + body)
+        status, _, got = connection.begin()
+        assert status == 200 and "transfer-encoding" not in got
+        assert connection.file.read() == b"piece 0\npiece 1\npiece 2\n"
+    with Connection(port) as connection:
+        for _ in range(2):
+            connection.send(connection.head("POST", "/function/echo", headers, b"x").replace(b"1.1", b"1.0", 1) + b"x")
+            assert connection.answer().body == b"x"
+            if not headers:
+                assert connection.is_closed()
+                break
+
+
+@pytest.mark.parametrize("method, headers", [
+    ("POST", {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABk"}),
+    ("GET", {"Connection": "Upgrade", "Upgrade": "websocket"}),
+])
+def test_an_upgrade_is_not_made(port, method, headers):
+    with Connection(port) as connection:
+        answer = connection.request(method, "/function/echo", b"x", headers)
+        assert answer.status == 200 and answer.headers["connection"] == "close"
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("lines, status", [
+    ("Host: localhost\r\nHost: evil.example", 400), ("Host: localhost\r\nHost: localhost", 400),
+    ("Host: [::1]evil.example", 403), ("Host: localhost:evil", 403), ("Host: localhost:", 200),
+    ("Host: localhost\r\nTransfer-Encoding: gzip, chunked", 501),
+    ("Host: localhost\r\nContent-Length: 9223372036854775808", 413),
+    ("Host: localhost\r\nContent-Length: 18446744073709551615", 413),
+])
+def test_heads_that_break_a_rule(port, lines, status):
+    with Connection(port) as connection:
+        connection.send(f"POST /function/echo HTTP/1.1\r\n{lines}\r\n\r\n".encode())
+        assert connection.answer().status == status
+
+
+def test_the_host_of_the_target_counts(port):
+    with Connection(port) as connection:
+        assert connection.request("GET", "http://evil.example/function/echo").status == 403
 
 
 # Streams.
@@ -663,6 +785,21 @@ def test_a_listener_of_its_own_speaks_http2(tmp_path_factory):
             ["curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_code}", "-H", "Host: evil.example", "-d", "hello",
              f"http://127.0.0.1:{other}/function/echo"], capture_output=True, text=True, timeout=60)
         assert found.stdout.endswith("403")
+
+
+def test_accepted_calls_over_http2_are_finished(tmp_path_factory):
+    with Gateway(tmp_path_factory.mktemp("gateway"), "--http", "127.0.0.1:0") as own:
+        own.deploy("talker", files={"handler.py": TALKER})
+        other = next(int(found) for found in re.findall(r"listening on http://127\.0\.0\.1:(\d+)", own.text())
+                     if int(found) != own.port)
+        command = ["curl", "-sS", "-N", "--http2-prior-knowledge", "-d", "5 0.3 -",
+                   f"http://127.0.0.1:{other}/function/talker"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            assert client.stdout.readline() == b"piece 0\n"
+            own.process.terminate()
+            said, errors = client.communicate(timeout=20)
+        assert said == b"".join(b"piece %d\n" % n for n in range(1, 5)), errors
+        assert client.returncode == 0 and own.process.wait(20) == 0
 
 
 def test_off_is_off(tmp_path_factory):
