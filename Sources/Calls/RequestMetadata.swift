@@ -73,11 +73,11 @@ package struct RequestMetadata: Sendable, Equatable {
         }
     }
 
-    /// Adds a pair without a header policy.
-    package mutating func add(_ key: String, _ value: String) {
+    /// Adds one of the caller's pairs. `key` is in lower case.
+    package mutating func add(_ key: String, _ value: String, by policy: HeaderPolicy = .none) {
         var (key, value) = (key, value)
         key.withUTF8 { key in
-            value.withUTF8 { value in add(UnsafeRawBufferPointer(key), UnsafeRawBufferPointer(value)) }
+            value.withUTF8 { add(UnsafeRawBufferPointer(key), UnsafeRawBufferPointer($0), by: policy) }
         }
     }
 

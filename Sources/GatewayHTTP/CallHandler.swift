@@ -107,7 +107,7 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func begin(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
         let called = FunctionTarget(head.path ?? "")
         let common = service.admit(head, at: context.channel.localAddress?.ipAddress)
-        let closes = spoken == .http1 && (common.isLast || Self.asksToClose(head.headerFields))
+        let closes = spoken == .http1 && (service.isDraining || Self.asksToClose(head.headerFields))
         guard called != nil || common.refusal != nil else {
             phase = .passing(Passing(closes: closes))
             return context.fireChannelRead(wrapInboundOut(.head(head)))
@@ -369,11 +369,7 @@ final class CallHandler: ChannelDuplexHandler, RemovableChannelHandler {
         case .head, .body: context.write(data, promise: promise)
         case .end:
             passing.isAnswered = true
-            guard !passing.closes else {
-                let written = promise ?? context.eventLoop.makePromise(of: Void.self)
-                context.writeAndFlush(data, promise: written)
-                return close(after: written.futureResult, context)
-            }
+            guard !passing.closes else { return context.writeAndClose(data, promise: promise) }
             context.write(data, promise: promise)
             if passing.isWhole { goOn(context) }
         }

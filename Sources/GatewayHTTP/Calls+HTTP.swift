@@ -50,13 +50,6 @@ extension RequestMetadata {
         describe(":path", target.path)
         describe(":query", target.query)
     }
-
-    private mutating func add(_ key: String, _ value: String, by policy: HeaderPolicy) {
-        var (key, value) = (key, value)
-        key.withUTF8 { key in
-            value.withUTF8 { add(UnsafeRawBufferPointer(key), UnsafeRawBufferPointer($0), by: policy) }
-        }
-    }
 }
 
 extension HTTPFields {

@@ -1,5 +1,15 @@
 internal import NIOCore
 
+extension ChannelHandlerContext {
+    /// Writes the last part of a connection, and closes the connection when the socket has taken it.
+    func writeAndClose(_ data: NIOAny, promise: EventLoopPromise<Void>? = nil) {
+        let written = promise ?? eventLoop.makePromise(of: Void.self)
+        let channel = channel
+        written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        writeAndFlush(data, promise: written)
+    }
+}
+
 /// Lets what was written leave before its connection is closed.
 ///
 /// In a drain, Hummingbird closes a connection of HTTP/2 while the frame that ends its last stream is being written. That

@@ -82,10 +82,7 @@ final class HTTP1Rules: ChannelDuplexHandler, RemovableChannelHandler {
         case .body: context.write(data, promise: promise)
         case .end:
             guard endsWithConnection else { return context.write(data, promise: promise) }
-            let written = promise ?? context.eventLoop.makePromise(of: Void.self)
-            let channel = context.channel
-            written.futureResult.whenComplete { _ in channel.close(promise: nil) }
-            context.writeAndFlush(data, promise: written)
+            context.writeAndClose(data, promise: promise)
         }
     }
 

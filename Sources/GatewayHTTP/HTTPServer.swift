@@ -87,9 +87,6 @@ final class HTTPServer: Sendable {
         ended?.settle(())
     }
 
-    /// How many connections there are.
-    var connectionCount: Int { state.withLock { $0.channels.count } }
-
     /// Tells each connection that it gets no more requests, and returns when all are closed. It does so even when its
     /// task is cancelled.
     func shutdown() async {

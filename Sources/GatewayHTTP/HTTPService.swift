@@ -16,8 +16,6 @@ package final class HTTPService: Sendable {
     struct Admission {
         /// The headers that its response has, whatever it is.
         var fields = HTTPFields()
-        /// Whether the connection takes no further request.
-        var isLast: Bool
         /// The response, where the request is refused.
         var refusal: HTTPRefusal?
     }
@@ -111,7 +109,7 @@ package final class HTTPService: Sendable {
     ///
     /// - Parameter address: the address of this machine that the connection came to; nil where it is not known.
     func admit(_ head: HTTPRequest, at address: String?) -> Admission {
-        var admission = Admission(isLast: isDraining)
+        var admission = Admission()
         admission.fields[.date] = HTTPDate.now
         if let refusal = origins.refusal(of: head, at: address) {
             admission.refusal = HTTPRefusal(refusal)

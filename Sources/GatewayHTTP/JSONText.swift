@@ -20,8 +20,13 @@ struct FailureText: Encodable {
     private let error: [String: String]
 
     init(_ failure: CallFailure) {
-        error = ["code": failure.code.name, "executed": failure.executed.rawValue, "message": failure.message]
+        error = failure.described
     }
+}
+
+extension CallFailure {
+    /// What JSON says of the failure.
+    var described: [String: String] { ["code": code.name, "executed": executed.rawValue, "message": message] }
 }
 
 extension Response {

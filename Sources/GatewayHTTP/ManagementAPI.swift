@@ -38,12 +38,9 @@ struct ManagementAPI: Sendable {
             [
                 .get: { _, context in try answer(try await management.getMeta(function(context))) },
                 .put: { request, context in
-                    var message: Pb_CreateFunctionRequest = try await message(request)
-                    message.service = try context.name
-                    return try answer(
-                        try await change(context) { [message] () async throws(CallFailure) in
-                            try await deploys.update(message)
-                        })
+                    let message = try await message(request, for: context, \Pb_CreateFunctionRequest.service)
+                    return try await answer(context) { () async throws(CallFailure) in try await deploys.update(message)
+                    }
                 },
                 .delete: { _, context in
                     var message = Pb_DeleteFunctionRequest()
@@ -55,8 +52,7 @@ struct ManagementAPI: Sendable {
             "/api/v1/functions/:name/replicas",
             [
                 .put: { request, context in
-                    var message: Pb_ScaleServiceRequest = try await message(request)
-                    message.serviceName = try context.name
+                    let message = try await message(request, for: context, \Pb_ScaleServiceRequest.serviceName)
                     return try answer(try await management.scale(message))
                 }
             ])
@@ -64,12 +60,10 @@ struct ManagementAPI: Sendable {
             "/api/v1/functions/:name/traffic",
             [
                 .put: { request, context in
-                    var message: Pb_TrafficRequest = try await message(request)
-                    message.functionName = try context.name
-                    return try answer(
-                        try await change(context) { [message] () async throws(CallFailure) in
-                            try await management.setTraffic(message)
-                        })
+                    let message = try await message(request, for: context, \Pb_TrafficRequest.functionName)
+                    return try await answer(context) { () async throws(CallFailure) in
+                        try await management.setTraffic(message)
+                    }
                 }
             ])
         router.route(
@@ -79,12 +73,10 @@ struct ManagementAPI: Sendable {
             "/api/v1/functions/:name/rollback",
             [
                 .post: { request, context in
-                    var message: Pb_RollbackRequest = try await message(request)
-                    message.functionName = try context.name
-                    return try answer(
-                        try await change(context) { [message] () async throws(CallFailure) in
-                            try await management.rollback(message)
-                        })
+                    let message = try await message(request, for: context, \Pb_RollbackRequest.functionName)
+                    return try await answer(context) { () async throws(CallFailure) in
+                        try await management.rollback(message)
+                    }
                 }
             ])
         router.route(
@@ -92,10 +84,9 @@ struct ManagementAPI: Sendable {
             [
                 .post: { _, context in
                     let message = try function(context)
-                    return try answer(
-                        try await change(context) { () async throws(CallFailure) in
-                            try await management.restart(message)
-                        })
+                    return try await answer(context) { () async throws(CallFailure) in
+                        try await management.restart(message)
+                    }
                 }
             ])
         router.route(
@@ -120,6 +111,15 @@ struct ManagementAPI: Sendable {
                 .invalidArgument, executed: .no,
                 "the body is not a \(M.protoMessageName) of Protos/gateway.proto as JSON: \(error)")
         }
+    }
+
+    /// The message in a request's body, for the function that the path names.
+    private func message<M: Message>(
+        _ request: Request, for context: HTTPContext, _ name: WritableKeyPath<M, String>
+    ) async throws -> M {
+        var message: M = try await message(request)
+        message[keyPath: name] = try context.name
+        return message
     }
 
     private func function(_ context: HTTPContext) throws -> Pb_FunctionRequest {
@@ -153,6 +153,13 @@ struct ManagementAPI: Sendable {
             do throws(CallFailure) { return .success(try await work()) } catch { return .failure(error) }
         }
         return try await ended(task, context).get()
+    }
+
+    /// Answers with the outcome of such work.
+    private func answer<M: Message>(
+        _ context: HTTPContext, _ work: @escaping @Sendable () async throws(CallFailure) -> M
+    ) async throws -> Response {
+        try answer(try await change(context, work))
     }
 
     private func ended<Value: Sendable>(
@@ -222,8 +229,7 @@ struct ManagementAPI: Sendable {
         let message: Pb_CreateFunctionRequest = try await message(request)
         let deploys = control.deploys
         guard request.headers[.accept]?.contains(Self.lines) == true else {
-            return try answer(
-                try await change(context) { () async throws(CallFailure) in try await deploys.deploy(message) })
+            return try await answer(context) { () async throws(CallFailure) in try await deploys.deploy(message) }
         }
         return try await stream(context, { (event: Pb_DeployEvent) in try Self.json(event) }) {
             (send) async throws(CallFailure) in

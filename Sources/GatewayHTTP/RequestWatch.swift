@@ -152,10 +152,7 @@ final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
             fields[.contentLength] = "\(body.readableBytes)"
             context.write(wrapOutboundOut(.head(HTTPResponse(status: status, headerFields: fields))), promise: nil)
             context.write(wrapOutboundOut(.body(body)), promise: nil)
-            let written = context.eventLoop.makePromise(of: Void.self)
-            let channel = context.channel
-            written.futureResult.whenComplete { _ in channel.close(promise: nil) }
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: written)
+            context.writeAndClose(wrapOutboundOut(.end(nil)))
         } else {
             context.close(promise: nil)
         }

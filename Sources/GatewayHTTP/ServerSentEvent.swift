@@ -16,8 +16,7 @@ struct ServerSentEvent {
     /// The event `error`, with the failure as JSON.
     init(_ failure: CallFailure) {
         buffer = ByteBuffer(string: "event: error\n")
-        let object = ["code": failure.code.name, "executed": failure.executed.rawValue, "message": failure.message]
-        append(JSONText.encode(object).readableBytesView)
+        append(JSONText.encode(failure.described).readableBytesView)
     }
 
     private mutating func append(_ text: ByteBufferView) {
